@@ -1,0 +1,1 @@
+"""The multiprocessing backend of samplerkit: logical workers carried by real processes."""

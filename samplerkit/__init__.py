@@ -1,0 +1,1 @@
+"""samplerkit: pluggable sampler backends for reinforcement learning."""
