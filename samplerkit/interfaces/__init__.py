@@ -1,5 +1,6 @@
 """The interfaces that algorithms depend on and backends implement."""
 
+from samplerkit.interfaces.capabilities import CAPABILITIES, YES, Capabilities, Support, check_capability, no
 from samplerkit.interfaces.env_update import (
     Env,
     EnvUpdate,
@@ -14,7 +15,10 @@ from samplerkit.interfaces.unit import Unit
 from samplerkit.interfaces.worker import UnitCancelled, Worker
 
 __all__ = [
+    "CAPABILITIES",
+    "YES",
     "AgentInfo",
+    "Capabilities",
     "Env",
     "EnvUpdate",
     "ExistingEnvUpdate",
@@ -24,9 +28,12 @@ __all__ = [
     "Sampler",
     "SetTaskUpdate",
     "Statistics",
+    "Support",
     "Unit",
     "UnitCancelled",
     "Worker",
+    "check_capability",
     "close_replaced",
     "is_policy",
+    "no",
 ]

@@ -46,7 +46,11 @@ class Worker(abc.ABC):
     unit: Unit | None = None
     """The unit that is running; set before `rollout` is called."""
 
+    reseed: bool = True
+    """Whether each unit seeds the environment; False for one that is seeded once and never again."""
+
     _cancelled: bool = False
+    _env_was_seeded: bool = False
 
     def __init__(self, *, seed: int | None, max_episode_length: float, worker_number: int) -> None:
         self._seed = seed
@@ -104,6 +108,16 @@ class Worker(abc.ABC):
         for unit in units:
             self.unit = unit
             yield unit, self.rollout()
+
+    def env_seed(self) -> int | None:
+        """Return what the running unit passes to ``env.reset(seed=…)``.
+
+        None outside a sampler, and, without `reseed`, from the second unit on.
+        """
+        if self.unit is None or (self._env_was_seeded and not self.reseed):
+            return None
+        self._env_was_seeded = True
+        return self.unit.env_seed
 
     def cancel(self) -> None:
         """Ask, from any thread, that the running unit end between two steps with `UnitCancelled`."""

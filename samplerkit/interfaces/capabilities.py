@@ -1,0 +1,56 @@
+"""What a backend may or may not offer, by name, with a reason where the answer is no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "exact_episodes": "obtain_exact_episodes",
+        "fragments": "parts of episodes, continued over calls",
+        "per_worker_agents": "a list of agents or of agent updates, one for each worker",
+        "per_worker_envs": "a list of environments or of environment updates, one for each worker",
+        "reproducible": "a batch is a function of seed, policy and environment",
+        "restartable": "a carrier of workers that dies is replaced, and its units run again",
+        "stateful": "workers or environments that remember earlier units",
+        "unit_timeout": "a unit that takes too long is killed and run again",
+        "remote": "workers on other hosts",
+    }
+)
+"""Every capability that a backend declares, and what it means."""
+
+
+@dataclass(frozen=True)
+class Support:
+    """Whether a capability is there; if not, why."""
+
+    yes: bool
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.yes
+
+
+YES: Final = Support(True)
+
+
+def no(reason: str) -> Support:
+    """Declare that a capability is not there."""
+    return Support(False, reason)
+
+
+Capabilities: TypeAlias = Mapping[str, Support]
+
+
+def check_capability(name: str) -> str:
+    """Return `name` if it is the name of a capability.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if name not in CAPABILITIES:
+        raise ValueError(f"{name!r} is no capability; these are: {', '.join(CAPABILITIES)}")
+    return name

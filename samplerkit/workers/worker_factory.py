@@ -1,0 +1,131 @@
+"""The factory: everything that it takes to build a worker where it will run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from numbers import Integral
+from typing import Any, Self
+
+from samplerkit.interfaces import Worker
+from samplerkit.workers.default_worker import DefaultWorker
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerFactory:
+    """Builds workers. Picklable; workers are not.
+
+    Args:
+        max_episode_length: most steps of an episode, at least 1; `math.inf` is legal; None leaves it to
+            the sampler, which takes the environment's own limit.
+        is_tf_worker: whether the policy runs TensorFlow inside the worker; carriers then import it once
+            and give it one thread.
+        seed: of the sampler that uses this factory; None draws one there.
+        n_workers: number of logical workers; None leaves it to the sampler.
+        worker_class: a subclass of `Worker`.
+        worker_args: further keyword arguments of the class.
+
+    Raises:
+        TypeError, ValueError: if an argument is not what it should be.
+    """
+
+    max_episode_length: float | None = None
+    is_tf_worker: bool = False
+    seed: int | None = None
+    n_workers: int | None = None
+    worker_class: type[Worker] = DefaultWorker
+    worker_args: Mapping[str, Any] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        _check_worker_class(self.worker_class)
+        _check_max_episode_length(self.max_episode_length)
+        _check_seed(self.seed)
+        _check_n_workers(self.n_workers)
+        object.__setattr__(self, "worker_args", dict(self.worker_args or {}))
+
+    def __call__(self, worker_number: int) -> Worker:
+        """Build a worker.
+
+        Args:
+            worker_number: from 0 to ``n_workers - 1``.
+
+        Raises:
+            ValueError: if there is no worker of this number.
+        """
+        if worker_number < 0 or (self.n_workers is not None and worker_number >= self.n_workers):
+            raise ValueError(
+                f"there is no worker {worker_number}: numbers go from 0 to n_workers - 1 "
+                f"(n_workers={self.n_workers})"
+            )
+        length = math.inf if self.max_episode_length is None else self.max_episode_length
+        return self.worker_class(
+            seed=self.seed,
+            max_episode_length=length,
+            worker_number=worker_number,
+            **(self.worker_args or {}),
+        )
+
+    def completed(self, **fields: Any) -> Self:
+        """Return a copy with some fields filled in."""
+        return replace(self, **fields)
+
+    def prepare_worker_messages(
+        self, objs: Any, preprocess: Callable[[Any], Any] = lambda obj: obj
+    ) -> list[Any]:
+        """Spread an object over the workers.
+
+        Args:
+            objs: a list of ``n_workers`` objects, one for each, or one object for all. Tuples count as
+                one object.
+            preprocess: applied once to each distinct object.
+
+        Raises:
+            ValueError: if a list has another length; it names both numbers.
+        """
+        if self.n_workers is None:
+            raise ValueError("this factory does not know n_workers yet")
+        if not isinstance(objs, list):
+            return [preprocess(objs)] * self.n_workers
+        if len(objs) != self.n_workers:
+            raise ValueError(
+                f"Length of list doesn't match number of workers: got {len(objs)} items for "
+                f"{self.n_workers} workers; pass one item for each worker, or one object for all of them"
+            )
+        prepared = {id(obj): preprocess(obj) for obj in objs}
+        return [prepared[id(obj)] for obj in objs]
+
+
+def _check_worker_class(worker_class: object) -> None:
+    if not (isinstance(worker_class, type) and issubclass(worker_class, Worker)):
+        raise TypeError(f"worker_class must be a subclass of samplerkit.Worker, not {worker_class!r}")
+
+
+def _check_max_episode_length(length: object) -> None:
+    if length is None or length == math.inf:
+        return
+    if isinstance(length, bool) or not isinstance(length, Integral):
+        raise TypeError(
+            f"max_episode_length must be a whole number or math.inf, not {length!r}; "
+            "None takes the environment's own limit"
+        )
+    if length < 1:
+        raise ValueError(f"max_episode_length must be at least 1, not {length}")
+
+
+def _check_seed(seed: object) -> None:
+    if seed is None:
+        return
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise TypeError(f"seed must be a whole number or None, not {seed!r}")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+
+
+def _check_n_workers(n_workers: object) -> None:
+    if n_workers is None:
+        return
+    if isinstance(n_workers, bool) or not isinstance(n_workers, Integral):
+        raise TypeError(f"n_workers must be a whole number or None, not {n_workers!r}")
+    if n_workers < 1:
+        raise ValueError(f"n_workers must be at least 1, not {n_workers}")
