@@ -147,7 +147,9 @@ class ExperimentConfig:
             sampler=_sampler_settings(tables.get("sampler", {})),
             evaluation=table_as(EvaluationSettings, tables.get("evaluation", {}), where="evaluation"),
             chart=table_as(ChartSettings, tables.get("chart", {}), where="chart"),
-            **{name: dict(tables.get(name, {})) for name in ("algo", "env", "policy")},
+            algo=dict(tables.get("algo", {})),
+            env=dict(tables.get("env", {})),
+            policy=dict(tables.get("policy", {})),
         )
 
     def as_tables(self) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,148 @@
+"""The trainer's sampler: made by name and stopped by the trainer, or handed over and left alone."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from samplerkit.errors import SamplerKitError
+from samplerkit.interfaces import Sampler
+
+COMMON_OPTIONS = ("max_episode_length", "n_workers", "seed", "worker_class", "worker_args", "worker_factory")
+"""Arguments of `samplerkit.make_sampler` that mean the same for every backend."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SamplerRecord:
+    """What a snapshot keeps of a sampler; never the sampler itself.
+
+    Attributes:
+        name: The backend's name; None for a sampler that was handed over as an object.
+        options: What `samplerkit.make_sampler` was given besides agents and environments.
+        n_workers: Number of logical workers; part of the state.
+        seed: The seed, also where the sampler drew it.
+        state: `Sampler.get_state`, the same on every backend.
+    """
+
+    name: str | None
+    options: dict[str, Any]
+    n_workers: int
+    seed: int
+    state: dict[str, Any]
+
+
+@dataclass
+class SamplerSlot:
+    """Holds the sampler between its start and its end.
+
+    Attributes:
+        name: The backend that `start` asks for; None for an object.
+        options: Arguments of `samplerkit.make_sampler`.
+        sampler: The running sampler, or the one handed over.
+        state: What the next sampler goes on from.
+    """
+
+    name: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    sampler: Sampler | None = None
+    state: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, sampler: Sampler | str | None, options: Mapping[str, Any] | None) -> SamplerSlot:
+        """A slot for what `Trainer.setup` was given.
+
+        Raises:
+            TypeError: It is neither a sampler nor a name; or options came without a name.
+        """
+        if isinstance(sampler, str):
+            return cls(name=sampler, options=dict(options or {}))
+        if options:
+            raise TypeError("sampler_options are for a sampler given by its name: pass sampler='local', say.")
+        if sampler is not None and not callable(getattr(sampler, "obtain_samples", None)):
+            raise TypeError(f"sampler must be a Sampler or the name of a backend, not {sampler!r}.")
+        return cls(sampler=sampler)
+
+    def resumed(
+        self, record: SamplerRecord, sampler: Sampler | str | None, options: Mapping[str, Any] | None
+    ) -> SamplerSlot:
+        """A slot that goes on from a snapshot's record, on the same or on another backend.
+
+        Raises:
+            TypeError: The run's sampler was an object, and none is given now.
+            ValueError: The number of workers or the seed would change; they are part of the state.
+        """
+        if sampler is None and record.name is None:
+            raise TypeError(
+                "This run's sampler was handed over as an object, which a snapshot does not keep: pass "
+                "sampler=, a new Sampler object or the name of a backend."
+            )
+        if sampler is not None and not isinstance(sampler, str):
+            slot = SamplerSlot.of(sampler, options)
+        else:
+            name = sampler or record.name
+            same_backend = name == record.name
+            kept = {k: v for k, v in record.options.items() if same_backend or k in COMMON_OPTIONS}
+            slot = SamplerSlot(name=name, options=_with_identity({**kept, **(options or {})}, record))
+        slot.state = record.state
+        return slot
+
+    @property
+    def owned(self) -> bool:
+        """Whether the trainer makes the sampler, and therefore stops it."""
+        return self.name is not None
+
+    def start(self, agents: Any, envs: Any) -> Sampler | None:
+        """Make the sampler, unless it is there already, and bring it to the kept state."""
+        if self.sampler is None and self.name is not None:
+            import samplerkit
+
+            self.sampler = samplerkit.make_sampler(self.name, agents=agents, envs=envs, **self.options)
+        if self.sampler is not None and self.state is not None:
+            self._set_state(self.sampler, self.state)
+            self.state = None
+        return self.sampler
+
+    def _set_state(self, sampler: Sampler, state: dict[str, Any]) -> None:
+        try:
+            sampler.set_state(state)
+        except BaseException:
+            self.stop()
+            self.state = state
+            raise
+
+    def stop(self) -> None:
+        """Shut down a sampler that was made here; used again, the slot goes on where it stopped."""
+        if not self.owned or self.sampler is None:
+            return
+        sampler, self.sampler = self.sampler, None
+        with contextlib.suppress(SamplerKitError):
+            self.state = sampler.get_state()
+        sampler.shutdown_worker()
+
+    def record(self) -> SamplerRecord | None:
+        """What goes into a snapshot; None without a running sampler."""
+        sampler = self.sampler
+        if sampler is None:
+            return None
+        return SamplerRecord(
+            self.name, dict(self.options), sampler.n_workers, sampler.seed, sampler.get_state()
+        )
+
+
+def _with_identity(options: dict[str, Any], record: SamplerRecord) -> dict[str, Any]:
+    """The options with the recorded number of workers and seed, also where those were drawn."""
+    identity = {"n_workers": record.n_workers, "seed": record.seed}
+    for key, value in identity.items():
+        if options.get(key) not in (None, value):
+            raise ValueError(
+                f"{key} of this run is {value} and part of its state: it cannot become {options[key]}."
+            )
+    factory = options.get("worker_factory")
+    if factory is not None:
+        return {**options, "worker_factory": factory.completed(**identity)}
+    return {**options, **identity}
