@@ -1,0 +1,80 @@
+"""Trials in a batch: which episodes belong together, and what each inner episode earned.
+
+Trials are known by the explicit id ``"trial"`` in the episode infos, never by the worker that ran them: a
+worker runs any number of trials, and which worker ran what is not the learner's business.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from samplerkit.episodes import EpisodeBatch
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+
+def group_trials(batch: EpisodeBatch) -> list[IntArray]:
+    """Say which episodes make up each trial.
+
+    `RL2Worker` gives a trial as several episodes with ``"trial"`` and ``"episode_index"`` in their infos;
+    where there is no ``"episode_index"`` (from `RL2Env`, say) each episode is a whole trial.
+
+    Returns:
+        For each trial, in the order of its first episode, the numbers of its episodes in the order of play.
+
+    Raises:
+        ValueError: a trial's episodes are not numbered 0, 1, 2, …; the batch was split or two batches with
+            the same trials were joined.
+    """
+    infos = batch.episode_infos_by_episode
+    n_episodes = len(batch.lengths)
+    if "episode_index" not in infos:
+        return [np.array([episode]) for episode in range(n_episodes)]
+    if "trial" not in infos:
+        raise ValueError('episode infos have "episode_index" but no "trial": the trials cannot be told apart')
+    ids, indices = np.asarray(infos["trial"]), np.asarray(infos["episode_index"])
+    _, first, trial_of = np.unique(ids, return_index=True, return_inverse=True)
+    trials = []
+    for trial in np.argsort(first):
+        members = np.flatnonzero(trial_of == trial)
+        members = members[np.argsort(indices[members], kind="stable")]
+        if not np.array_equal(indices[members], np.arange(len(members))):
+            raise ValueError(
+                f"trial {ids[members[0]]} has episodes {indices[members].tolist()} instead of 0, 1, 2, …: "
+                "pass whole trials, each once"
+            )
+        trials.append(members)
+    return trials
+
+
+def episode_returns(batch: EpisodeBatch) -> FloatArray:
+    """Sum of rewards of each episode, shape (n_episodes,)."""
+    starts = np.cumsum(batch.lengths) - batch.lengths
+    returns: FloatArray = np.add.reduceat(batch.rewards, starts) if len(starts) else np.zeros(0)
+    return returns
+
+
+def trial_returns(batch: EpisodeBatch) -> FloatArray:
+    """Sum of rewards of each trial, shape (n_trials,)."""
+    returns = episode_returns(batch)
+    return np.array([returns[members].sum() for members in group_trials(batch)])
+
+
+def inner_returns(batch: EpisodeBatch) -> FloatArray:
+    """Sum of rewards of each inner episode, shape (n_trials, most inner episodes); missing ones are NaN."""
+    if "episode_index" in batch.env_infos:
+        episode_of = np.repeat(np.arange(len(batch.lengths)), batch.lengths)
+        return _table(episode_of, np.asarray(batch.env_infos["episode_index"]), batch.rewards)
+    trials = group_trials(batch)
+    rows = np.repeat(np.arange(len(trials)), [len(members) for members in trials])
+    columns = np.concatenate([np.arange(len(members)) for members in trials])
+    return _table(rows, columns, episode_returns(batch)[np.concatenate(trials)])
+
+
+def _table(rows: IntArray, columns: IntArray, values: FloatArray) -> FloatArray:
+    table = np.full((rows.max() + 1, columns.max() + 1), np.nan)
+    table[rows, columns] = 0.0
+    np.add.at(table, (rows, columns), values)
+    return table
