@@ -1,0 +1,29 @@
+"""The command ``samplerkit``. Only `main` is light; everything else needs the extra ``samplerkit[cli]``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+
+_NEEDED = ("typer", "rich", "tomli_w")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: The words after ``samplerkit``; None: those of this process.
+
+    Returns:
+        The exit status: 0, 1 for a failure, 2 for a mistake in usage, 130 after Ctrl-C.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        sys.stderr.write(
+            f"The samplerkit command needs {', '.join(missing)}: run `pip install 'samplerkit[cli]'`.\n"
+        )
+        return 1
+    from samplerkit.cli.app import run
+
+    return run(list(sys.argv[1:] if arguments is None else arguments))

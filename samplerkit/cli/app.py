@@ -1,0 +1,181 @@
+"""The commands and their arguments."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from samplerkit.cli.errors import UsageError, guarded
+
+app = typer.Typer(
+    help="Train and sample on any sampler backend, chosen by name.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SamplerOption = Annotated[
+    str | None, typer.Option("--sampler", "-s", help="Backend by name; `samplerkit backends` lists them.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="table.key=value with a TOML value; may be repeated.")
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The run's folder.")]
+RequireTarget = Annotated[
+    bool, typer.Option("--require-target", help="Exit with status 1 below [evaluation] target.")
+]
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; see `samplerkit.cli.main`."""
+    debug = "--debug" in arguments
+    words = [word for word in arguments if word != "--debug"]
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    command = typer.main.get_command(app)
+    return guarded(lambda: command.main(words, prog_name="samplerkit", standalone_mode=False), debug=debug)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"samplerkit {version('samplerkit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Options of every command; ``run`` takes ``--debug`` out, wherever it stands."""
+
+
+@app.command()
+def backends(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """List the installed backends: their state, and the reason where one does not work."""
+    from samplerkit.cli.backend_table import backend_rows, show_json, show_table
+
+    rows = backend_rows()
+    (show_json if as_json else show_table)(rows)
+
+
+@app.command()
+def train(
+    config: Annotated[
+        str | None, typer.Argument(metavar="CONFIG", help="A named configuration or a TOML file.")
+    ] = None,
+    sampler: SamplerOption = None,
+    logdir: Annotated[
+        Path | None, typer.Option("--logdir", "-d", help="The run's folder; by default runs/NAME.")
+    ] = None,
+    settings: SetOption = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the whole run.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --logdir.")] = False,
+    require_target: RequireTarget = False,
+    list_them: Annotated[bool, typer.Option("--list", help="List the named configurations.")] = False,
+) -> int:
+    """Train. The folder gets config.toml, progress.csv, TensorBoard events, snapshots, learning_curve.png."""
+    from samplerkit.cli import configuration
+    from samplerkit.cli.run_folder import choose_folder
+    from samplerkit.cli.running import train_run
+
+    if list_them:
+        return _list_configurations()
+    if config is None:
+        raise UsageError(
+            "Which configuration? Pass a name or a TOML file; `samplerkit train --list` lists the names."
+        )
+    path = configuration.find_configuration(config)
+    configuration.allow_builders_beside(path)
+    tables = configuration.read_tables(path)
+    resolved = configuration.resolve(tables, sampler=sampler, seed=seed, settings=settings or ())
+    folder = choose_folder(logdir, resolved.name, overwrite=overwrite)
+    return train_run(resolved, folder, overwrite=overwrite, require_target=require_target)
+
+
+@app.command()
+def resume(
+    folder: RunFolder,
+    sampler: SamplerOption = None,
+    n_epochs: Annotated[
+        int | None, typer.Option("--n-epochs", min=1, help="New total number of epochs.")
+    ] = None,
+    settings: SetOption = None,
+    require_target: RequireTarget = False,
+) -> int:
+    """Go on with a run after its last finished epoch, on the same or on another backend.
+
+    With --set only options of the sampler can change, such as sampler.n_processes=2.
+    """
+    from samplerkit.cli import configuration
+    from samplerkit.cli.running import resume_run
+
+    tables = _tables_of_run(folder)
+    changed = dict.fromkeys(_sampler_keys(settings or []))
+    if n_epochs is not None:
+        tables["train"]["n_epochs"] = n_epochs
+    resolved = configuration.resolve(tables, sampler=sampler, settings=settings or ())
+    options: dict[str, Any] = {key: resolved.sampler.options.get(key) for key in changed}
+    return resume_run(
+        resolved, folder, sampler=sampler, sampler_options=options, require_target=require_target
+    )
+
+
+@app.command()
+def evaluate(
+    folder: RunFolder,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="Fresh trials; by default [evaluation] trials.")
+    ] = None,
+    sampler: SamplerOption = None,
+    require_target: RequireTarget = False,
+) -> int:
+    """Measure the policy of a run's last snapshot on fresh trials, beside known figures."""
+    from samplerkit.cli import configuration
+    from samplerkit.cli.running import evaluate_run
+
+    resolved = configuration.resolve(_tables_of_run(folder), sampler=sampler)
+    return evaluate_run(
+        resolved, folder, trials=trials or resolved.evaluation.trials or 100, require_target=require_target
+    )
+
+
+def _list_configurations() -> int:
+    from samplerkit.cli.configuration import named_configurations, read_tables
+
+    for name, path in named_configurations().items():
+        typer.echo(f"{name}  {read_tables(path).get('experiment', {}).get('description', '')}")
+    return 0
+
+
+def _tables_of_run(folder: Path) -> dict[str, dict[str, Any]]:
+    from samplerkit.cli import configuration
+
+    path = folder / configuration.CONFIG_FILE
+    if not path.is_file():
+        raise UsageError(f"{folder} holds no run: there is no {configuration.CONFIG_FILE} in it.")
+    return configuration.read_tables(path)
+
+
+def _sampler_keys(settings: list[str]) -> list[str]:
+    """The keys below ``sampler.`` that a resumed run may change."""
+    keys = []
+    for setting in settings:
+        table, _, key = setting.partition("=")[0].strip().partition(".")
+        if table != "sampler" or key in ("name", "n_workers"):
+            raise UsageError(
+                f"--set {setting!r}: a resumed run can change options of its sampler only; use --sampler for "
+                "the backend and --n-epochs for the number of epochs."
+            )
+        keys.append(key)
+    return keys

@@ -1,0 +1,90 @@
+"""A run's folder: chosen or refused before anything is written, filled by outputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from samplerkit.cli.configuration import CONFIG_FILE
+from samplerkit.cli.errors import UsageError
+from samplerkit.trainer.csv_output import PROGRESS_CSV
+from samplerkit.trainer.files import write_text_atomically
+from samplerkit.trainer.learning_curve import LEARNING_CURVE
+from samplerkit.trainer.records import Number, RunStart
+
+EVALUATION_FILE = "evaluation.json"
+_RUN_FILES = (
+    CONFIG_FILE,
+    PROGRESS_CSV,
+    LEARNING_CURVE,
+    EVALUATION_FILE,
+    "events.out.tfevents.*",
+    "params.pkl",
+    "itr_*.pkl",
+    ".*.tmp",
+)
+
+
+def choose_folder(logdir: Path | None, name: str, *, overwrite: bool) -> Path:
+    """The folder for a new run; ``runs/NAME``, ``runs/NAME_1``, … where none is given.
+
+    Raises:
+        UsageError: It has files in it, and nobody said ``--overwrite``.
+    """
+    if logdir is None:
+        return _first_free(Path("runs", name))
+    if logdir.exists() and not logdir.is_dir():
+        raise UsageError(f"{logdir} is a file: pass a folder as --logdir.")
+    if logdir.is_dir() and any(logdir.iterdir()) and not overwrite:
+        raise UsageError(
+            f"{logdir} is not empty: go on with `samplerkit resume {logdir}`, pass another --logdir, or "
+            "--overwrite to replace the run in it."
+        )
+    return logdir
+
+
+def clear_run(folder: Path) -> None:
+    """Delete the files of an earlier run, and only those."""
+    for pattern in _RUN_FILES:
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def _first_free(wanted: Path) -> Path:
+    folder, number = wanted, 0
+    while folder.exists():
+        number += 1
+        folder = wanted.with_name(f"{wanted.name}_{number}")
+    return folder
+
+
+class ConfigOutput:
+    """Writes config.toml when training begins, and not before: a run that cannot start leaves no trace.
+
+    Args:
+        text: The file's text.
+        began: Called then.
+    """
+
+    def __init__(self, text: str, began: Callable[[RunStart], None]) -> None:
+        self._text, self._began = text, began
+
+    def open(self, start: RunStart) -> None:
+        """Write the file."""
+        write_text_atomically(start.folder / CONFIG_FILE, self._text)
+        self._began(start)
+
+    def write(self, row: Mapping[str, Number]) -> None:
+        """Nothing changes from epoch to epoch."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def save_evaluation(
+    folder: Path, figures: Mapping[str, float], *, trials: int, seed: int, epoch: int
+) -> None:
+    """Keep the figures of an evaluation beside the run."""
+    report = {"trials": trials, "seed": seed, "epoch": epoch, "figures": dict(figures)}
+    write_text_atomically(folder / EVALUATION_FILE, json.dumps(report, indent=2) + "\n")
