@@ -1,0 +1,32 @@
+"""Steps, episodes and batches of them: what samplers return, and how it is recorded."""
+
+from __future__ import annotations
+
+from samplerkit.episodes.columns import Column
+from samplerkit.episodes.episode_batch import STEP_TYPE_PADDING, EpisodeBatch
+from samplerkit.episodes.in_progress import InProgressEpisode
+from samplerkit.episodes.infos import concatenate_infos, stack_infos
+from samplerkit.episodes.provenance import Provenance
+from samplerkit.episodes.recorder import EpisodeRecorder
+from samplerkit.episodes.spec import EnvSpec, episode_limit
+from samplerkit.episodes.step_type import StepType, get_step_type
+from samplerkit.episodes.time_step import EnvStep, TimeStep
+from samplerkit.episodes.time_step_batch import TimeStepBatch
+
+__all__ = [
+    "STEP_TYPE_PADDING",
+    "Column",
+    "EnvSpec",
+    "EnvStep",
+    "EpisodeBatch",
+    "EpisodeRecorder",
+    "InProgressEpisode",
+    "Provenance",
+    "StepType",
+    "TimeStep",
+    "TimeStepBatch",
+    "concatenate_infos",
+    "episode_limit",
+    "get_step_type",
+    "stack_infos",
+]

@@ -1,0 +1,124 @@
+"""Columns: arrays with one row per step (or per episode), and trees of them for nested spaces.
+
+A column is an array, or a dict or tuple of columns. All arrays of one column have the same number of rows;
+a column of an empty Dict space is `{}` and has no arrays at all, so that its number of rows is known only
+from its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from samplerkit.episodes.spec import Space
+
+Array: TypeAlias = npt.NDArray[Any]
+Column: TypeAlias = "Array | dict[str, Column] | tuple[Column, ...]"
+Columns: TypeAlias = "dict[str, Column]"
+
+
+def map_column(function: Callable[[Array], Array], column: Column) -> Column:
+    """Return the column with the function applied to each of its arrays."""
+    if isinstance(column, dict):
+        return {key: map_column(function, child) for key, child in column.items()}
+    if isinstance(column, tuple):
+        return tuple(map_column(function, child) for child in column)
+    return function(column)
+
+
+def map_columns(function: Callable[[Array], Array], columns: Columns) -> Columns:
+    """Return the dict of columns with the function applied to each array."""
+    return {key: map_column(function, child) for key, child in columns.items()}
+
+
+def map_pair(function: Callable[[Array, Array], Array], column: Column, other: Column) -> Column:
+    """Return the function of the arrays of two columns of the same structure."""
+    if isinstance(column, dict):
+        pairs = cast("dict[str, Column]", other)
+        return {key: map_pair(function, child, pairs[key]) for key, child in column.items()}
+    if isinstance(column, tuple):
+        return tuple(
+            map_pair(function, *pair) for pair in zip(column, cast("tuple[Column, ...]", other), strict=True)
+        )
+    return function(column, cast("Array", other))
+
+
+def arrays_of(column: Column, path: str = "") -> Iterator[tuple[str, Array]]:
+    """Yield each array of a column with its path, such as ``observations['camera'][0]``."""
+    if isinstance(column, dict):
+        for key, child in column.items():
+            yield from arrays_of(child, f"{path}[{key!r}]")
+    elif isinstance(column, tuple):
+        for index, child in enumerate(column):
+            yield from arrays_of(child, f"{path}[{index}]")
+    else:
+        yield path, column
+
+
+def rows_of(column: Column, rows: Any) -> Column:
+    """Return some rows of a column: views for a slice, copies for an array of indices or of booleans."""
+    return map_column(lambda array: cast("Array", array[rows]), column)
+
+
+def rows_of_each(columns: Columns, rows: Any) -> Columns:
+    """Return some rows of each column of a dict."""
+    return {key: rows_of(child, rows) for key, child in columns.items()}
+
+
+def value_at(column: Column, row: int) -> Any:
+    """Return one row of a column as a value: an array, scalar, dict or tuple."""
+    return map_column(lambda array: array[row], column)
+
+
+def allocate(space: Space, rows: int) -> Column:
+    """Return an uninitialised column for this many values of a space."""
+    if isinstance(space, spaces.Dict):
+        return {key: allocate(child, rows) for key, child in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(allocate(child, rows) for child in space.spaces)
+    return np.empty((rows, *cast("tuple[int, ...]", space.shape)), dtype=space.dtype)
+
+
+def concatenate_columns(parts: Sequence[Column], path: str) -> Column:
+    """Return the rows of all parts, one after the other, in fresh arrays.
+
+    Raises:
+        ValueError: where structure, dtype or shape differ: observations and actions are never widened.
+    """
+    first = parts[0]
+    if isinstance(first, dict):
+        if not all(isinstance(part, dict) and part.keys() == first.keys() for part in parts):
+            raise ValueError(
+                f"{path} has not the same keys in all batches: concatenate batches of equal spaces."
+            )
+        dicts = cast("Sequence[dict[str, Column]]", parts)
+        return {key: concatenate_columns([part[key] for part in dicts], f"{path}[{key!r}]") for key in first}
+    if isinstance(first, tuple):
+        if not all(isinstance(part, tuple) and len(part) == len(first) for part in parts):
+            raise ValueError(
+                f"{path} has not the same entries in all batches: concatenate batches of equal spaces."
+            )
+        tuples = cast("Sequence[tuple[Column, ...]]", parts)
+        return tuple(
+            concatenate_columns([part[i] for part in tuples], f"{path}[{i}]") for i in range(len(first))
+        )
+    return _concatenate_arrays(parts, first, path)
+
+
+def _concatenate_arrays(parts: Sequence[Column], first: Array, path: str) -> Array:
+    dtype, shape = first.dtype, first.shape[1:]
+    for part in parts:
+        if not isinstance(part, np.ndarray):
+            raise ValueError(
+                f"{path} is an array in one batch and nested in another: concatenate batches of equal spaces."
+            )
+        if part.dtype != dtype or part.shape[1:] != shape:
+            raise ValueError(
+                f"{path} has dtype {dtype} and shape {shape} in one batch and dtype {part.dtype} and shape "
+                f"{part.shape[1:]} in another: concatenate batches of equal spaces."
+            )
+    return np.concatenate(cast("Sequence[Array]", parts))

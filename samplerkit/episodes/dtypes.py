@@ -1,0 +1,41 @@
+"""The common dtype of info values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+DType = np.dtype[Any]
+
+_NUMERIC = "biufc"
+# A signed integer that holds every value of the unsigned one.
+_SIGNED = {1: np.dtype(np.int16), 2: np.dtype(np.int32), 4: np.dtype(np.int64), 8: np.dtype(np.float64)}
+
+
+def common_dtype(one: DType, other: DType) -> DType | None:
+    """Return the dtype that holds the values of both, or None where there is none.
+
+    It is numpy's common type, with one exception that makes the answer for many dtypes independent of the order
+    in which they come: where an unsigned integer meets a float it counts as the signed integer that holds it
+    (numpy says float16 for uint8 with float16, and for int8, but float32 for both together). Python objects take
+    in everything; strings and numbers have nothing in common.
+    """
+    if one == other:
+        return one
+    if one.kind == "O" or other.kind == "O":
+        return np.dtype(object)
+    if one.kind in _NUMERIC and other.kind in _NUMERIC:
+        return np.promote_types(_beside(one, other), _beside(other, one))
+    if one.kind == other.kind and one.kind in "USMm":
+        return np.promote_types(one, other)
+    return None
+
+
+def fill_value(dtype: DType) -> Any:
+    """Return what stands in a row where there is no value: zero, the empty string, or None among objects."""
+    return None if dtype.kind == "O" else np.zeros((), dtype)[()]
+
+
+def _beside(one: DType, other: DType) -> DType:
+    return _SIGNED[one.itemsize] if one.kind == "u" and other.kind in "fc" else one

@@ -1,0 +1,119 @@
+"""What a policy and a batch need to know of an environment."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+from gymnasium import spaces
+
+Space = gymnasium.Space[Any]
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """The observation space, the action space and the limit on the length of an episode.
+
+    Two specs are equal where both spaces and the limit are.
+
+    Args:
+        observation_space: a Box, Discrete, MultiBinary or MultiDiscrete, or a Dict or Tuple of these, nested as one likes.
+        action_space: the same.
+        max_episode_length: an integer of at least 1, `math.inf`, or None for "no limit known".
+
+    Raises:
+        TypeError: for a space of another kind (Text, Sequence, Graph, OneOf), with the path to it; for a limit that is no integer.
+        ValueError: for a limit below 1.
+    """
+
+    observation_space: Space
+    action_space: Space
+    max_episode_length: float | None = None
+
+    def __post_init__(self) -> None:
+        check_space(self.observation_space, "observation_space")
+        check_space(self.action_space, "action_space")
+        object.__setattr__(self, "max_episode_length", _checked_limit(self.max_episode_length))
+
+    @classmethod
+    def from_env(cls, env: gymnasium.Env[Any, Any], max_episode_length: float | None = None) -> EnvSpec:
+        """Return the spec of an environment; its own time limit serves where no other is given."""
+        if max_episode_length is None:
+            max_episode_length = episode_limit(env)
+        return cls(env.observation_space, env.action_space, max_episode_length)
+
+
+def episode_limit(env: gymnasium.Env[Any, Any]) -> int | None:
+    """Return the environment's own limit on the length of an episode, or None where it has none.
+
+    The limit is that of the gymnasium registry or of a `TimeLimit` wrapper, the smallest where there are several.
+    """
+    limits = []
+    layer: Any = env
+    while layer is not None:
+        spec = getattr(layer, "spec", None)
+        limits.append(getattr(spec, "max_episode_steps", None))
+        if isinstance(layer, gymnasium.wrappers.TimeLimit):
+            limits.append(layer._max_episode_steps)
+        layer = layer.__dict__.get("env") if isinstance(layer, gymnasium.Wrapper) else None
+    return min((int(limit) for limit in limits if limit is not None), default=None)
+
+
+def check_space(space: Any, path: str) -> None:
+    """Raise a TypeError, with the path inside nested spaces, unless steps of this space fit into columns."""
+    if isinstance(space, spaces.Dict):
+        for key, child in space.spaces.items():
+            check_space(child, f"{path}[{key!r}]")
+    elif isinstance(space, spaces.Tuple):
+        for index, child in enumerate(space.spaces):
+            check_space(child, f"{path}[{index}]")
+    elif not isinstance(space, (spaces.Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)):
+        kind = f"a {type(space).__name__} space" if isinstance(space, gymnasium.Space) else repr(type(space))
+        raise TypeError(
+            f"{path} is {kind}, which cannot be stored in columns of one dtype and shape: use a Box, Discrete, "
+            "MultiBinary or MultiDiscrete space, or a Dict or Tuple of these."
+        )
+
+
+def space_key(space: Space) -> tuple[Any, ...]:
+    """Return a tuple of plain values that two spaces share exactly when they hold the same values, bit for bit."""
+    if isinstance(space, spaces.Dict):
+        return ("Dict", tuple(sorted((repr(key), space_key(child)) for key, child in space.spaces.items())))
+    if isinstance(space, spaces.Tuple):
+        return ("Tuple", tuple(space_key(child) for child in space.spaces))
+    kind: tuple[Any, ...] = (str(space.dtype), space.shape)
+    if isinstance(space, spaces.Box):
+        return ("Box", *kind, space.low.tobytes(), space.high.tobytes())
+    if isinstance(space, spaces.Discrete):
+        return ("Discrete", *kind, int(space.n), int(space.start))
+    if isinstance(space, spaces.MultiDiscrete):
+        return ("MultiDiscrete", *kind, space.nvec.tolist(), space.start.tolist())
+    return (type(space).__name__, *kind)
+
+
+def spec_key(spec: EnvSpec) -> tuple[Any, ...]:
+    """Return a tuple of plain values that two specs share exactly when they are equal, bit for bit."""
+    return space_key(spec.observation_space), space_key(spec.action_space), repr(spec.max_episode_length)
+
+
+def _checked_limit(limit: Any) -> float | None:
+    if limit is None:
+        return None
+    if isinstance(limit, float) and math.isinf(limit) and limit > 0:
+        return math.inf
+    try:
+        if isinstance(limit, bool):
+            raise TypeError
+        number = operator.index(limit)
+    except TypeError:
+        raise TypeError(
+            f"max_episode_length is {limit!r}, but must be an integer of at least 1, math.inf or None."
+        ) from None
+    if number < 1:
+        raise ValueError(
+            f"max_episode_length is {number}, but an episode has at least one step: pass 1 or more."
+        )
+    return number
