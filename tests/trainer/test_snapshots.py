@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samplerkit.trainer import SnapshotConfig, SnapshotError, Snapshotter
+from samplerkit.trainer.snapshots import SNAPSHOT_MODES
+
+
+class CannotBePickled:
+    def __reduce__(self) -> Any:
+        raise TypeError("no")
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("mode", "gap", "files"),
+    [
+        ("all", 1, {"itr_0.pkl", "itr_1.pkl", "itr_2.pkl", "itr_3.pkl", "itr_4.pkl"}),
+        ("last", 1, {"params.pkl"}),
+        ("gap", 2, {"itr_0.pkl", "itr_2.pkl", "itr_4.pkl"}),
+        ("gap_and_last", 2, {"itr_0.pkl", "itr_2.pkl", "itr_4.pkl", "params.pkl"}),
+        ("gap_overwrite", 2, {"params.pkl"}),
+        ("none", 1, set()),
+    ],
+)
+def test_each_mode_keeps_the_epochs_it_says(tmp_path: Path, mode: str, gap: int, files: set[str]) -> None:
+    snapshotter = Snapshotter(tmp_path, mode, gap)
+    for epoch in range(5):
+        snapshotter.save_itr_params(epoch, {"epoch": epoch})
+    assert names(tmp_path) == files
+
+
+@pytest.mark.parametrize(
+    ("mode", "gap", "first", "last"),
+    [
+        ("all", 1, 0, 4),
+        ("last", 1, 4, 4),
+        ("gap", 2, 0, 4),
+        ("gap_and_last", 2, 0, 4),
+        ("gap_and_last", 3, 0, 4),
+    ],
+)
+def test_first_and_last_are_really_first_and_last(
+    tmp_path: Path, mode: str, gap: int, first: int, last: int
+) -> None:
+    snapshotter = Snapshotter(tmp_path, mode, gap)
+    for epoch in range(5):
+        snapshotter.save_itr_params(epoch, {"epoch": epoch})
+    assert snapshotter.load(tmp_path, "first")["epoch"] == first
+    assert snapshotter.load(tmp_path, "last")["epoch"] == last
+
+
+def test_an_epoch_is_found_by_number_whatever_its_file_is_called(tmp_path: Path) -> None:
+    snapshotter = Snapshotter(tmp_path, "last")
+    snapshotter.save_itr_params(7, {"epoch": 7})
+    assert snapshotter.load(tmp_path, 7)["epoch"] == 7
+    assert snapshotter.load(tmp_path, "7")["epoch"] == 7
+
+
+def test_a_missing_epoch_names_those_that_are_there(tmp_path: Path) -> None:
+    snapshotter = Snapshotter(tmp_path, "gap", 2)
+    for epoch in range(4):
+        snapshotter.save_itr_params(epoch, {})
+    with pytest.raises(SnapshotError, match=r"no snapshot of epoch 3: there are 0, 2"):
+        snapshotter.load(tmp_path, 3)
+
+
+def test_a_newer_file_of_another_mode_is_the_last(tmp_path: Path) -> None:
+    Snapshotter(tmp_path, "last").save_itr_params(3, {"epoch": 3})
+    Snapshotter(tmp_path, "all").save_itr_params(4, {"epoch": 4})
+    assert Snapshotter(tmp_path).load(tmp_path)["epoch"] == 4
+
+
+@pytest.mark.parametrize(
+    ("mode", "gap"), [("every", 1), ("last", 2), ("gap_overwrite", 1), ("gap", 0), ("all", -1)]
+)
+def test_a_mode_or_gap_that_makes_no_sense_is_refused_at_construction(
+    tmp_path: Path, mode: str, gap: int
+) -> None:
+    with pytest.raises(ValueError):
+        Snapshotter(tmp_path, mode, gap)
+    with pytest.raises(ValueError):
+        SnapshotConfig(tmp_path, mode, gap)
+
+
+@given(st.sampled_from(["all", "gap", "gap_and_last"]), st.integers(1, 5), st.integers(1, 12))
+@settings(max_examples=15, deadline=None)
+def test_first_is_the_lowest_and_last_the_highest_kept(
+    tmp_path_factory: pytest.TempPathFactory, mode: str, gap: int, n_epochs: int
+) -> None:
+    folder = tmp_path_factory.mktemp("snapshots")
+    snapshotter = Snapshotter(folder, mode, gap)
+    kept = [epoch for epoch in range(n_epochs) if snapshotter.save_itr_params(epoch, {"epoch": epoch})]
+    assert snapshotter.load(folder, "first")["epoch"] == 0
+    assert snapshotter.load(folder, "last")["epoch"] == kept[-1]
+
+
+def test_an_error_while_pickling_leaves_the_snapshot_of_before(tmp_path: Path) -> None:
+    snapshotter = Snapshotter(tmp_path)
+    snapshotter.save_itr_params(0, {"epoch": 0})
+    with pytest.raises(TypeError):
+        snapshotter.save_itr_params(1, {"big": b"x" * 1_000_000, "bad": CannotBePickled()})
+    assert names(tmp_path) == {"params.pkl"}, "no temporary file may stay"
+    assert snapshotter.load(tmp_path)["epoch"] == 0
+
+
+def test_a_process_killed_in_mid_write_leaves_the_snapshot_of_before(tmp_path: Path) -> None:
+    script = """
+        import os, signal, sys
+        from samplerkit.trainer import Snapshotter
+
+        class KillsItsProcess:
+            def __reduce__(self):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        snapshotter = Snapshotter(sys.argv[1])
+        snapshotter.save_itr_params(0, {"epoch": 0})
+        snapshotter.save_itr_params(1, {"big": b"x" * 1_000_000, "bad": KillsItsProcess()})
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(tmp_path)], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    snapshotter = Snapshotter(tmp_path)
+    assert snapshotter.load(tmp_path)["epoch"] == 0
+    snapshotter.save_itr_params(2, {"epoch": 2})
+    assert snapshotter.load(tmp_path)["epoch"] == 2, "what the killed process left must not be in the way"
+
+
+def test_the_file_and_its_folder_are_synced_before_the_snapshot_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    real_sync, real_replace = os.fsync, os.replace
+
+    def sync(descriptor: int) -> None:
+        events.append("folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")
+        real_sync(descriptor)
+
+    def replace(source: Any, target: Any) -> None:
+        events.append("rename")
+        assert Path(source).parent == Path(target).parent, "a rename is atomic within one folder only"
+        real_replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", replace)
+    Snapshotter(tmp_path).save_itr_params(0, {})
+    assert events == ["file", "rename", "folder"]
+
+
+def test_a_pickle_of_another_kind_is_refused_without_being_loaded(tmp_path: Path) -> None:
+    class Explodes:
+        def __reduce__(self) -> Any:
+            return (exec, ("raise AssertionError('it was unpickled')",))
+
+    (tmp_path / "params.pkl").write_bytes(pickle.dumps(Explodes()))
+    with pytest.raises(SnapshotError, match="holds no snapshot"):
+        Snapshotter(tmp_path).load(tmp_path)
+    with pytest.raises(SnapshotError, match="no samplerkit snapshot"):
+        Snapshotter(tmp_path).load(tmp_path / "params.pkl")
+
+
+def test_a_truncated_snapshot_says_that_it_is_damaged(tmp_path: Path) -> None:
+    Snapshotter(tmp_path).save_itr_params(0, {"numbers": list(range(1000))})
+    path = tmp_path / "params.pkl"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SnapshotError, match="damaged"):
+        Snapshotter(tmp_path).load(tmp_path)
+
+
+def test_a_snapshot_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    Snapshotter(tmp_path).save_itr_params(0, {})
+    path = tmp_path / "params.pkl"
+    path.write_bytes(path.read_bytes().replace(b'"format": 1', b'"format": 9'))
+    with pytest.raises(SnapshotError, match="format 9"):
+        Snapshotter(tmp_path).load(path)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match="nowhere"):
+        Snapshotter(tmp_path).load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("epoch", ["middle", "-1", 1.5, True, None])
+def test_an_epoch_that_is_none_is_refused(tmp_path: Path, epoch: Any) -> None:
+    Snapshotter(tmp_path).save_itr_params(0, {})
+    with pytest.raises(ValueError, match="'first', 'last' or a number"):
+        Snapshotter(tmp_path).load(tmp_path, epoch)
+
+
+def test_objects_from_outside_are_named_and_not_pickled(tmp_path: Path) -> None:
+    outside = CannotBePickled()
+    snapshotter = Snapshotter(tmp_path)
+    snapshotter.save_itr_params(0, {"nested": [outside]}, outside={"it": outside})
+    assert snapshotter.load(tmp_path)["nested"] == [None]
+    assert snapshotter.load(tmp_path, outside={"it": 5})["nested"] == [5]
+
+
+def test_every_mode_can_be_constructed() -> None:
+    for mode in SNAPSHOT_MODES:
+        SnapshotConfig("folder", mode, 2 if mode == "gap_overwrite" else 1)
