@@ -31,7 +31,7 @@ class Statistics:
 class Sampler(abc.ABC):
     """Owns ``n_workers`` logical workers and gathers their units. The loop that it lives in::
 
-        with make_sampler("multiprocessing", agents=policy, envs="CartPole-v1", n_workers=8, seed=1) as sampler:
+        with make_sampler("multiprocessing", agents=policy, envs="CartPole-v1", seed=1) as sampler:
             for epoch in range(100):
                 batch = sampler.obtain_samples(epoch, 4_000, policy.get_param_values())
                 learn(policy, batch)

@@ -10,7 +10,7 @@ from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces.unit import Unit
 
 
-class UnitCancelled(Exception):  # noqa: N818 - a signal, not an error
+class UnitCancelled(Exception):
     """Raised inside a unit that is no longer wanted; never seen by a sampler's caller."""
 
 

@@ -54,6 +54,7 @@ class DefaultWorker(Worker):
             raise TypeError(_not_an_environment(env_update, new))
         if new is not old:
             self.env = new
+            self._env_was_seeded = False
             close_replaced(old, new)
         spec = EnvSpec.from_env(new, self._max_episode_length)
         if self._recorder is None or spec != self._env_spec:
@@ -82,7 +83,8 @@ class DefaultWorker(Worker):
 
     def _start_recording(self) -> None:
         observation, info = self.reset_env()
-        self._observation = self.recorder.start(observation, info)
+        self.recorder.start(observation, info)
+        self._observation = observation
 
     def step_episode(self) -> bool:
         """Take one step.
@@ -94,7 +96,8 @@ class DefaultWorker(Worker):
         action, agent_info = self.agent.get_action(self._observation)
         action = recorder.cast_action(action)
         observation, reward, terminated, truncated, env_info = self.env.step(action)
-        self._observation = recorder.add(reward, observation, env_info, agent_info)
+        recorder.add(reward, observation, env_info, agent_info)
+        self._observation = observation
         if terminated:
             self._last_step_type = StepType.TERMINAL
         elif truncated or recorder.length >= self._max_episode_length:

@@ -1,0 +1,42 @@
+"""What runs in a worker process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from multiprocessing.connection import Connection
+
+from samplerkit.sampling import serve
+
+_GRACE = 1.0
+"""Seconds to close environments once the parent is gone; then the process ends by force."""
+
+
+def main(connection: Connection, setup: bytes) -> None:
+    """Serve the parent until it says so, or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def receive() -> bytes | None:
+        try:
+            return connection.recv_bytes()
+        except (EOFError, OSError):
+            _end_soon()
+            return None
+
+    def send(message: bytes) -> None:
+        try:
+            connection.send_bytes(message)
+        except OSError:
+            # The parent is gone, and so is whoever wanted the answer.
+            _end_soon()
+
+    serve(setup, receive, send)
+    connection.close()
+
+
+def _end_soon() -> None:
+    """However long a step takes, nothing outlives the parent."""
+    timer = threading.Timer(_GRACE, os._exit, args=(1,))
+    timer.daemon = True
+    timer.start()

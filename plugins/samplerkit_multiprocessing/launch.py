@@ -1,0 +1,83 @@
+"""Starting processes that never import the caller's main module.
+
+Processes start by ``forkserver`` or ``spawn``, never by plain ``fork``: TensorFlow and Ray hang in forked
+children. Both of these normally run the parent's script once more in the child, which is why scripts need
+a main guard. Ours do not: whatever comes from the main module travels by value (cloudpickle).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.spawn
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+START_METHODS = ("forkserver", "spawn")
+
+_PRELOAD = ["numpy", "gymnasium", "cloudpickle", "samplerkit_multiprocessing.child"]
+
+_lock = threading.Lock()
+
+
+def default_start_method() -> str:
+    """Return forkserver where the platform has it, else spawn."""
+    available = multiprocessing.get_all_start_methods()
+    return next(method for method in START_METHODS if method in available)
+
+
+def context(start_method: str, preload: tuple[str, ...]) -> BaseContext:
+    """Return the context of a start method.
+
+    Args:
+        start_method: ``forkserver`` or ``spawn``.
+        preload: modules that the fork server imports once for all processes. They count only where the
+            program's fork server has not been started yet.
+
+    Raises:
+        ValueError: for any other method; fork is refused by name.
+    """
+    if start_method not in START_METHODS:
+        raise ValueError(
+            f"start_method must be one of {', '.join(START_METHODS)}, not {start_method!r}: "
+            "forked children inherit locks of threads that they do not have, and hang"
+        )
+    chosen = multiprocessing.get_context(start_method)
+    if start_method == "forkserver":
+        chosen.set_forkserver_preload([*_PRELOAD, *preload])
+    return chosen
+
+
+def start(chosen: BaseContext, target: Callable[..., None], args: tuple[Any, ...], name: str) -> BaseProcess:
+    """Start a process that does not import the main module."""
+    process: BaseProcess = chosen.Process(target=target, args=args, name=name)  # type: ignore[attr-defined]
+    with _without_main_module():
+        process.start()
+    return process
+
+
+@contextlib.contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Leave the main module out of what multiprocessing tells a child to prepare.
+
+    There is no public way to say so. Only processes started by this thread are affected.
+    """
+    me = threading.get_ident()
+    with _lock:
+        original = multiprocessing.spawn.get_preparation_data
+
+        def preparation_data(name: str) -> dict[str, Any]:
+            data: dict[str, Any] = original(name)
+            if threading.get_ident() == me:
+                data.pop("init_main_from_name", None)
+                data.pop("init_main_from_path", None)
+            return data
+
+        multiprocessing.spawn.get_preparation_data = preparation_data
+        try:
+            yield
+        finally:
+            multiprocessing.spawn.get_preparation_data = original

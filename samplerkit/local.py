@@ -1,0 +1,94 @@
+"""The local sampler: every worker in this process. The default, and the easiest to debug."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import threadpoolctl
+
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.errors import SamplerClosed
+from samplerkit.interfaces import YES, Capabilities, no
+from samplerkit.sampling.admission import Admission, Goal
+from samplerkit.sampling.base_sampler import BaseSampler
+from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.global_random import GlobalRandomState
+from samplerkit.sampling.host import WorkerHost, seating
+from samplerkit.sampling.recipes import Record
+
+_IN_PROCESS = no("workers live in the caller's process")
+
+
+class LocalSampler(BaseSampler):
+    """Runs units one after another in the caller's process, in the order of their numbers.
+
+    It has no options of its own; see `BaseSampler` for the arguments.
+    """
+
+    capabilities: ClassVar[Capabilities] = {
+        "exact_episodes": YES,
+        "fragments": no("a fragment worker provides them"),
+        "per_worker_agents": YES,
+        "per_worker_envs": YES,
+        "reproducible": YES,
+        "restartable": _IN_PROCESS,
+        "stateful": YES,
+        "unit_timeout": _IN_PROCESS,
+        "remote": _IN_PROCESS,
+    }
+
+    _host: WorkerHost | None = None
+
+    def _start(self, record: Record) -> None:
+        self._host = WorkerHost(self._setup, catch_interrupts=False)
+        self._keys: dict[int, int] = {}
+        self._threads = threadpoolctl.ThreadpoolController()
+        with self._undisturbed():
+            self._bring_to(self._host, record)
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        host = self._host
+        assert host is not None, "started before the first call"
+        admission = Admission(goal, self._cursor)
+        seats = record.seats(self._stateful)
+        with self._undisturbed():
+            self._bring_to(host, record)
+            for number, result in host.run(itertools.count(self._cursor), seats):
+                admission.offer(number, result)
+                if admission.complete:
+                    return admission.admitted
+        raise SamplerClosed("the sampler was shut down while this call was running")
+
+    def _bring_to(self, host: WorkerHost, record: Record) -> None:
+        wanted = {seat: record.recipes[seat] for seat in record.seats(self._stateful)}
+        plan = seating(self._keys, wanted)
+        # Until it has worked out, a seat counts as unknown, and would be built again.
+        self._keys = {seat: key for seat, key in self._keys.items() if plan.get(seat) == key}
+        failures = host.configure(self._seed, plan)
+        failed = {failure.worker for failure in failures}
+        self._keys = {seat: recipe.key for seat, recipe in wanted.items() if seat not in failed}
+        _raise_first(failures)
+
+    def _interrupt(self) -> None:
+        if self._host is not None:
+            self._host.cancel()
+
+    def _stop(self) -> None:
+        host, self._host = self._host, None
+        if host is not None:
+            with GlobalRandomState():
+                host.close()
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """One thread for linear algebra, and the caller's random state as it was."""
+        with GlobalRandomState(), self._threads.limit(limits=1):
+            yield
+
+
+def _raise_first(failures: list[Failure]) -> Any:
+    if failures:
+        raise min(failures, key=lambda failure: failure.worker).to_error()

@@ -1,0 +1,221 @@
+"""Finding backends by entry points, one by one, so that a bad plugin never harms another."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from samplerkit.errors import (
+    AmbiguousBackend,
+    BackendBroken,
+    BackendError,
+    BackendIncompatible,
+    BackendUnavailable,
+    UnknownBackend,
+)
+from samplerkit.interfaces.capabilities import Capabilities
+from samplerkit.plugins.spec import BackendSpec
+from samplerkit.version import API
+
+GROUP = "samplerkit.backends"
+
+
+class State(StrEnum):
+    """What became of an installed backend."""
+
+    OK = "ok"
+    UNAVAILABLE = "unavailable"
+    INCOMPATIBLE = "incompatible"
+    BROKEN = "broken"
+    AMBIGUOUS = "ambiguous"
+
+
+_ERRORS: dict[State, type[BackendError]] = {
+    State.UNAVAILABLE: BackendUnavailable,
+    State.INCOMPATIBLE: BackendIncompatible,
+    State.BROKEN: BackendBroken,
+    State.AMBIGUOUS: AmbiguousBackend,
+}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An installed backend, in one of five states, with the reason."""
+
+    name: str
+    state: State
+    reason: str = ""
+    summary: str = ""
+    distribution: str = ""
+    api: tuple[int, int] | None = None
+    capabilities: Capabilities = field(default_factory=dict)
+    spec: BackendSpec | None = field(default=None, repr=False)
+    error: BaseException | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Something that may turn out to be a backend: an entry point, or a spec given by hand."""
+
+    name: str
+    load: Callable[[], Any]
+    distribution: str
+
+
+class Registry:
+    """Backends by name: the built-in ones, those registered by hand, those of entry points.
+
+    Args:
+        built_in: descriptions that need no entry point.
+        entry_points: finds entry points of the group; a parameter for tests.
+    """
+
+    def __init__(
+        self,
+        built_in: tuple[BackendSpec, ...] = (),
+        entry_points: Callable[..., Any] = importlib.metadata.entry_points,
+    ) -> None:
+        self._by_hand = {
+            spec.name: _Candidate(spec.name, lambda s=spec: s, "samplerkit") for spec in built_in
+        }
+        self._entry_points = entry_points
+        self._loaded: dict[str, Backend] = {}
+
+    def register(self, spec: BackendSpec) -> None:
+        """Add a backend for this process, for notebooks and tests.
+
+        Raises:
+            TypeError: if it is not a `BackendSpec`.
+            ValueError: if the name is taken by another description.
+        """
+        if not isinstance(spec, BackendSpec):
+            raise TypeError(f"register_backend takes a BackendSpec, not {type(spec).__name__}")
+        present = self._by_hand.get(spec.name)
+        if present is not None and present.load() != spec:
+            raise ValueError(f"there is already a backend {spec.name!r}: choose another name")
+        self._by_hand[spec.name] = _given(spec, "registered by hand")
+        self._loaded.pop(spec.name, None)
+
+    def names(self) -> list[str]:
+        """Return every name, whatever its state."""
+        return sorted({*self._by_hand, *(point.name for point in self._entry_points(group=GROUP))})
+
+    def backends(self) -> list[Backend]:
+        """Return every installed backend; their descriptions are loaded one by one, under isolation."""
+        return [self.find(name) for name in self.names()]
+
+    def find(self, name: str) -> Backend:
+        """Return the backend of this name, in whatever state; no other plugin is loaded.
+
+        Raises:
+            UnknownBackend: if there is none.
+        """
+        if name not in self._loaded:
+            self._loaded[name] = self._examine(name)
+        return self._loaded[name]
+
+    def spec(self, name: str) -> BackendSpec:
+        """Return the description of a backend that can be used.
+
+        Raises:
+            BackendError: the one that fits its state.
+        """
+        backend = self.find(name)
+        if backend.state is State.OK and backend.spec is not None:
+            return backend.spec
+        error = _ERRORS[backend.state](f"backend {name!r} is {backend.state}: {backend.reason}")
+        raise error from backend.error
+
+    def _examine(self, name: str) -> Backend:
+        candidates = self._candidates(name)
+        if not candidates:
+            raise UnknownBackend(self._unknown(name))
+        if len(candidates) > 1:
+            offers = " and ".join(sorted(candidate.distribution for candidate in candidates))
+            return Backend(name, State.AMBIGUOUS, f"{offers} both offer it; uninstall one of them")
+        return _examine(candidates[0])
+
+    def _candidates(self, name: str) -> list[_Candidate]:
+        found = [self._by_hand[name]] if name in self._by_hand else []
+        for point in self._entry_points(group=GROUP, name=name):
+            distribution = point.dist.name if point.dist is not None else "an unknown distribution"
+            found.append(_Candidate(name, point.load, distribution))
+        return found
+
+    def _unknown(self, name: str) -> str:
+        names = self.names()
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        return f"there is no backend {name!r}. {hint}Installed: {', '.join(names)}."
+
+
+def _given(spec: BackendSpec, distribution: str) -> _Candidate:
+    return _Candidate(spec.name, lambda: spec, distribution)
+
+
+def _examine(candidate: _Candidate) -> Backend:
+    def verdict(state: State, reason: str, spec: Any = None, error: BaseException | None = None) -> Backend:
+        if not isinstance(spec, BackendSpec):
+            return Backend(candidate.name, state, reason, "", candidate.distribution, error=error)
+        return Backend(
+            candidate.name,
+            state,
+            reason,
+            spec.summary,
+            candidate.distribution,
+            spec.api,
+            spec.capabilities,
+            spec,
+        )
+
+    try:
+        spec = candidate.load()
+    except Exception as error:
+        return verdict(State.BROKEN, f"its description raised {type(error).__name__}: {error}", error=error)
+    if not isinstance(spec, BackendSpec):
+        return verdict(State.BROKEN, f"its entry point is a {type(spec).__name__}, not a BackendSpec")
+    if spec.name != candidate.name:
+        return verdict(
+            State.BROKEN, f"its entry point is called {candidate.name!r}, its spec {spec.name!r}", spec
+        )
+    if spec.api[0] != API[0] or spec.api[1] > API[1]:
+        return verdict(State.INCOMPATIBLE, _version_gap(spec.api), spec)
+    missing = [module for module in spec.requires if not _installed(module)]
+    if missing:
+        install = spec.install or f"pip install {' '.join(missing)}"
+        return verdict(State.UNAVAILABLE, f"{', '.join(missing)} is not installed: {install}", spec)
+    return verdict(State.OK, "", spec)
+
+
+def _version_gap(api: tuple[int, int]) -> str:
+    wanted, provided = (".".join(map(str, version)) for version in (api, API))
+    advice = "update the plugin" if api < API else "update samplerkit"
+    return f"it was written for sampler API {wanted}, and this samplerkit provides {provided}: {advice}"
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def import_path(path: str, backend: str) -> Any:
+    """Import what ``"module:Class"`` names.
+
+    Raises:
+        BackendBroken: if it cannot be imported.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:
+        raise BackendBroken(
+            f"backend {backend!r} is broken: importing {path} raised {type(error).__name__}: {error}"
+        ) from error

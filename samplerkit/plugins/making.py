@@ -1,0 +1,137 @@
+"""Samplers by name: ``local``, ``multiprocessing``, ``ray+fragment``, a stranger's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from samplerkit.errors import BackendBroken
+from samplerkit.interfaces.capabilities import YES, no
+from samplerkit.interfaces.sampler import Sampler
+from samplerkit.interfaces.worker import Worker
+from samplerkit.plugins.discovery import Backend, Registry, import_path
+from samplerkit.plugins.spec import BackendSpec
+from samplerkit.version import API
+
+LOCAL = BackendSpec(
+    name="local",
+    api=API,
+    factory="samplerkit.local:LocalSampler",
+    summary="workers in this process; nothing to set up, easy to debug",
+    capabilities={
+        "exact_episodes": YES,
+        "fragments": no("a fragment worker provides them"),
+        "per_worker_agents": YES,
+        "per_worker_envs": YES,
+        "reproducible": YES,
+        "restartable": no("workers live in the caller's process"),
+        "stateful": YES,
+        "unit_timeout": no("workers live in the caller's process"),
+        "remote": no("workers live in the caller's process"),
+    },
+)
+
+registry = Registry((LOCAL,))
+
+
+def backends() -> list[Backend]:
+    """Return every installed backend and kind of worker, each with its state and the reason for it.
+
+    Each description is loaded under isolation: a plugin that is broken says so and harms nobody.
+    """
+    return registry.backends()
+
+
+def register_backend(spec: BackendSpec) -> None:
+    """Add a backend for this process only, for notebooks and tests.
+
+    Raises:
+        TypeError, ValueError: if it is not a `BackendSpec`, or the name is taken.
+    """
+    registry.register(spec)
+
+
+def get_backend(name: str) -> type[Any]:
+    """Return the class of a sampler, or of a kind of worker, by its single name.
+
+    Raises:
+        BackendError: if there is none, or it cannot be used; the message says what to do.
+        ValueError: for a composite name.
+    """
+    if "+" in name:
+        raise ValueError(f"{name!r} is a composite: get_backend takes one of {name.split('+')}")
+    spec = registry.spec(name)
+    cls = import_path(spec.worker or spec.factory or "", name)
+    base = Worker if spec.is_worker else Sampler
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise BackendBroken(f"backend {name!r} is broken: {cls!r} is not a subclass of {base.__name__}")
+    return cls
+
+
+def make_sampler(
+    name: str,
+    *,
+    agents: Any,
+    envs: Any,
+    max_episode_length: float | None = None,
+    n_workers: int | None = None,
+    seed: int | None = None,
+    worker_class: type[Worker] | None = None,
+    worker_args: Mapping[str, Any] | None = None,
+    worker_factory: Any = None,
+    **options: Any,
+) -> Sampler:
+    """Make a sampler on a backend chosen by name.
+
+    Args:
+        name: a backend (``"local"``), a kind of worker (``"vectorized"``: on the local sampler), or both
+            (``"multiprocessing+vectorized"``).
+        agents: a policy, or a list with one for each worker.
+        envs: an environment, an `EnvUpdate`, a gymnasium id, a callable without arguments, or a list
+            with one of these for each worker. Every worker gets a copy of its own.
+        max_episode_length: most steps of an episode; None means the environment's own limit.
+        n_workers: logical workers; None means the length of a given list, else the physical cores.
+        seed: everything random follows from it; None draws one, logs it and keeps it in ``sampler.seed``.
+        worker_class: a subclass of `Worker`; excludes a kind of worker in the name.
+        worker_args: further arguments of the worker.
+        worker_factory: a `WorkerFactory`, instead of the arguments that make one.
+        **options: of the backend, such as ``n_processes``.
+
+    Returns:
+        A sampler whose workers are up.
+
+    Raises:
+        BackendError: if the backend cannot be found or used.
+        TypeError, ValueError: for a bad argument.
+        WorkerError, WorkerDied: if a worker cannot start.
+    """
+    backend, kind = _parts(name)
+    if kind is not None:
+        if worker_class is not None or worker_factory is not None:
+            given = "worker_class" if worker_class is not None else "worker_factory"
+            raise TypeError(f"{name!r} already names the kind of worker: leave {given} out")
+        worker_class = get_backend(kind)
+    sampler: Sampler = get_backend(backend)(
+        agents,
+        envs,
+        worker_factory=worker_factory,
+        max_episode_length=max_episode_length,
+        n_workers=n_workers,
+        seed=seed,
+        worker_class=worker_class,
+        worker_args=worker_args,
+        **options,
+    )
+    return sampler
+
+
+def _parts(name: str) -> tuple[str, str | None]:
+    """Split a name into backend and kind of worker."""
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a backend is a string such as 'local', not {name!r}")
+    first, plus, second = name.partition("+")
+    if not plus:
+        return ("local", first) if registry.spec(first).is_worker else (first, None)
+    if registry.spec(first).is_worker or not registry.spec(second).is_worker:
+        raise ValueError(f"{name!r}: a composite is a sampler, '+', and a kind of worker")
+    return first, second

@@ -1,0 +1,446 @@
+"""What all samplers share: arguments, transactions, life, state. A subclass only runs units."""
+
+from __future__ import annotations
+
+import abc
+import logging
+import secrets
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import psutil
+
+from samplerkit.episodes import EpisodeBatch, Provenance
+from samplerkit.errors import SamplerBusy, SamplerClosed, UnsupportedFeature
+from samplerkit.interfaces import (
+    Capabilities,
+    Sampler,
+    Statistics,
+    Support,
+    Worker,
+    check_capability,
+    no,
+)
+from samplerkit.sampling import boundary
+from samplerkit.sampling.admission import Goal, Steps, Units, n_steps
+from samplerkit.sampling.global_random import GlobalRandomState
+from samplerkit.sampling.host import HostSetup
+from samplerkit.sampling.numbering import update_seed
+from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
+from samplerkit.sampling.state import load_state, save_state
+from samplerkit.workers import WorkerFactory
+
+log = logging.getLogger(__name__)
+
+
+class BaseSampler(Sampler):
+    """A sampler that lacks only the place where units run.
+
+    A subclass implements `_start`, `_run`, `_interrupt` and `_stop`, and states its `capabilities`.
+
+    Args:
+        agents: a policy, or a list with one for each worker.
+        envs: an environment, an `EnvUpdate`, a gymnasium id, a callable without arguments, or a list
+            with one of these for each worker. Every worker gets a copy of its own.
+        worker_factory: builds the workers; excludes the arguments that make one.
+        max_episode_length: most steps of an episode; None means the environment's own limit.
+        is_tf_worker: see `WorkerFactory`.
+        seed: everything random follows from it; None draws one, logs it and keeps it in `seed`.
+        n_workers: logical workers; None means the length of a given list, else the physical cores.
+        worker_class: see `WorkerFactory`.
+        worker_args: see `WorkerFactory`.
+        stateful: whether the environments remember earlier episodes in spite of ``reset(seed=…)``.
+        reseed: False seeds an environment once and never again, which makes it stateful.
+        **options: of the backend.
+
+    Raises:
+        TypeError, ValueError: for a bad argument; nothing was started.
+        UnsupportedFeature: for something that this backend declares not to do.
+        WorkerError, WorkerDied: if a worker cannot start; those already started were stopped.
+    """
+
+    capabilities: ClassVar[Capabilities] = {}
+    """What this class of sampler offers, by name."""
+
+    def __init__(
+        self,
+        agents: Any,
+        envs: Any,
+        *,
+        worker_factory: WorkerFactory | None = None,
+        max_episode_length: float | None = None,
+        is_tf_worker: bool = False,
+        seed: int | None = None,
+        n_workers: int | None = None,
+        worker_class: type[Worker] | None = None,
+        worker_args: Mapping[str, Any] | None = None,
+        stateful: bool = False,
+        reseed: bool = True,
+        **options: Any,
+    ) -> None:
+        self._closed: str | None = "it has not been started"
+        self._lock = threading.Lock()
+        self._options = self._check_options(options)
+        fields = {
+            "max_episode_length": max_episode_length,
+            "is_tf_worker": is_tf_worker or None,
+            "seed": seed,
+            "n_workers": n_workers,
+            "worker_class": worker_class,
+            "worker_args": worker_args,
+        }
+        given = {name: value for name, value in fields.items() if value is not None}
+        factory = _checked_factory(worker_factory, given)
+        n_workers = factory.n_workers or _n_workers(agents, envs)
+        if factory.seed is None:
+            factory = factory.completed(seed=secrets.randbits(63))
+            log.info("drew seed %d", factory.seed)
+        factory = factory.completed(n_workers=n_workers)
+        self._stateful_env = stateful or not reseed
+        self._reseed = reseed
+        assert factory.seed is not None, "drawn above"
+        self._seed = factory.seed
+        self._factory = factory
+        self._stateful = self._stateful_env or factory.worker_class.stateful
+        if self._stateful:
+            self._require("stateful")
+        agent_changes = self._agent_changes(agents)
+        env_changes = self._env_changes(envs, version=0)
+        if agent_changes is None or env_changes is None or None in agent_changes or None in env_changes:
+            raise TypeError("agents and envs are required: None means no update, and there is nothing yet")
+        if factory.max_episode_length is None:
+            self._factory = factory.completed(max_episode_length=_own_limit(env_changes))
+        self._record = _first_record(agent_changes, env_changes)
+        self._cursor = 0
+        self._reproducible = True
+        self._statistics = Statistics()
+        self._begin()
+
+    @classmethod
+    def from_worker_factory(cls, worker_factory: WorkerFactory, agents: Any, envs: Any) -> Self:
+        """Construct a sampler from a factory."""
+        return cls(agents, envs, worker_factory=worker_factory)
+
+    # -- what a subclass implements --------------------------------------------------------------
+
+    @abc.abstractmethod
+    def _start(self, record: Record) -> None:
+        """Bring workers up. On an exception, `_stop` is called."""
+
+    @abc.abstractmethod
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        """Bring the workers to `record`, run units from `self._cursor`, and return those admitted.
+
+        Raises:
+            Exception: anything; the call is then as if it had not happened. Workers may be left as they
+                are: the next `_run` brings them to whatever record it gets.
+        """
+
+    @abc.abstractmethod
+    def _interrupt(self) -> None:
+        """Make a `_run` in another thread raise `SamplerClosed` soon."""
+
+    @abc.abstractmethod
+    def _stop(self) -> None:
+        """Shut the workers down, by force if need be, and release everything."""
+
+    @classmethod
+    def _check_options(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the backend's own options, checked.
+
+        Raises:
+            TypeError: for an option that the backend does not have.
+        """
+        if options:
+            raise TypeError(f"{cls.__name__} has no option {', '.join(map(repr, options))}")
+        return options
+
+    # -- the interface ---------------------------------------------------------------------------
+
+    @property
+    def n_workers(self) -> int:
+        """Number of logical workers."""
+        return len(self._record.recipes)
+
+    @property
+    def seed(self) -> int:
+        """The seed, as given or as drawn."""
+        return self._seed
+
+    @property
+    def total_env_steps(self) -> int:
+        """Steps in all batches returned so far."""
+        return self._statistics.env_steps
+
+    @property
+    def worker_factory(self) -> WorkerFactory:
+        """The factory, with everything filled in."""
+        return self._factory
+
+    def obtain_samples(
+        self, itr: int, num_samples: int, agent_update: Any = None, env_update: Any = None
+    ) -> EpisodeBatch:
+        """See `Sampler.obtain_samples`."""
+        del itr
+        goal = Steps(boundary.check_count("num_samples", num_samples))
+        return self._obtain(goal, agent_update, env_update)
+
+    def obtain_exact_episodes(
+        self, n_eps_per_worker: int, agent_update: Any = None, env_update: Any = None
+    ) -> EpisodeBatch:
+        """See `Sampler.obtain_exact_episodes`."""
+        self._require("exact_episodes")
+        per_worker = boundary.check_count("n_eps_per_worker", n_eps_per_worker)
+        return self._obtain(Units(per_worker * self.n_workers), agent_update, env_update)
+
+    def shutdown_worker(self) -> None:
+        """See `Sampler.shutdown_worker`."""
+        if self._closed is not None:
+            return
+        self._closed = "it was shut down"
+        self._interrupt()
+        # A call in another thread ends by itself; one that hangs is ended by force.
+        mine = self._lock.acquire(timeout=3)
+        try:
+            self._stop()
+        finally:
+            if mine:
+                self._lock.release()
+
+    def get_state(self) -> dict[str, Any]:
+        """See `Sampler.get_state`."""
+        return save_state(
+            seed=self._seed,
+            cursor=self._cursor,
+            total_env_steps=self.total_env_steps,
+            record=self._record,
+        )
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `Sampler.set_state`."""
+        with self._exclusive():
+            saved = load_state(state, n_workers=self.n_workers)
+            self._forget()
+            self._seed, self._cursor, self._record = saved.seed, saved.cursor, saved.record
+            self._factory = self._factory.completed(seed=saved.seed)
+            self._statistics = replace(self._statistics, env_steps=saved.total_env_steps)
+            if self._stateful:
+                self._reproducible = False
+
+    def supports(self, capability: str) -> bool:
+        """See `Sampler.supports`."""
+        return bool(self._support(capability))
+
+    def statistics(self) -> Statistics:
+        """See `Sampler.statistics`."""
+        return self._statistics
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        """Run one call as a transaction: everything is committed at its end, or nothing."""
+        with self._exclusive():
+            record = self._record.changed(
+                self._agent_changes(agent_update),
+                self._env_changes(env_update, version=self._record.env_version + 1),
+            )
+            try:
+                units = self._run(record, goal)
+                batch = self._batch(units, record, by_worker=isinstance(goal, Units))
+            except BaseException:
+                if self._stateful:
+                    # The workers that were touched are built again, without what they remembered.
+                    self._reproducible = False
+                raise
+            self._record = record
+            self._cursor += len(units)
+            self._count(calls=1, units=len(units), env_steps=n_steps(batch))
+            return batch
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        if self._closed is not None:
+            raise SamplerClosed(f"this sampler cannot be used: {self._closed}. Make a new one.")
+        if not self._lock.acquire(blocking=False):
+            raise SamplerBusy("another call of this sampler is running: wait for it, or use a second sampler")
+        try:
+            if not self._started:
+                self._bring_up()
+            yield
+        finally:
+            self._lock.release()
+
+    def _batch(self, units: Sequence[EpisodeBatch], record: Record, *, by_worker: bool) -> EpisodeBatch:
+        numbers = np.arange(self._cursor, self._cursor + len(units), dtype=np.int64)
+        if by_worker:
+            numbers = numbers[np.argsort(numbers % self.n_workers, kind="stable")]
+            units = [units[number] for number in (numbers - self._cursor).tolist()]
+        numbers = np.repeat(numbers, [len(unit.lengths) for unit in units])
+        provenance = Provenance(
+            units=numbers,
+            workers=numbers % self.n_workers,
+            agent_versions=np.full(len(numbers), record.agent_version, dtype=np.int64),
+            env_versions=np.full(len(numbers), record.env_version, dtype=np.int64),
+            reproducible=self._reproducible,
+        )
+        return EpisodeBatch.concatenate(*units).replace(provenance=provenance)
+
+    def _count(self, **more: int) -> None:
+        sums = {name: getattr(self._statistics, name) + value for name, value in more.items()}
+        self._statistics = replace(self._statistics, **sums)
+
+    # -- updates ---------------------------------------------------------------------------------
+
+    def _agent_changes(self, update: Any) -> list[AgentChange | None] | None:
+        if update is None:
+            return None
+        if isinstance(update, list):
+            self._require("per_worker_agents")
+        spread = self._factory.prepare_worker_messages(update)
+        return boundary.for_each_distinct(lambda _, value: boundary.agent_change(value), spread)
+
+    def _env_changes(self, update: Any, version: int) -> list[EnvChange | None] | None:
+        if update is None:
+            return None
+        if isinstance(update, list):
+            self._require("per_worker_envs")
+        spread = self._factory.prepare_worker_messages(update)
+        return boundary.for_each_distinct(
+            lambda worker, value: boundary.env_change(value, update_seed(self._seed, version, worker)), spread
+        )
+
+    # -- capabilities ----------------------------------------------------------------------------
+
+    def _support(self, capability: str) -> Support:
+        declared = self.capabilities.get(check_capability(capability))
+        if declared is None:
+            return no(f"{type(self).__name__} does not declare it")
+        if declared and capability == "reproducible" and not self._reproducible:
+            return no("workers that remember earlier units were built again")
+        if declared and capability == "restartable" and self._stateful:
+            return no("what stateful workers remember dies with them")
+        return declared
+
+    def _require(self, capability: str) -> None:
+        support = self._support(capability)
+        if not support:
+            raise UnsupportedFeature(
+                f"{type(self).__name__} does not support {capability!r}: {support.reason}"
+            )
+
+    # -- life ------------------------------------------------------------------------------------
+
+    _started = False
+
+    def _begin(self) -> None:
+        self._closed = None
+        try:
+            self._bring_up()
+        except BaseException:
+            self._closed = "its workers could not be started"
+            raise
+
+    def _bring_up(self) -> None:
+        try:
+            self._start(self._record)
+        except BaseException:
+            self._stop()
+            raise
+        self._started = True
+
+    def _forget(self) -> None:
+        """Drop whatever ran ahead; the record was replaced."""
+
+    @property
+    def _setup(self) -> HostSetup:
+        return HostSetup(self._factory, self.n_workers, self._reseed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = {
+            "worker_factory": self._factory,
+            "stateful": self._stateful_env,
+            "reseed": self._reseed,
+            **self._options,
+        }
+        return _restored, (type(self), arguments, self.get_state())
+
+    def __del__(self) -> None:
+        if getattr(self, "_closed", "") is None and self._started:
+            warnings.warn(
+                f"{type(self).__name__} was dropped without shutdown_worker(); use it in a with statement",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+            self.shutdown_worker()
+
+
+def _restored(cls: type[BaseSampler], arguments: dict[str, Any], state: dict[str, Any]) -> BaseSampler:
+    """Make an unpickled sampler; its workers start at the first call."""
+    sampler = cls.__new__(cls)
+    factory: WorkerFactory = arguments.pop("worker_factory")
+    saved = load_state(state, n_workers=factory.n_workers or 0)
+    sampler._stateful_env = arguments.pop("stateful")
+    sampler._reseed = arguments.pop("reseed")
+    sampler._options = cls._check_options(arguments)
+    sampler._lock = threading.Lock()
+    sampler._factory = factory
+    sampler._stateful = sampler._stateful_env or factory.worker_class.stateful
+    sampler._seed, sampler._cursor, sampler._record = saved.seed, saved.cursor, saved.record
+    sampler._reproducible = not sampler._stateful
+    sampler._statistics = Statistics(env_steps=saved.total_env_steps)
+    sampler._closed = None
+    return sampler
+
+
+def _checked_factory(factory: WorkerFactory | None, given: dict[str, Any]) -> WorkerFactory:
+    if factory is None:
+        return WorkerFactory(**given)
+    if not isinstance(factory, WorkerFactory):
+        raise TypeError(f"worker_factory must be a WorkerFactory, not {type(factory).__name__}")
+    if given:
+        raise TypeError(
+            f"{', '.join(given)} cannot be given beside worker_factory, which has fields of these names: "
+            "pass one or the other"
+        )
+    return factory
+
+
+def _n_workers(agents: Any, envs: Any) -> int:
+    for value in (agents, envs):
+        if isinstance(value, list) and value:
+            return len(value)
+    return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+
+
+def _own_limit(changes: Sequence[EnvChange | None]) -> float:
+    distinct = {id(change): change for change in changes if change is not None}
+    with GlobalRandomState():
+        limits = [boundary.own_limit(change.packed.load()) for change in distinct.values()]
+    if any(limit is None for limit in limits):
+        raise ValueError(
+            "the environment has no episode limit of its own: pass max_episode_length (math.inf is legal)"
+        )
+    return max(limit for limit in limits if limit is not None)
+
+
+def _first_record(agents: Sequence[AgentChange | None], envs: Sequence[EnvChange | None]) -> Record:
+    made: dict[tuple[int, int], Recipe] = {}
+    recipes = []
+    for agent, env in zip(agents, envs, strict=True):
+        assert agent is not None, "checked by the constructor"
+        assert env is not None, "checked by the constructor"
+        if not agent.is_policy:
+            raise TypeError(
+                "agents must be policies (objects with get_action), not weights: see samplerkit.Policy"
+            )
+        key = (id(agent), id(env))
+        if key not in made:
+            made[key] = Recipe(agent.packed, None, (env,))
+        recipes.append(made[key])
+    return Record(tuple(recipes))

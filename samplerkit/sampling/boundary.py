@@ -1,0 +1,164 @@
+"""The boundary: what callers pass, checked once and brought into one form."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any
+
+import gymnasium
+
+from samplerkit.interfaces import Env, EnvUpdate, ExistingEnvUpdate, NewEnvUpdate, is_policy
+from samplerkit.sampling.packing import pack
+from samplerkit.sampling.recipes import AgentChange, EnvChange
+
+
+def check_count(name: str, value: Any) -> int:
+    """Return a whole number of at least 1 as an int.
+
+    Raises:
+        TypeError: for anything but an integer (numpy's are welcome, bools are not).
+        ValueError: if it is less than 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer of at least 1, not {value!r} ({type(value).__name__})")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value}")
+    return int(value)
+
+
+def agent_change(update: Any) -> AgentChange | None:
+    """Pack an agent update: a policy or weights."""
+    if update is None:
+        return None
+    if is_policy(update):
+        return AgentChange(pack(sampling_policy(update), "the policy"), True)
+    return AgentChange(pack(update, "the weights"), False)
+
+
+def sampling_policy(policy: Any) -> Any:
+    """Return what workers get of a policy, and check that it is one.
+
+    Raises:
+        TypeError: if it lacks a method of the `Policy` protocol, or gives its weights as a list.
+    """
+    for_sampling = getattr(policy, "for_sampling", None)
+    if callable(for_sampling):
+        policy = for_sampling()
+    missing = [
+        name
+        for name in ("get_action", "reset", "get_param_values", "set_param_values")
+        if not callable(getattr(policy, name, None))
+    ]
+    if missing:
+        raise TypeError(
+            f"agents must be policies: {type(policy).__name__} has no method {', '.join(missing)} "
+            "(see samplerkit.Policy)"
+        )
+    if isinstance(policy.get_param_values(), list):
+        raise TypeError(
+            f"{type(policy).__name__}.get_param_values() returned a list, and a list of updates means "
+            "one for each worker: return an array, a tuple or a dict of arrays"
+        )
+    return policy
+
+
+def env_change(update: Any, seed: int) -> EnvChange | None:
+    """Pack an environment update; a list is for the slots of a vectorized worker."""
+    if update is None:
+        return None
+    normal = [env_update(item) for item in update] if isinstance(update, list) else env_update(update)
+    return EnvChange(pack(normal, "the environment"), seed, normal)
+
+
+def env_update(value: Any) -> EnvUpdate:
+    """Turn whatever stands for an environment into an `EnvUpdate`.
+
+    Args:
+        value: a gymnasium id, an environment, an `EnvUpdate` or a callable without arguments.
+
+    Raises:
+        TypeError: if it is none of these.
+    """
+    if isinstance(value, str):
+        return NewEnvUpdate(_MakeEnv(registered_spec(value)))
+    if isinstance(value, gymnasium.vector.VectorEnv):
+        raise TypeError("a vector environment needs a vectorized worker; pass one of its environments")
+    if isinstance(value, gymnasium.Env):
+        return ExistingEnvUpdate(value)
+    if isinstance(value, EnvUpdate):
+        return value
+    if callable(value):
+        return NewEnvUpdate(value)
+    raise TypeError(
+        f"envs and env_update take an environment, an EnvUpdate, a gymnasium id, a callable without "
+        f"arguments, or a list with one of these for each worker, not {type(value).__name__}"
+    )
+
+
+def registered_spec(env_id: str) -> Any:
+    """Look a gymnasium id up here, so that one registered by the caller's script works in any process.
+
+    Raises:
+        ValueError: if no environment of this id is registered.
+    """
+    module, _, name = env_id.rpartition(":")
+    try:
+        if module:
+            importlib.import_module(module)
+        return gymnasium.spec(name)
+    except (gymnasium.error.Error, ImportError) as error:
+        raise ValueError(f"there is no gymnasium environment {env_id!r}: {error}") from error
+
+
+class _MakeEnv:
+    """Constructor of a registered environment; carries its specification, not just its id."""
+
+    def __init__(self, spec: Any) -> None:
+        self.spec = spec
+
+    def __call__(self) -> Env:
+        # The passive checker only warns, at every step; samplerkit checks batches itself.
+        return gymnasium.make(self.spec, disable_env_checker=True)
+
+
+def own_limit(update: Any) -> float | None:
+    """Return the episode limit that an environment brings along, in steps; None if it has none.
+
+    An environment that is only described is constructed here for a moment, to be asked.
+    """
+    if isinstance(update, list):
+        limits = [own_limit(item) for item in update]
+        return None if any(limit is None for limit in limits) else max(filter(None, limits))
+    if isinstance(update, NewEnvUpdate) and isinstance(update._env_constructor, _MakeEnv):
+        limit: int | None = update._env_constructor.spec.max_episode_steps
+        if limit is not None:
+            return limit
+    env = update(None)
+    try:
+        return _limit_of_env(env)
+    finally:
+        env.close()
+
+
+def _limit_of_env(env: Any) -> float | None:
+    layer = env
+    while layer is not None:
+        for name in ("max_episode_length", "_max_episode_steps"):
+            limit = vars(layer).get(name)
+            if limit is not None:
+                return float(limit) if isinstance(limit, float) else int(limit)
+        layer = getattr(layer, "env", None)
+    declared = getattr(env.unwrapped, "max_episode_length", None)
+    if declared is not None:
+        return declared if isinstance(declared, float) else int(declared)
+    limit = env.spec.max_episode_steps if env.spec is not None else None
+    return None if limit is None else int(limit)
+
+
+def for_each_distinct(function: Callable[[int, Any], Any], values: list[Any]) -> list[Any]:
+    """Call ``function(index, value)`` once for each distinct object of a list, at its first index."""
+    first = {id(value): index for index, value in reversed(list(enumerate(values)))}
+    done = {index: function(index, values[index]) for index in sorted(set(first.values()))}
+    return [done[first[id(value)]] for value in values]

@@ -1,0 +1,59 @@
+"""An exception as data, so that it can travel and wait for its turn."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from dataclasses import dataclass
+
+import cloudpickle
+
+from samplerkit.errors import WorkerError
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a worker raised, in a form that can always be pickled.
+
+    It is the result of a unit like any other: raised only when admission reaches it.
+    """
+
+    worker: int
+    unit: int | None
+    error_type: str
+    message: str
+    remote_traceback: str
+    pickled: bytes | None
+
+    @classmethod
+    def of(cls, error: BaseException, worker: int, unit: int | None) -> Failure:
+        """Describe an exception that was just caught."""
+        kind = type(error)
+        name = (
+            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        )
+        trace = "".join(traceback.format_exception(error))
+        return cls(worker, unit, name, _text(error), trace, _pickled(error))
+
+    def to_error(self) -> WorkerError:
+        """Return the error to raise, with the original exception as its cause where that could travel."""
+        error = WorkerError(self.worker, self.unit, self.error_type, self.message, self.remote_traceback)
+        if self.pickled is not None:
+            error.__cause__ = pickle.loads(self.pickled)
+        return error
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as second:
+        return f"(its text cannot be had: str() raised {type(second).__name__})"
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    # Tried both ways here: an exception whose __init__ wants more arguments pickles but does not unpickle.
+    try:
+        data: bytes = cloudpickle.dumps(error)
+        return data if isinstance(pickle.loads(data), BaseException) else None
+    except Exception:
+        return None

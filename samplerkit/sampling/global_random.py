@@ -1,0 +1,45 @@
+"""The global random generators: set for each unit, put back for the caller.
+
+Policies and environments that draw from `random`, `numpy.random` or torch's global generator are served
+by seeding these for each unit; nobody else notices, since their state is restored after the call.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+
+def seed_globals(seed: int) -> None:
+    """Set every loaded global generator from one 64-bit seed."""
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(seed >> 1)
+
+
+class GlobalRandomState:
+    """Puts the global generators back at the end of a ``with`` block (about 50 µs: once per call)."""
+
+    def __enter__(self) -> Self:
+        self._python = random.getstate()
+        self._numpy = np.random.get_state()
+        torch: Any = sys.modules.get("torch")
+        self._torch = None if torch is None else torch.get_rng_state()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        random.setstate(self._python)
+        np.random.set_state(self._numpy)
+        if self._torch is not None:
+            sys.modules["torch"].set_rng_state(self._torch)

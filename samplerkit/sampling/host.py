@@ -1,0 +1,276 @@
+"""The host: live workers in one place (this process, another, an actor), and the units they run."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.interfaces import Unit, UnitCancelled, Worker
+from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.global_random import seed_globals
+from samplerkit.sampling.numbering import UnitSeeds
+from samplerkit.sampling.recipes import Change, EnvChange, Recipe
+from samplerkit.workers import WorkerFactory
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class HostSetup:
+    """What a host needs to know once."""
+
+    factory: WorkerFactory
+    n_workers: int
+    reseed: bool
+
+
+Seating = Mapping[int, Recipe | Change | int]
+"""For each seat its recipe (build it), a change (apply it), or the key of the recipe it has (keep it)."""
+
+
+def seating(present: Mapping[int, int], wanted: Mapping[int, Recipe]) -> dict[int, Recipe | Change | int]:
+    """Say what it takes to bring a host from the recipes that it has to those that it should have.
+
+    Args:
+        present: key of the recipe of each live seat.
+        wanted: recipe of each seat; seats that are not named are closed.
+    """
+    plan: dict[int, Recipe | Change | int] = {}
+    for seat, recipe in wanted.items():
+        key = present.get(seat)
+        if key == recipe.key:
+            plan[seat] = recipe.key
+        elif recipe.change is not None and key == recipe.change.base:
+            # The key names the result, so that the next plan can build on it.
+            plan[seat] = recipe.change
+        else:
+            plan[seat] = recipe
+    return plan
+
+
+class _Seat:
+    """A live worker and the recipe that it follows."""
+
+    def __init__(self, worker: Worker | None, recipe: Recipe) -> None:
+        self.worker = worker
+        self.recipe = recipe
+
+
+class WorkerHost:
+    """Carries live workers. A seat is named after the lowest logical worker whose units it may run.
+
+    Args:
+        setup: factory and options.
+        catch_interrupts: whether a KeyboardInterrupt in a worker is the worker's own (as in a process
+            that ignores SIGINT) rather than the caller's.
+    """
+
+    def __init__(self, setup: HostSetup, *, catch_interrupts: bool) -> None:
+        self._setup = setup
+        self._seats: dict[int, _Seat] = {}
+        self._seeds = UnitSeeds(0)
+        self._running: Worker | None = None
+        self._cancelled = False
+        self._caught = (Exception, SystemExit, *((KeyboardInterrupt,) if catch_interrupts else ()))
+
+    # -- bringing workers to their recipes -------------------------------------------------------
+
+    def configure(self, seed: int, plan: Seating) -> list[Failure]:
+        """Build, change, keep and close workers.
+
+        Returns:
+            What went wrong, at most one failure for each seat. A seat that failed is empty.
+        """
+        if self._seeds.seed != seed:
+            self._seeds = UnitSeeds(seed)
+        for seat in self._seats.keys() - plan.keys():
+            self._vacate(seat)
+        failures = []
+        for seat, wanted in plan.items():
+            try:
+                self._bring(seat, wanted)
+            except self._caught as error:
+                failures.append(Failure.of(error, seat, None))
+                self._vacate(seat)
+        return failures
+
+    def _bring(self, seat: int, wanted: Recipe | Change | int) -> None:
+        if isinstance(wanted, int):
+            return
+        if isinstance(wanted, Recipe):
+            self._vacate(seat)
+            self._seats[seat] = _Seat(None, wanted)
+            self._seats[seat].worker = self._build(seat, wanted)
+            return
+        live = self._seats[seat]
+        live.recipe = live.recipe.changed(wanted.agent, wanted.env)
+        if live.worker is not None:
+            _apply(live.worker, wanted)
+
+    def _build(self, seat: int, recipe: Recipe) -> Worker:
+        worker = self._setup.factory(seat)
+        worker.reseed = self._setup.reseed
+        try:
+            worker.update_agent(recipe.agent.load())
+            if recipe.params is not None:
+                worker.update_agent(recipe.params.load())
+            for env in recipe.envs:
+                _update_env(worker, env)
+        except BaseException:
+            _shut(worker)
+            raise
+        return worker
+
+    def _vacate(self, seat: int) -> None:
+        live = self._seats.pop(seat, None)
+        if live is not None and live.worker is not None:
+            _shut(live.worker)
+
+    # -- running units ---------------------------------------------------------------------------
+
+    def run(
+        self, numbers: Iterable[int], seats: tuple[int, ...]
+    ) -> Iterator[tuple[int, EpisodeBatch | Failure]]:
+        """Run units, and yield each with its batch or with what went wrong in it.
+
+        Args:
+            numbers: units to run; taken one by one, when the worker is ready for the next.
+            seats: for each logical worker the seat that runs its units.
+        """
+        queue = _UnitQueue(numbers)
+        while (number := queue.peek()) is not None:
+            seat = seats[number % self._setup.n_workers]
+            yield from self._run_on(seat, queue, seats)
+
+    def _run_on(
+        self, seat: int, queue: _UnitQueue, seats: tuple[int, ...]
+    ) -> Iterator[tuple[int, EpisodeBatch | Failure]]:
+        open_units: dict[int, None] = {}
+        worker: Worker | None = None
+        try:
+            worker = self._worker(seat)
+            self._running = worker
+            worker.resume()
+            if self._cancelled:
+                raise UnitCancelled
+            for unit, batch in worker.rollouts(self._feed(seat, queue, seats, open_units)):
+                open_units.pop(unit.number)
+                yield unit.number, batch
+        except UnitCancelled:
+            queue.clear()
+        except GeneratorExit:
+            raise
+        except self._caught as error:
+            failed = _failed_unit(worker, open_units)
+            if failed is None:
+                failed = queue.take()
+            open_units.pop(failed, None)
+            # Others that were under way in a vectorized worker are not to blame, and run again.
+            queue.put_back(open_units)
+            self._rebuild_later(seat)
+            yield failed, Failure.of(error, failed % self._setup.n_workers, failed)
+        except BaseException:
+            self._rebuild_later(seat)
+            raise
+        finally:
+            self._running = None
+
+    def _worker(self, seat: int) -> Worker:
+        live = self._seats[seat]
+        if live.worker is None:
+            live.worker = self._build(seat, live.recipe)
+        return live.worker
+
+    def _rebuild_later(self, seat: int) -> None:
+        live = self._seats.get(seat)
+        if live is not None and live.worker is not None:
+            worker, live.worker = live.worker, None
+            _shut(worker)
+
+    def _feed(
+        self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
+    ) -> Iterator[Unit]:
+        n_workers = self._setup.n_workers
+        while (number := queue.peek()) is not None and seats[number % n_workers] == seat:
+            queue.take()
+            open_units[number] = None
+            unit = self._seeds.unit(number)
+            seed_globals(unit.worker_seed)
+            yield unit
+
+    # -- ending ----------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """End the running unit between two steps. May be called from any thread."""
+        self._cancelled = True
+        worker = self._running
+        if worker is not None:
+            worker.cancel()
+
+    def resume(self) -> None:
+        """Withdraw a `cancel`."""
+        self._cancelled = False
+
+    def close(self) -> None:
+        """Shut every worker down."""
+        for seat in list(self._seats):
+            self._vacate(seat)
+
+
+class _UnitQueue:
+    """An iterator of unit numbers that one can look into and give back to."""
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self._numbers = iter(numbers)
+        self._ahead: deque[int] = deque()
+
+    def peek(self) -> int | None:
+        if not self._ahead:
+            number = next(self._numbers, None)
+            if number is None:
+                return None
+            self._ahead.append(number)
+        return self._ahead[0]
+
+    def take(self) -> int:
+        number = self.peek()
+        assert number is not None, "take() follows a peek() that found a unit"
+        return self._ahead.popleft()
+
+    def clear(self) -> None:
+        self._numbers = iter(())
+        self._ahead.clear()
+
+    def put_back(self, numbers: Iterable[int]) -> None:
+        self._ahead.extendleft(sorted(numbers, reverse=True))
+
+
+def _failed_unit(worker: Worker | None, open_units: dict[int, None]) -> int | None:
+    """Say which of the units under way an exception belongs to; None if none was."""
+    if worker is not None and worker.unit is not None and worker.unit.number in open_units:
+        return worker.unit.number
+    return next(iter(open_units), None)
+
+
+def _apply(worker: Worker, change: Change) -> None:
+    if change.agent is not None:
+        worker.update_agent(change.agent.packed.load())
+    if change.env is not None:
+        _update_env(worker, change.env)
+
+
+def _update_env(worker: Worker, change: EnvChange) -> None:
+    # A constructor that draws from the global generators makes the same environment everywhere.
+    seed_globals(change.seed)
+    worker.update_env(change.packed.load())
+
+
+def _shut(worker: Worker) -> None:
+    try:
+        worker.shutdown()
+    except Exception:
+        # The unit's own outcome counts; a close() that fails must not replace it.
+        log.warning("worker %d raised while it was shut down", worker.worker_number, exc_info=True)

@@ -1,0 +1,53 @@
+"""Unit numbers and their seeds: the one source of everything random in a batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from samplerkit.interfaces import Unit
+
+BLOCK = 256
+"""Seeds are drawn for this many units at a time: one `SeedSequence` a unit would cost 20 µs."""
+
+_ENV_SEED_SHIFT = np.uint64(33)
+"""Leaves 31 bits, which older generators of environments insist on."""
+
+
+class UnitSeeds:
+    """Turns unit numbers into units. A pure function of the seed, with the last blocks kept.
+
+    Row ``number % 256`` of block ``number // 256`` holds the three seeds of a unit. Blocks are spawned
+    from one `numpy.random.SeedSequence`, so neighbouring seeds and numbers give unrelated streams (unlike
+    ``seed + worker_number``).
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._blocks: dict[int, list[list[int]]] = {}
+
+    def unit(self, number: int) -> Unit:
+        """Return the unit of this number."""
+        block, row = divmod(number, BLOCK)
+        rows = self._blocks.get(block)
+        if rows is None:
+            rows = self._draw(block)
+        return Unit(number, *rows[row])
+
+    def _draw(self, block: int) -> list[list[int]]:
+        words = np.random.SeedSequence(self.seed, spawn_key=(block,)).generate_state(3 * BLOCK, np.uint64)
+        words = words.reshape(BLOCK, 3)
+        words[:, 0] >>= _ENV_SEED_SHIFT
+        if len(self._blocks) > 8:
+            self._blocks.clear()
+        rows: list[list[int]] = words.tolist()
+        self._blocks[block] = rows
+        return rows
+
+
+def update_seed(seed: int, version: int, worker: int) -> int:
+    """Return the seed of an environment update: what its constructor draws follows from it.
+
+    Three-word spawn keys never meet the one-word keys of unit blocks.
+    """
+    sequence = np.random.SeedSequence(seed, spawn_key=(0, version, worker))
+    return int(sequence.generate_state(1, np.uint64)[0])

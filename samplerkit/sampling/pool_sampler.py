@@ -1,0 +1,428 @@
+"""The pool template: a backend says how to start, reach and stop a carrier of workers; the rest is here.
+
+Because a batch is a pure function, scheduling is free: any carrier may run a unit of a stateless worker,
+ahead of time, twice, or again after a crash.
+"""
+
+from __future__ import annotations
+
+import abc
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.errors import SamplerClosed, WorkerDied, describe_exit
+from samplerkit.interfaces import YES, Capabilities, no
+from samplerkit.sampling import boundary
+from samplerkit.sampling.admission import Admission, Goal, n_steps
+from samplerkit.sampling.base_sampler import BaseSampler
+from samplerkit.sampling.carrier import CarrierSetup
+from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.host import seating
+from samplerkit.sampling.messages import (
+    Cancel,
+    Close,
+    Configure,
+    Configured,
+    Finished,
+    Reply,
+    Request,
+    Run,
+    Started,
+    decode,
+    encode,
+)
+from samplerkit.sampling.recipes import Record
+from samplerkit.sampling.schedule import Schedule
+
+log = logging.getLogger(__name__)
+
+C = TypeVar("C")
+
+_UNITS_IN_FLIGHT = 2
+"""For each carrier: one that runs and one that waits, so that it never waits itself."""
+
+_GRACE_AFTER_INTERRUPT = 0.5
+"""Seconds that a carrier has to leave its unit after Ctrl-C before it counts as hung."""
+
+_GRACE_AT_SHUTDOWN = 2.0
+"""Seconds that a carrier has to close its environments before it is ended by force."""
+
+
+class CarrierGone(Exception):
+    """A message could not be sent because the carrier is not there any more."""
+
+
+class _Member(Generic[C]):
+    """What the pool knows of a carrier."""
+
+    def __init__(self, index: int, carrier: C) -> None:
+        self.index = index
+        self.carrier = carrier
+        self.epoch = -1
+        """Of the last `Configure` that was sent."""
+        self.unanswered = 0
+        """How many `Configure` it has not answered yet."""
+        self.keys: dict[int, int] = {}
+        """Key of the recipe of each live seat, as far as one can tell."""
+        self.units: list[int] = []
+        """Units of this epoch that it was given and has not finished; the first one is running."""
+        self.unit_started: float | None = None
+        self.timed_out = False
+
+
+class PoolSampler(BaseSampler, Generic[C]):
+    """A sampler whose workers live in carriers: processes, threads, actors.
+
+    A backend implements `n_carriers`, `start_carrier`, `send`, `receive`, `exit_status`, `kill_carrier`,
+    `stop_carrier` and `wake`, and calls `samplerkit.sampling.serve` at the far end.
+    See `BaseSampler` for the arguments.
+
+    Options:
+        max_restarts: how many times carriers may die while they run the lowest unit that is not yet
+            admitted, before `WorkerDied` is raised (default 3).
+        unit_timeout: seconds after which a running unit counts as hung, and its carrier as dead; None
+            waits for ever.
+    """
+
+    capabilities: ClassVar[Capabilities] = {
+        "exact_episodes": YES,
+        "fragments": no("a fragment worker provides them"),
+        "per_worker_agents": YES,
+        "per_worker_envs": YES,
+        "reproducible": YES,
+        "restartable": YES,
+        "stateful": YES,
+        "unit_timeout": YES,
+        "remote": no("carriers live on this host"),
+    }
+
+    # -- what a backend implements ---------------------------------------------------------------
+
+    @abc.abstractmethod
+    def n_carriers(self) -> int:
+        """Return how many carriers to start. Never seen in a batch."""
+
+    @abc.abstractmethod
+    def start_carrier(self, index: int, setup: bytes) -> C:
+        """Start a carrier that calls `serve` with `setup`; need not wait until it is up."""
+
+    @abc.abstractmethod
+    def send(self, carrier: C, message: bytes) -> None:
+        """Send a message.
+
+        Raises:
+            CarrierGone: if nobody will ever receive it.
+        """
+
+    @abc.abstractmethod
+    def receive(self, carriers: Sequence[C], timeout: float | None) -> list[tuple[C, bytes | None]]:
+        """Wait for the next messages of any carrier; it must not spin.
+
+        Args:
+            carriers: those that count.
+            timeout: most seconds to wait, None without end.
+
+        Returns:
+            Messages, each carrier's in the order in which it sent them; None follows the last message
+            of a carrier that is dead. Empty after `timeout`, or after `wake`.
+        """
+
+    @abc.abstractmethod
+    def exit_status(self, carrier: C) -> int | None:
+        """Return how a dead carrier ended: its status, minus the signal's number, or None if unknown."""
+
+    @abc.abstractmethod
+    def stop_carrier(self, carrier: C, timeout: float) -> None:
+        """Wait `timeout` seconds until the carrier has ended, then end it by force; release everything."""
+
+    @abc.abstractmethod
+    def kill_carrier(self, carrier: C) -> None:
+        """End a carrier at once, by force; `receive` then reports its death."""
+
+    @abc.abstractmethod
+    def wake(self) -> None:
+        """Make a `receive` in another thread return at once."""
+
+    # -- options ---------------------------------------------------------------------------------
+
+    @classmethod
+    def _check_options(cls, options: dict[str, Any]) -> dict[str, Any]:
+        options = dict(options)
+        checked: dict[str, Any] = {"max_restarts": 3, "unit_timeout": None}
+        if "max_restarts" in options:
+            checked["max_restarts"] = _check_max_restarts(options.pop("max_restarts"))
+        if "unit_timeout" in options:
+            checked["unit_timeout"] = _check_timeout(options.pop("unit_timeout"))
+        return {**checked, **super()._check_options(options)}
+
+    @property
+    def _max_restarts(self) -> int:
+        value: int = self._options["max_restarts"]
+        return value
+
+    @property
+    def _unit_timeout(self) -> float | None:
+        value: float | None = self._options["unit_timeout"]
+        return value
+
+    # -- life ------------------------------------------------------------------------------------
+
+    _members: list[_Member[C]] = []  # noqa: RUF012 - replaced by _start, never changed in place
+
+    def _start(self, record: Record) -> None:
+        self._epoch = 0
+        self._epoch_record = record
+        self._ahead: dict[int, EpisodeBatch | Failure] = {}
+        self._schedule = Schedule(self.n_carriers(), in_order=self._stateful)
+        self._carrier_setup = encode(CarrierSetup(self._setup, announce_units=self._unit_timeout is not None))
+        self._members = []
+        for index in range(self.n_carriers()):
+            self._members.append(_Member(index, self.start_carrier(index, self._carrier_setup)))
+        for member in self._members:
+            self._configure(member, record)
+        failures: list[Failure] = []
+        while any(member.unanswered for member in self._members):
+            for member, reply in self._replies(None):
+                if reply is None:
+                    status = self.exit_status(member.carrier)
+                    raise WorkerDied(_first_seat(member), None, status, 1, "It died before it was up.")
+                failures += self._configured(member, reply)
+        _raise_first(failures)
+
+    def _interrupt(self) -> None:
+        self.wake()
+
+    def _stop(self) -> None:
+        members, self._members = self._members, []
+        for member in members:
+            self._tell(member, Close())
+        deadline = time.monotonic() + _GRACE_AT_SHUTDOWN
+        for member in members:
+            self.stop_carrier(member.carrier, max(0.0, deadline - time.monotonic()))
+
+    def _forget(self) -> None:
+        self._new_epoch()
+
+    # -- one call --------------------------------------------------------------------------------
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        if record is not self._epoch_record:
+            self._new_epoch()
+            self._epoch_record = record
+        try:
+            return self._collect(record, Admission(goal, self._cursor))
+        except BaseException as error:
+            self._new_epoch()
+            self._epoch_record = self._record
+            if not isinstance(error, Exception):
+                self._leave_hung_carriers()
+            raise
+
+    def _collect(self, record: Record, admission: Admission) -> list[EpisodeBatch]:
+        failures: list[Failure] = []
+        deaths: dict[int | None, int] = {}
+        fresh = sorted(self._ahead)
+        self._schedule.begin(self._homes(record.seats(self._stateful)))
+        timeout: float | None = 0.0  # first of all, hear of carriers that died since the last call
+        while True:
+            for member, reply in self._replies(timeout):
+                if reply is None:
+                    self._bury(member, admission, deaths)
+                elif isinstance(reply, Configured):
+                    failures += self._configured(member, reply)
+                elif isinstance(reply, Started):
+                    member.unit_started = time.monotonic()
+                elif self._finished(member, reply):
+                    fresh.append(reply.number)
+            if self._closed is not None:
+                raise SamplerClosed("the sampler was shut down while this call was running")
+            for member in self._members:
+                if member.epoch != self._epoch:
+                    self._configure(member, record)
+            if not any(member.unanswered for member in self._members):
+                # Only now, so that it is the same worker's error however many carriers it struck.
+                _raise_first(failures)
+                for number in fresh:
+                    admission.offer(number, self._ahead[number])
+                fresh.clear()
+                if admission.complete:
+                    break
+            self._dispatch(admission)
+            timeout = self._kill_overdue()
+        for number in range(admission.first, admission.next):
+            del self._ahead[number]
+        return admission.admitted
+
+    def _replies(self, timeout: float | None) -> list[tuple[_Member[C], Reply | None]]:
+        by_carrier = {id(member.carrier): member for member in self._members}
+        received = self.receive([member.carrier for member in self._members], timeout)
+        return [
+            (by_carrier[id(carrier)], None if data is None else decode(data)) for carrier, data in received
+        ]
+
+    def _finished(self, member: _Member[C], reply: Reply) -> bool:
+        """Take a unit's result; say whether it counts."""
+        assert isinstance(reply, Finished), "the only reply left"
+        member.unit_started = None
+        if reply.epoch != self._epoch:
+            self._discard(reply.result)
+            return False
+        member.units.remove(reply.number)
+        self._schedule.ended(reply.result)
+        self._ahead[reply.number] = reply.result
+        return True
+
+    def _dispatch(self, admission: Admission) -> None:
+        in_flight = sum(len(member.units) for member in self._members)
+        for level in range(_UNITS_IN_FLIGHT):
+            for member in self._members:
+                if member.unanswered or len(member.units) > level:
+                    continue
+                number = self._schedule.take(member.index, admission, in_flight)
+                if number is None:
+                    continue
+                in_flight += 1
+                member.units.append(number)
+                self._tell(member, Run(self._epoch, (number,)))
+
+    # -- bringing workers to the record ----------------------------------------------------------
+
+    def _configure(self, member: _Member[C], record: Record) -> None:
+        seats = record.seats(self._stateful)
+        homes = self._homes(seats)
+        wanted = {seat: record.recipes[seat] for seat in seats if homes[seat] in (None, member.index)}
+        plan = seating(member.keys, wanted)
+        member.keys = {seat: recipe.key for seat, recipe in wanted.items()}
+        member.epoch = self._epoch
+        member.unanswered += 1
+        self._tell(member, Configure(self._epoch, self._seed, plan, seats))
+
+    def _configured(self, member: _Member[C], reply: Reply) -> list[Failure]:
+        assert isinstance(reply, Configured), "the first reply to Configure"
+        member.unanswered -= 1
+        member.unit_started = None
+        for failure in reply.failures:
+            member.keys.pop(failure.worker, None)
+        return reply.failures if reply.epoch == self._epoch else []
+
+    def _homes(self, seats: Sequence[int]) -> list[int | None]:
+        """For each worker the only carrier that has its seat; None where all carriers have it."""
+        distinct = sorted(set(seats))
+        if len(distinct) == 1 and not self._stateful:
+            return [None] * len(seats)
+        home = {seat: i % self.n_carriers() for i, seat in enumerate(distinct)}
+        return [home[seat] for seat in seats]
+
+    def _tell(self, member: _Member[C], request: Request) -> None:
+        try:
+            self.send(member.carrier, encode(request))
+        except CarrierGone:
+            # `receive` reports its death, like any other.
+            log.debug("carrier %d is gone", member.index)
+
+    # -- when things go wrong --------------------------------------------------------------------
+
+    def _bury(self, member: _Member[C], admission: Admission, deaths: dict[int | None, int]) -> None:
+        """Replace a dead carrier, and let its units run again."""
+        status = self.exit_status(member.carrier)
+        running = next(iter(member.units), None)
+        worker = _first_seat(member) if running is None else running % self.n_workers
+        hint = self._obituary(member)
+        self._replace(member)
+        if self._stateful:
+            raise WorkerDied(worker, running, status, 1, f"{hint} What it remembered is lost.")
+        if running == admission.next or member.unanswered:
+            deaths[running] = deaths.get(running, 0) + 1
+            if deaths[running] > self._max_restarts:
+                raise WorkerDied(worker, running, status, deaths[running], hint)
+        log.warning("a carrier of workers died (%s) and was replaced", describe_exit(status))
+        self._count(restarts=1)
+        for number in member.units:
+            self._schedule.lost(number, suspect=number == running)
+
+    def _obituary(self, member: _Member[C]) -> str:
+        if member.timed_out:
+            return f"It was killed because the unit took longer than unit_timeout={self._unit_timeout} s."
+        return "Look for what ends the process: a crash in native code, lack of memory, os._exit."
+
+    def _replace(self, member: _Member[C]) -> None:
+        self.stop_carrier(member.carrier, 0.0)
+        new = self.start_carrier(member.index, self._carrier_setup)
+        self._members[member.index] = _Member(member.index, new)
+
+    def _kill_overdue(self) -> float | None:
+        """Kill carriers whose unit takes too long; return the seconds until the next one would."""
+        if self._unit_timeout is None:
+            return None
+        patience = None
+        now = time.monotonic()
+        for member in self._members:
+            if member.unit_started is None:
+                continue
+            left = member.unit_started + self._unit_timeout - now
+            if left <= 0:
+                member.timed_out = True
+                member.unit_started = None
+                self.kill_carrier(member.carrier)
+            elif patience is None or left < patience:
+                patience = left
+        return patience
+
+    def _leave_hung_carriers(self) -> None:
+        """After Ctrl-C, replace carriers that do not leave their unit."""
+        for member in self._members:
+            self._configure(member, self._record)
+        deadline = time.monotonic() + _GRACE_AFTER_INTERRUPT
+        while any(m.unanswered for m in self._members) and (left := deadline - time.monotonic()) > 0:
+            for member, reply in self._replies(left):
+                if reply is None:
+                    self._replace(member)
+                elif isinstance(reply, Configured):
+                    self._configured(member, reply)
+        for member in list(self._members):
+            if member.unanswered:
+                self._replace(member)
+
+    def _new_epoch(self) -> None:
+        """Drop everything that ran ahead or is still running."""
+        for result in self._ahead.values():
+            self._discard(result)
+        self._ahead.clear()
+        self._schedule.forget()
+        for member in self._members:
+            if member.epoch == self._epoch:
+                self._tell(member, Cancel(self._epoch))
+            member.units.clear()
+        self._epoch += 1
+
+    def _discard(self, result: EpisodeBatch | Failure) -> None:
+        if not isinstance(result, Failure):
+            self._count(units_discarded=1, env_steps_discarded=n_steps(result))
+
+
+def _first_seat(member: _Member[Any]) -> int:
+    return min(member.keys, default=0)
+
+
+def _raise_first(failures: Sequence[Failure]) -> None:
+    if failures:
+        raise min(failures, key=lambda failure: failure.worker).to_error()
+
+
+def _check_max_restarts(value: Any) -> int:
+    if value == 0 and not isinstance(value, (bool, float)):
+        return 0
+    return boundary.check_count("max_restarts", value)
+
+
+def _check_timeout(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"unit_timeout must be a number of seconds or None, not {value!r}")
+    if not value > 0:
+        raise ValueError(f"unit_timeout must be more than 0 seconds, not {value}")
+    return float(value)

@@ -1,0 +1,136 @@
+"""How each worker's agent and environment came to be: enough to build any worker again, anywhere.
+
+The record is what a sampler commits at the end of a call. Workers are brought to it, built again from
+it after an error or a crash, and it is what `get_state` saves.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from samplerkit.interfaces import EnvUpdate
+from samplerkit.sampling.packing import Packed
+
+_keys = itertools.count()
+
+
+@dataclass(frozen=True, eq=False)
+class AgentChange:
+    """One agent update for one worker: a new policy or new weights."""
+
+    packed: Packed
+    is_policy: bool
+
+
+@dataclass(frozen=True, eq=False)
+class EnvChange:
+    """One environment update for one worker: an `EnvUpdate`, or a list of them for a vectorized worker."""
+
+    packed: Packed
+    seed: int
+    """Of the global generators while it is applied: constructors may draw from them."""
+    update: Any = field(default=None, repr=False)
+
+    def __reduce__(self) -> tuple[type[EnvChange], tuple[Packed, int]]:
+        return type(self), (self.packed, self.seed)
+
+    def value(self) -> Any:
+        """Return the update, for questions only: never call it."""
+        return self.packed.load() if self.update is None else self.update
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What turns a worker of recipe `base` into one of the recipe that carries this change."""
+
+    base: int
+    agent: AgentChange | None
+    env: EnvChange | None
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What to tell a new worker so that it becomes the present one.
+
+    Recipes are compared by identity: workers that share one are interchangeable.
+    """
+
+    agent: Packed
+    params: Packed | None
+    envs: tuple[EnvChange, ...]
+    change: Change | None = None
+    key: int = field(default_factory=lambda: next(_keys))
+
+    def changed(self, agent: AgentChange | None, env: EnvChange | None) -> Recipe:
+        """Return the recipe of a worker that got these updates."""
+        if agent is None and env is None:
+            return self
+        policy, params = self.agent, self.params
+        if agent is not None:
+            policy, params = (agent.packed, None) if agent.is_policy else (self.agent, agent.packed)
+        envs = self.envs if env is None else _appended(self.envs, env)
+        return Recipe(policy, params, envs, Change(self.key, agent, env))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Recipe, (self.agent, self.params, self.envs, None, self.key)
+
+
+def _appended(envs: tuple[EnvChange, ...], new: EnvChange) -> tuple[EnvChange, ...]:
+    kept = list(envs)
+    while kept and _supersedes(new.value(), kept[-1]):
+        kept.pop()
+    return (*kept, new)
+
+
+def _supersedes(new: Any, previous: EnvChange) -> bool:
+    if isinstance(new, EnvUpdate):
+        old = previous.value()
+        return isinstance(old, EnvUpdate) and new.supersedes(old)
+    # A list, spread over the slots of a vectorized worker.
+    old = previous.value()
+    if not isinstance(old, list) or len(old) != len(new):
+        return False
+    return all(n.supersedes(o) for n, o in zip(new, old, strict=True))
+
+
+@dataclass(frozen=True)
+class Record:
+    """One recipe for each logical worker, and how many updates were applied so far."""
+
+    recipes: tuple[Recipe, ...]
+    agent_version: int = 0
+    env_version: int = 0
+
+    def changed(
+        self, agents: Sequence[AgentChange | None] | None, envs: Sequence[EnvChange | None] | None
+    ) -> Record:
+        """Return the record after a call's updates; None where the call brought none."""
+        if agents is None and envs is None:
+            return self
+        n = len(self.recipes)
+        new: dict[tuple[int, int, int], Recipe] = {}
+        recipes = []
+        for recipe, agent, env in zip(self.recipes, agents or [None] * n, envs or [None] * n, strict=True):
+            # Equal workers that get equal updates stay interchangeable.
+            kind = (id(recipe), id(agent), id(env))
+            if kind not in new:
+                new[kind] = recipe.changed(agent, env)
+            recipes.append(new[kind])
+        return Record(
+            tuple(recipes),
+            self.agent_version + (agents is not None),
+            self.env_version + (envs is not None),
+        )
+
+    def seats(self, stateful: bool) -> tuple[int, ...]:
+        """Say for each worker which worker's live copy may run its units.
+
+        Stateless workers with one recipe share a seat, named after the lowest of them.
+        """
+        if stateful:
+            return tuple(range(len(self.recipes)))
+        lowest: dict[int, int] = {}
+        return tuple(lowest.setdefault(recipe.key, number) for number, recipe in enumerate(self.recipes))

@@ -1,0 +1,89 @@
+"""Which unit runs next, and where. Free to guess, since a batch does not depend on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.sampling.admission import Admission, Steps, n_steps
+from samplerkit.sampling.failure import Failure
+
+_MEMORY = 0.95
+"""Weight of the past in the running mean of steps a unit."""
+
+
+class Schedule:
+    """Hands out unit numbers, each once, lowest first, as far as a batch is likely to need them.
+
+    Args:
+        n_carriers: how many carriers ask.
+        in_order: whether a unit may start only when it is certain to be admitted (stateful workers).
+    """
+
+    def __init__(self, n_carriers: int, *, in_order: bool) -> None:
+        self._n_carriers = n_carriers
+        self._in_order = in_order
+        self._mean_steps: float | None = None
+        self._homes: tuple[int | None, ...] = ()
+        self.forget()
+
+    def forget(self) -> None:
+        """Start afresh: what was handed out is void."""
+        self._handed_out: dict[int | None, int] = {}
+        self._again: set[int] = set()
+        self._suspects: set[int] = set()
+
+    def begin(self, homes: Sequence[int | None]) -> None:
+        """Begin a call.
+
+        Args:
+            homes: for each logical worker the only carrier that can run its units; None for any.
+        """
+        self._homes = tuple(homes)
+
+    def take(self, carrier: int, admission: Admission, in_flight: int) -> int | None:
+        """Return the next unit for a carrier, or None if it should wait."""
+        horizon = self._horizon(admission, in_flight)
+        for number in sorted(self._again):
+            held_back = number in self._suspects and number != admission.next
+            if number < horizon and not held_back and self._home(number) in (None, carrier):
+                self._again.remove(number)
+                return number
+        home = None if None in self._homes else carrier
+        number = max(self._handed_out.get(home, 0), admission.first)
+        while number < horizon:
+            if self._home(number) == home:
+                self._handed_out[home] = number + 1
+                return number
+            number += 1
+        return None
+
+    def lost(self, number: int, *, suspect: bool) -> None:
+        """Take a unit back that did not end; a suspect (it may be what kills) waits for its turn."""
+        self._again.add(number)
+        if suspect:
+            self._suspects.add(number)
+
+    def ended(self, result: EpisodeBatch | Failure) -> None:
+        """Learn from a unit's length."""
+        if isinstance(result, Failure):
+            return
+        steps = n_steps(result)
+        mean = self._mean_steps
+        self._mean_steps = steps if mean is None else _MEMORY * mean + (1 - _MEMORY) * steps
+
+    def _home(self, number: int) -> int | None:
+        return self._homes[number % len(self._homes)]
+
+    def _horizon(self, admission: Admission, in_flight: int) -> int:
+        """Return the first unit that is probably not needed."""
+        goal = admission.goal
+        if not isinstance(goal, Steps):
+            return admission.first + goal.count
+        if self._in_order:
+            return admission.next + (in_flight == 0)
+        if self._mean_steps is None:
+            return admission.next + 2 * self._n_carriers
+        missing = goal.least - admission.steps - admission.waiting_steps
+        return admission.next + len(admission.waiting) + max(1, math.ceil(missing / self._mean_steps))
