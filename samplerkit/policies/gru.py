@@ -78,6 +78,7 @@ class GRUPolicy(NetworkPolicy):
         biases = bias.reshape(3, h) * x_scale[:, None]
         biases[:2] += recurrent_bias.reshape(3, h)[:2] * np.float32(0.5)
         self._biases = np.repeat(biases[:, None], TILE, axis=1)
+        self._stack_biases = self._biases[:, None]
         self._n_bias = np.tile(recurrent_bias[2 * h :] * np.float32(0.5), (TILE, 1))
         self._half = np.full((TILE, h), 0.5, np.float32)
         self._output = TiledDense(self._params["output/kernel"], self._params["output/bias"])
@@ -95,7 +96,6 @@ class GRUPolicy(NetworkPolicy):
         self._x_gate_pair, self._x_new = self._x_gates[:2], self._x_gates[2]
         self._h_gate_pair, self._h_new = self._h_gates[:2], self._h_gates[2]
         self._r, self._z = self._gates
-        self._wide_biases = self._biases if n_tiles == 1 else self._biases[:, None]
         self._result = rows_buffer(n_tiles, self._head.width)
         self._result_rows = self._result.reshape(-1, self._head.width)
 
@@ -104,7 +104,7 @@ class GRUPolicy(NetworkPolicy):
             self._x_gates, self._hidden, self._h_new, self._r, self._z, self._x_new,
         )  # fmt: skip
         self._from_x.apply(self._work.x, x_gates)
-        np.add(x_gates, self._wide_biases, x_gates)
+        np.add(x_gates, self._biases if h.ndim == 2 else self._stack_biases, x_gates)
         self._from_h.apply(h, self._h_gates)
         np.add(h_new, self._n_bias, h_new)
         np.add(self._x_gate_pair, self._h_gate_pair, self._gates)
@@ -132,7 +132,7 @@ class GRUPolicy(NetworkPolicy):
     _derived: ClassVar[frozenset[str]] = frozenset(
         {
             *("_work", "_hidden", "_hidden_rows", "_x_gates", "_h_gates", "_gates", "_x_gate_pair", "_x_new"),
-            *("_h_gate_pair", "_h_new", "_r", "_z", "_wide_biases", "_result", "_result_rows"),
+            *("_h_gate_pair", "_h_new", "_r", "_z", "_stack_biases", "_result", "_result_rows"),
             *("_from_x", "_from_h", "_biases", "_n_bias", "_half", "_output"),
         }
     )

@@ -47,7 +47,8 @@ def _mix_array(z: Words) -> Words:
 
 def _to_unit(words: Words) -> Floats:
     """The upper 53 bits as a number in [0, 1)."""
-    return np.multiply(words >> _S11, _TO_UNIT, dtype=np.float64)
+    numbers: Floats = np.multiply(words >> _S11, _TO_UNIT, dtype=np.float64)
+    return numbers
 
 
 def box_muller(uniforms: Floats, n_per_row: int) -> Floats:
