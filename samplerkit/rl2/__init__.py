@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         SetTaskSampler,
         TaskSampler,
     )
-    from samplerkit.rl2.trials import group_trials, inner_returns, trial_returns
+    from samplerkit.rl2.trials import group_trials, inner_returns, join_trials, trial_returns
     from samplerkit.rl2.worker import RL2Worker
 
 _MODULES = {
@@ -40,6 +40,7 @@ _MODULES = {
     "greedy_value": "bayes",
     "group_trials": "trials",
     "inner_returns": "trials",
+    "join_trials": "trials",
     "random_value": "bayes",
     "trial_returns": "trials",
 }
@@ -60,6 +61,7 @@ __all__ = [
     "greedy_value",
     "group_trials",
     "inner_returns",
+    "join_trials",
     "random_value",
     "trial_returns",
 ]

@@ -26,6 +26,11 @@ class NoResetPolicy:
     def __init__(self, policy: Any) -> None:
         self._policy = policy
 
+    @property
+    def policy(self) -> Any:
+        """The policy itself."""
+        return self._policy
+
     def reset(self, do_resets: npt.NDArray[np.bool_] | None = None) -> None:
         """Do nothing."""
 

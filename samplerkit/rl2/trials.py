@@ -6,10 +6,13 @@ worker runs any number of trials, and which worker ran what is not the learner's
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeBatch, StepType
+from samplerkit.episodes.columns import rows_of
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -47,6 +50,40 @@ def group_trials(batch: EpisodeBatch) -> list[IntArray]:
             )
         trials.append(members)
     return trials
+
+
+def join_trials(batch: EpisodeBatch) -> EpisodeBatch:
+    """Make each trial one episode, over which returns and advantages can run.
+
+    A trial is over when it is over: its last step is TERMINAL, whatever ended the last inner episode. A batch
+    of whole trials is returned as it is.
+    """
+    if "episode_index" not in batch.episode_infos_by_episode:
+        return batch
+    trials = group_trials(batch)
+    starts = np.cumsum(batch.lengths) - batch.lengths
+    steps = np.concatenate(
+        [np.arange(starts[i], starts[i] + batch.lengths[i]) for trial in trials for i in trial]
+    )
+    first = np.array([trial[0] for trial in trials])
+    last = np.array([trial[-1] for trial in trials])
+    lengths = np.array([batch.lengths[trial].sum() for trial in trials])
+    step_types = np.full(len(steps), StepType.MID, dtype=np.int8)
+    step_types[np.cumsum(lengths) - lengths] = StepType.FIRST
+    step_types[np.cumsum(lengths) - 1] = StepType.TERMINAL
+    infos = {key: rows_of(column, first) for key, column in batch.episode_infos_by_episode.items()}
+    return EpisodeBatch(
+        env_spec=replace(batch.env_spec, max_episode_length=None),
+        episode_infos={key: column for key, column in infos.items() if key != "episode_index"},
+        observations=rows_of(batch.observations, steps),
+        last_observations=rows_of(batch.last_observations, last),
+        actions=rows_of(batch.actions, steps),
+        rewards=batch.rewards[steps],
+        env_infos={key: rows_of(column, steps) for key, column in batch.env_infos.items()},
+        agent_infos={key: rows_of(column, steps) for key, column in batch.agent_infos.items()},
+        step_types=step_types,
+        lengths=lengths,
+    )
 
 
 def episode_returns(batch: EpisodeBatch) -> FloatArray:
