@@ -142,7 +142,7 @@ def with_one(observations: npt.NDArray[Any]) -> Floats:
 
 @dataclass(frozen=True, kw_only=True)
 class _AlgoOptions:
-    learning_rate: float = 0.05
+    learning_rate: float = 0.1
     discount: float = 0.99
 
 
