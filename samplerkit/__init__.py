@@ -12,7 +12,11 @@ Names are imported when they are first used; type checkers read `__init__.pyi`.
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import Any
+
+# Silent until the program that uses it says where logs go.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOMES = {
     "samplerkit.version": ("API",),

@@ -1,0 +1,46 @@
+# Two commands are all that a fresh machine needs: `make train` and `make test`.
+# Each creates .venv, installs what it needs, and does its job.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SAMPLER ?= multiprocessing
+LOGDIR ?= runs/rl2-bandit-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: help train test quick lint types layers check clean
+
+help:  ## say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+# Installed again only when the packaging changes: the install is editable.
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "samplerkit needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+train: $(VENV)/installed  ## train RL2 on the bandit, sampled by worker processes (LOGDIR=..., SAMPLER=...)
+	$(BIN)/samplerkit train rl2-bandit --sampler $(SAMPLER) --logdir $(LOGDIR)
+
+test: check  ## every check and every test
+	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+quick: $(VENV)/installed  ## the tests that take no more than a few seconds each
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow'
+
+check: lint types layers  ## style, types and layers
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed
+	$(BIN)/mypy
+
+layers: $(VENV)/installed
+	$(BIN)/lint-imports
+
+clean:  ## remove what these commands made, but for runs
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
