@@ -83,6 +83,7 @@ def join_trials(batch: EpisodeBatch) -> EpisodeBatch:
         agent_infos={key: rows_of(column, steps) for key, column in batch.agent_infos.items()},
         step_types=step_types,
         lengths=lengths,
+        provenance=None if batch.provenance is None else batch.provenance.select(first, steps),
     )
 
 

@@ -63,7 +63,7 @@ class PPOSettings:
         decays = self.final_learning_rate is not None or self.final_policy_ent_coeff is not None
         if decays and not self.decay_epochs:
             raise ValueError(
-                "final_learning_rate and final_policy_ent_coeff need decay_epochs, the number of training epochs"
+                "final_learning_rate and final_policy_ent_coeff need decay_epochs: the number of epochs"
             )
         if self.update_epochs < 1 or self.minibatch_size < 1:
             raise ValueError("update_epochs and minibatch_size must be at least 1")
@@ -125,9 +125,8 @@ class PPO:
             last pass, ExplainedVariance before it, and LearningRate.
         """
         settings = self.settings
-        columns, explained_variance = self._prepare(
-            Sequences.of(episodes, encode_actions=self.policy.encode_actions)
-        )
+        sequences = Sequences.of(episodes, encode_actions=self.policy.encode_actions)
+        columns, explained_variance = self._prepare(sequences)
         learning_rate = settings.learning_rate_at(self._epochs_learned)
         rates = tf.constant([learning_rate, settings.policy_ent_coeff_at(self._epochs_learned)], tf.float32)
         figures: list[Any] = []

@@ -71,7 +71,7 @@ class RL2:
         return None if limit is None else limit / self._episodes_per_trial
 
     def train(self, trainer: Trainer) -> float:
-        """Sample trials, learn, record, epoch by epoch; returns the average return of the last epoch's trials."""
+        """Sample trials, learn, record, epoch by epoch; returns the last average return of a trial."""
         average_return = float("nan")
         for epoch in trainer.step_epochs():
             tasks = None

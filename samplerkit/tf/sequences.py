@@ -51,8 +51,8 @@ class Sequences:
         """
         if "log_prob" not in batch.agent_infos:
             raise ValueError(
-                'PPO needs the log-probability of each action in the agent infos, under "log_prob": the policies of '
-                "samplerkit.policies and samplerkit.tf give it"
+                'PPO needs the log-probability of each action in the agent infos, under "log_prob": use a '
+                "policy of samplerkit.policies or samplerkit.tf"
             )
         space = batch.env_spec.observation_space
         lengths = np.asarray(batch.lengths)
@@ -87,8 +87,8 @@ def places(lengths: Array) -> tuple[Array, Array]:
 
 
 def padded_width(longest: int) -> int:
-    """Round up so that lengths that vary from batch to batch meet few different shapes, wasting at most a quarter."""
-    step = max(1, 2 ** (longest.bit_length() - 3))
+    """Round up, by a quarter at most: lengths that vary from batch to batch then give few shapes."""
+    step = 1 << max(0, longest.bit_length() - 3)
     return -(-longest // step) * step
 
 

@@ -30,8 +30,8 @@ class TFTrainer(Trainer):
     ) -> None:
         if sess is not None or mode == "session":
             raise NotImplementedError(
-                "TFTrainer does not run in a session yet: leave out sess and mode, and use eager or tf.function "
-                "policies such as samplerkit.tf.TFMLPPolicy"
+                "TFTrainer does not run in a session yet: leave out sess and mode, and use eager policies "
+                "such as samplerkit.tf.TFMLPPolicy"
             )
         if mode not in (None, "eager"):
             raise ValueError(f'mode must be "eager" or None, not {mode!r}')
@@ -61,5 +61,5 @@ class TFTrainer(Trainer):
         if not tf.executing_eagerly():
             raise RuntimeError(
                 "TFTrainer needs eager execution, which is off here: do not call "
-                "tf.compat.v1.disable_eager_execution(), and set the trainer up outside of sessions and graphs"
+                "tf.compat.v1.disable_eager_execution(), and set the trainer up outside of any session"
             )
