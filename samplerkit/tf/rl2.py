@@ -34,6 +34,9 @@ class RL2:
             draws a task for each trial itself.
         sampler: for a trainer that is given none.
 
+    Attributes:
+        policy: the inner algorithm's.
+
     Raises:
         ValueError: one of `meta_batch_size` and `task_sampler` is given without the other.
     """
@@ -52,17 +55,13 @@ class RL2:
             raise ValueError(
                 "meta_batch_size is the number of tasks that task_sampler gives: pass both or neither"
             )
+        self.policy = inner_algo.policy
         self._inner_algo = inner_algo
         self._env_spec = env_spec
         self._episodes_per_trial = episodes_per_trial
         self._meta_batch_size = meta_batch_size
         self._task_sampler = task_sampler
         self._sampler = sampler
-
-    @property
-    def policy(self) -> Any:
-        """The policy that is trained."""
-        return self._inner_algo.policy
 
     @property
     def max_episode_length(self) -> float | None:
