@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from samplerkit.episodes.columns import Column
-from samplerkit.episodes.episode_batch import STEP_TYPE_PADDING, EpisodeBatch
+from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.in_progress import InProgressEpisode
 from samplerkit.episodes.infos import concatenate_infos, stack_infos
+from samplerkit.episodes.padding import STEP_TYPE_PADDING
 from samplerkit.episodes.provenance import Provenance
 from samplerkit.episodes.recorder import EpisodeRecorder
 from samplerkit.episodes.spec import EnvSpec, episode_limit

@@ -1,10 +1,10 @@
-"""Comparing and hashing columns bit for bit: dtype, shape, keys, NaN payloads and the sign of zero included."""
+"""Comparing and hashing columns bit for bit: keys, dtypes, shapes, NaN payloads, the sign of zero."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -102,5 +102,5 @@ def _both(one: Any, other: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = np.array2string(cast("Array", np.asarray(value)), threshold=12, edgeitems=3, floatmode="unique")
+    text = np.array2string(np.asarray(value), threshold=12, edgeitems=3, floatmode="unique")
     return " ".join(text.split())

@@ -75,7 +75,7 @@ def check_step_types(step_types: Any, rows: int) -> Array:
 
 
 def check_step_order(step_types: Array, lengths: Array) -> None:
-    """Raise a ValueError unless FIRST stands only at the start of an episode, TERMINAL and TIMEOUT only at its end."""
+    """Raise a ValueError unless FIRST only starts episodes, and TERMINAL and TIMEOUT only end them."""
     ends = np.cumsum(lengths)
     misplaced = step_types == StepType.FIRST
     misplaced[ends - lengths] = False
@@ -87,8 +87,9 @@ def check_step_order(step_types: Array, lengths: Array) -> None:
         episode = int(np.searchsorted(ends, row, side="right"))
         step = row - int(ends[episode] - lengths[episode])
         raise ValueError(
-            f"step_types has {StepType(step_types[row]).name} at step {step} of {lengths[episode]} in episode {episode}, "
-            "but an episode reads FIRST, MID, ..., then TERMINAL or TIMEOUT (a fragment may start or end with MID)."
+            f"step_types has {StepType(step_types[row]).name} at step {step} of {lengths[episode]} in "
+            f"episode {episode}, but an episode reads FIRST, MID, ..., then TERMINAL or TIMEOUT (a fragment "
+            "may start or end with MID)."
         )
 
 
@@ -134,7 +135,7 @@ def check_column(column: Any, space: Space, name: str, rows: int, match: str) ->
 
 
 def check_infos(infos: Any, name: str, rows: int, match: str) -> None:
-    """Raise a ValueError unless infos are a dict of arrays, or of such dicts, with one row per step or episode."""
+    """Raise a ValueError unless infos are a dict of arrays, or of such dicts, with this many rows."""
     if not isinstance(infos, dict):
         raise ValueError(f"{name} is of type {type(infos)}, but must be a dict of arrays.")
     for key, column in infos.items():
@@ -148,10 +149,12 @@ def _check_info(column: Column | Columns, key: str, name: str, rows: int, match:
         return
     if not isinstance(column, np.ndarray):
         raise ValueError(
-            f"Entry {key!r} in {name} is of type {type(column)}, but must be of type {np.ndarray} or a dict of these."
+            f"Entry {key!r} in {name} is of type {type(column)}, but must be of type {np.ndarray} or a dict "
+            "of these."
         )
     size = column.shape[0] if column.ndim else 0
     if size != rows:
         raise ValueError(
-            f"Entry {key!r} in {name} has batch size {size}, but must have batch size {rows} to match {match}."
+            f"Entry {key!r} in {name} has batch size {size}, but must have batch size {rows} to match "
+            f"{match}."
         )

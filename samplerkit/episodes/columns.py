@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from samplerkit.episodes.dtypes import fill_value
 from samplerkit.episodes.spec import Space
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -67,6 +68,17 @@ def rows_of(column: Column, rows: Any) -> Column:
 def rows_of_each(columns: Columns, rows: Any) -> Columns:
     """Return some rows of each column of a dict."""
     return {key: rows_of(child, rows) for key, child in columns.items()}
+
+
+def spread_rows(dense: Column, present: Array) -> Column:
+    """Return the column with the values in those rows that are present, and filled elsewhere."""
+
+    def spread(array: Array) -> Array:
+        full = np.full((len(present), *array.shape[1:]), fill_value(array.dtype), array.dtype)
+        full[present] = array
+        return full
+
+    return map_column(spread, dense)
 
 
 def value_at(column: Column, row: int) -> Any:

@@ -15,32 +15,30 @@ from samplerkit.episodes.columns import (
     Column,
     Columns,
     concatenate_columns,
-    map_column,
     map_columns,
     map_pair,
     rows_of,
     rows_of_each,
 )
+from samplerkit.episodes.episode_dicts import episode_from_dict, episodes_to_list
 from samplerkit.episodes.infos import concatenate_infos
-from samplerkit.episodes.padding import pad, padded_length, valid_steps
+from samplerkit.episodes.padding import PaddedColumns
 from samplerkit.episodes.provenance import Provenance
 from samplerkit.episodes.spec import EnvSpec
-from samplerkit.episodes.step_type import StepType, get_step_type
+from samplerkit.episodes.stitching import stitch
 from samplerkit.episodes.time_step_batch import TimeStepBatch
-
-# What stands in padded step types where there is no step: no StepType.
-STEP_TYPE_PADDING = -1
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
-class EpisodeBatch(TimeStepBatch):
+class EpisodeBatch(PaddedColumns, TimeStepBatch):
     """N episodes of T steps altogether: their rows stand one after the other, in order.
 
     Args:
         env_spec: the spaces of observations and actions.
         episode_infos: dict of columns with one row per EPISODE; kept as `episode_infos_by_episode`, while the
             attribute `episode_infos` repeats them for each step.
-        observations: (T, *observation_shape), the observation that preceded each action; nested as the space is.
+        observations: (T, *observation_shape), the observation that preceded each action; nested as the space
+            is.
         last_observations: (N, *observation_shape), the final observation of each episode.
         actions: (T, *action_shape), nested as the space is.
         rewards: (T,) float64.
@@ -51,8 +49,8 @@ class EpisodeBatch(TimeStepBatch):
         provenance: where the episodes come from, if known.
 
     Raises:
-        ValueError: where a field is no array, or its shape or number of rows does not fit the others or its space;
-            where step types do not read as episodes or fragments do.
+        ValueError: where a field is no array, or its shape or number of rows does not fit the others or its
+            space; where step types do not read as episodes or fragments do.
     """
 
     last_observations: Column
@@ -166,7 +164,8 @@ class EpisodeBatch(TimeStepBatch):
     def concatenate(cls, *batches: TimeStepBatch) -> EpisodeBatch:
         """Return the episodes of all batches in fresh arrays; the first batch's spec is kept.
 
-        The keys of infos may differ: see `samplerkit.episodes.infos`. Provenance is kept where all batches have one.
+        The keys of infos may differ: see `samplerkit.episodes.infos`. Provenance is kept where all batches
+        have one.
 
         Raises:
             ValueError: without any batch; where columns do not fit together.
@@ -204,23 +203,22 @@ class EpisodeBatch(TimeStepBatch):
             ),
         )
 
-    def split(self) -> list[EpisodeBatch]:  # type: ignore[override]
+    def split(self) -> list[EpisodeBatch]:
         """Return one batch for each episode, in order; their arrays are views of this batch's."""
         return [self._select(slice(i, i + 1), slice(*rows)) for i, rows in enumerate(self._episode_ranges())]
 
     def stitch(self) -> EpisodeBatch:
-        """Return the episodes that the fragments of this batch belong to, joined by the unit of their provenance.
+        """Return the episodes that the fragments of this batch belong to, joined by the unit of their
+        provenance.
 
-        The fragments of one unit are joined in the order in which they stand here: where one was cut, the next goes
-        on. Units come in the order of their first fragments. The last step of a unit that provenance names as
-        abandoned becomes a TIMEOUT; other unfinished episodes stay open, and those whose start is not in this batch
-        start with MID.
+        The fragments of one unit are joined in the order in which they stand here: where one was cut, the
+        next goes on. Units come in the order of their first fragments. The last step of a unit that
+        provenance names as abandoned becomes a TIMEOUT; other unfinished episodes stay open, and those whose
+        start is not in this batch start with MID.
 
         Raises:
             ValueError: without provenance; where two fragments of one unit do not fit together.
         """
-        from samplerkit.episodes.stitching import stitch
-
         return stitch(self)
 
     def _select(self, episodes: Any, steps: Any) -> EpisodeBatch:
@@ -246,15 +244,15 @@ class EpisodeBatch(TimeStepBatch):
 
     # Derived columns
 
-    @property
-    def episode_infos(self) -> Columns:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def episode_infos(self) -> Columns:
         """Dict of columns with one row per step: the info of the step's episode."""
         return map_columns(
             lambda array: np.repeat(array, self.lengths, axis=0), self.episode_infos_by_episode
         )
 
-    @property
-    def next_observations(self) -> Column:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def next_observations(self) -> Column:
         """(T, *observation_shape): the observation after each action."""
         ends = np.cumsum(self.lengths) - 1
 
@@ -267,6 +265,11 @@ class EpisodeBatch(TimeStepBatch):
         return map_pair(shifted, self.observations, self.last_observations)
 
     @property
+    def padded_next_observations(self) -> Column:
+        """(N, width, *observation_shape), zero where an episode has no step."""
+        return self._padded(self.next_observations)
+
+    @property
     def observations_list(self) -> list[Column]:
         """For each episode its observations, as views."""
         return [rows_of(self.observations, slice(*rows)) for rows in self._episode_ranges()]
@@ -276,96 +279,32 @@ class EpisodeBatch(TimeStepBatch):
         """For each episode its actions, as views."""
         return [rows_of(self.actions, slice(*rows)) for rows in self._episode_ranges()]
 
-    # Padded columns: (N, width, ...), where the width is the spec's max_episode_length, or the longest episode's
-    # length where there is no finite limit.
-
-    @property
-    def padded_observations(self) -> Column:
-        """(N, width, *observation_shape), zero where an episode has no step."""
-        return self._padded(self.observations)
-
-    @property
-    def padded_next_observations(self) -> Column:
-        """(N, width, *observation_shape), zero where an episode has no step."""
-        return self._padded(self.next_observations)
-
-    @property
-    def padded_actions(self) -> Column:
-        """(N, width, *action_shape), zero where an episode has no step."""
-        return self._padded(self.actions)
-
-    @property
-    def padded_rewards(self) -> Array:
-        """(N, width) float64, zero where an episode has no step."""
-        return pad(self.rewards, self._valid())
-
-    @property
-    def padded_step_types(self) -> Array:
-        """(N, width) int8, -1 (which is no StepType) where an episode has no step."""
-        return pad(self.step_types, self._valid(), STEP_TYPE_PADDING)
-
-    @property
-    def padded_agent_infos(self) -> Columns:
-        """Dict of columns (N, width, ...), zero where an episode has no step."""
-        valid = self._valid()
-        return map_columns(lambda array: pad(array, valid), self.agent_infos)
-
-    @property
-    def padded_env_infos(self) -> Columns:
-        """Dict of columns (N, width, ...), zero where an episode has no step."""
-        valid = self._valid()
-        return map_columns(lambda array: pad(array, valid), self.env_infos)
-
-    @property
-    def valids(self) -> Array:
-        """(N, width) float64: 1 where an episode has a step, else 0."""
-        return self._valid().astype(self.rewards.dtype)
-
-    def _valid(self) -> Array:
-        return valid_steps(self.lengths, padded_length(self.lengths, self.env_spec.max_episode_length))
-
-    def _padded(self, column: Column) -> Column:
-        valid = self._valid()
-        return map_column(lambda array: pad(array, valid), column)
-
     # Lists of dicts
 
     def to_list(self) -> list[dict[str, Any]]:
         """Return one dict for each episode.
 
-        Keys: observations, next_observations, actions, rewards, env_infos, agent_infos, step_types (one row per step)
+        Keys: observations, next_observations, actions, rewards, env_infos, agent_infos, step_types (one row
+            per step)
         and episode_infos (one row).
         """
-        following = self.next_observations
-        return [
-            {
-                "observations": episode.observations,
-                "next_observations": rows_of(following, slice(*rows)),
-                "actions": episode.actions,
-                "rewards": episode.rewards,
-                "env_infos": episode.env_infos,
-                "agent_infos": episode.agent_infos,
-                "step_types": episode.step_types,
-                "episode_infos": episode.episode_infos_by_episode,
-            }
-            for episode, rows in zip(self.split(), self._episode_ranges(), strict=True)
-        ]
+        return episodes_to_list(self)
 
     @classmethod
     def from_list(cls, env_spec: EnvSpec, paths: Sequence[Mapping[str, Any]]) -> EpisodeBatch:
         """Return the batch of dicts such as `to_list` gives.
 
-        An episode of T steps may have T + 1 observations, the last one being its final observation; otherwise that is
-        the last of its next_observations, and without these its last observation is repeated. Where step_types are
-        missing they are made from `dones` (T,): the step that is done is TERMINAL, or TIMEOUT where
-        max_episode_length was reached and nothing was done.
+        An episode of T steps may have T + 1 observations, the last one being its final observation; otherwise
+        that is the last of its next_observations, and without these its last observation is repeated. Where
+        step_types are missing they are made from `dones` (T,): the step that is done is TERMINAL, or TIMEOUT
+        where max_episode_length was reached and nothing was done.
 
         Raises:
             ValueError: without any dict; where values do not fit together.
         """
         if not paths:
             raise ValueError("There are no episodes: give at least one dict.")
-        return EpisodeBatch.concatenate(*(_from_path(env_spec, path) for path in paths))
+        return EpisodeBatch.concatenate(*(episode_from_dict(env_spec, path) for path in paths))
 
     # Comparison
 
@@ -394,41 +333,3 @@ class EpisodeBatch(TimeStepBatch):
 
 def _is_per_episode(difference: Difference) -> bool:
     return difference.path.split("[")[0] in ("lengths", "last_observations", "episode_infos_by_episode")
-
-
-def _from_path(env_spec: EnvSpec, path: Mapping[str, Any]) -> EpisodeBatch:
-    """Return one episode from a dict of its columns."""
-    length = len(path["rewards"])
-    observations: Column = path["observations"]
-    surplus = {len(array) - length for _, array in _arrays(observations)}
-    if surplus == {1}:
-        last = rows_of(observations, slice(length, None))
-    else:
-        last = rows_of(path.get("next_observations", observations), slice(-1, None))
-    return EpisodeBatch(
-        env_spec=env_spec,
-        episode_infos=path.get("episode_infos", {}),
-        observations=rows_of(observations, slice(0, length)) if surplus == {1} else observations,
-        last_observations=last,
-        actions=path["actions"],
-        rewards=path["rewards"],
-        env_infos=path.get("env_infos", {}),
-        agent_infos=path.get("agent_infos", {}),
-        step_types=path["step_types"] if "step_types" in path else _types_from(path["dones"], env_spec),
-        lengths=np.array([length], np.int64),
-    )
-
-
-def _arrays(column: Column) -> list[tuple[str, Array]]:
-    from samplerkit.episodes.columns import arrays_of
-
-    return list(arrays_of(column))
-
-
-def _types_from(dones: Array, env_spec: EnvSpec) -> Array:
-    limit = env_spec.max_episode_length
-    types = [get_step_type(count, limit, bool(done)) for count, done in enumerate(dones, start=1)]
-    return np.array(types, np.int8)
-
-
-__all__ = ["STEP_TYPE_PADDING", "EpisodeBatch", "StepType"]

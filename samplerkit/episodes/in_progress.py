@@ -18,7 +18,8 @@ class InProgressEpisode:
 
     Args:
         env: the environment; its own limit on the length of an episode is kept.
-        initial_observation: the observation of a reset that was done already; without it the environment is reset.
+        initial_observation: the observation of a reset that was done already; without it the environment is
+            reset.
         episode_info: the info of that reset.
 
     Raises:
@@ -67,8 +68,8 @@ class InProgressEpisode:
         """
         if self._step_type is not None and self._step_type >= StepType.TERMINAL:
             raise RuntimeError(
-                f"This episode ended {self._step_type.name} after {self._recorder.length} steps: start another "
-                "InProgressEpisode."
+                f"This episode ended {self._step_type.name} after {self._recorder.length} steps: start "
+                "another InProgressEpisode."
             )
         observation, reward, terminated, truncated, env_info = self.env.step(
             self._recorder.cast_action(action)

@@ -11,8 +11,9 @@ import numpy as np
 def encode(value: Any) -> bytes:
     """Return bytes that two objects share exactly when they have the same types and values.
 
-    Floats count bit for bit. Objects that numpy stores as they are (in info columns of dtype object) are taken apart
-    as pickle does, but without its memory of which parts are shared, which differs between a copy and its original.
+    Floats count bit for bit. Objects that numpy stores as they are (in info columns of dtype object) are
+    taken apart as pickle does, but without its memory of which parts are shared, which differs between a copy
+    and its original.
     """
     return _encode(value, ())
 

@@ -18,11 +18,14 @@ class Provenance:
     Args:
         units: (N,) int64, the number of the unit that each episode belongs to.
         workers: (N,) int64, the logical worker of each.
-        agent_versions: (N,) int64, the number of agent updates applied before (its first step, for stitched episodes).
+        agent_versions: (N,) int64, the number of agent updates applied before (its first step, for stitched
+            episodes).
         env_versions: (N,) int64, the number of environment updates applied before.
         reproducible: whether the same seed gives the same data again.
-        abandoned: units that were open and could not be brought back; their last step is a TIMEOUT when stitched.
-        step_agent_versions: (T,) int64, the agent version of each step where these differ within episodes, else None.
+        abandoned: units that were open and could not be brought back; their last step is a TIMEOUT when
+            stitched.
+        step_agent_versions: (T,) int64, the agent version of each step where these differ within episodes,
+            else None.
         step_env_versions: (T,) int64, the same for the environment.
 
     Raises:
@@ -43,8 +46,8 @@ class Provenance:
             object.__setattr__(self, name, _integers(getattr(self, name), name))
             if len(getattr(self, name)) != len(self.units):
                 raise ValueError(
-                    f"provenance.{name} has {len(getattr(self, name))} entries, but must have {len(self.units)} to "
-                    "match units."
+                    f"provenance.{name} has {len(getattr(self, name))} entries, but must have "
+                    f"{len(self.units)} to match units."
                 )
         for name in ("step_agent_versions", "step_env_versions"):
             if getattr(self, name) is not None:
@@ -52,7 +55,7 @@ class Provenance:
         object.__setattr__(self, "abandoned", tuple(int(unit) for unit in self.abandoned))
 
     def select(self, episodes: Any, steps: Any) -> Provenance:
-        """Return the provenance of some episodes (slice or indices), whose rows are `steps` (slice or indices)."""
+        """Return the provenance of some episodes, whose rows are `steps` (slices or indices)."""
         return Provenance(
             self.units[episodes],
             self.workers[episodes],
@@ -90,6 +93,7 @@ def _integers(values: Any, name: str) -> Array:
     array = np.asarray(values)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
         raise ValueError(
-            f"provenance.{name} has dtype {array.dtype} and shape {array.shape}, but must be one integer per entry."
+            f"provenance.{name} has dtype {array.dtype} and shape {array.shape}, but must be one integer "
+            "per entry."
         )
     return array.astype(np.int64, copy=False)

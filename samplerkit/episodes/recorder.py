@@ -9,7 +9,8 @@ import numpy as np
 
 from samplerkit.episodes.columns import Array, Columns, map_columns
 from samplerkit.episodes.episode_batch import EpisodeBatch
-from samplerkit.episodes.infos import InfoTable, stack_infos
+from samplerkit.episodes.info_table import InfoTable
+from samplerkit.episodes.infos import stack_infos
 from samplerkit.episodes.space_columns import space_column
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
@@ -25,15 +26,15 @@ class EpisodeRecorder:
 
         recorder.start(observation, episode_info)            # after env.reset
         while ...:
-            action = recorder.cast_action(policy_action)     # recorded here, before the environment can touch it
-            observation, reward, ..., env_info = env.step(action)
+            action = recorder.cast_action(policy_action)     # recorded here, before the environment can touch
+            it observation, reward, ..., env_info = env.step(action)
             recorder.add(reward, observation, env_info, agent_info)
         batch = recorder.finish(last_step_type)
 
-    Everything is copied when it is given: the environment and the policy may write to their arrays afterwards. What
-    differs from the spaces is cast within its kind, with one warning for each path (float64 to float32), or refused
-    with an error (float for int, wrong shape or structure). `start` may be called at any time: it drops what was
-    recorded.
+    Everything is copied when it is given: the environment and the policy may write to their arrays
+    afterwards. What differs from the spaces is cast within its kind, with one warning for each path (float64
+    to float32), or refused with an error (float for int, wrong shape or structure). `start` may be called at
+    any time: it drops what was recorded.
 
     Args:
         env_spec: the spaces of the values to come.
@@ -103,7 +104,8 @@ class EpisodeRecorder:
         """Record the action of the coming step, and return it as the environment is to get it.
 
         Returns:
-            a value of the action space's dtype: a fresh array, an integer for Discrete spaces, nested as the space is.
+            a value of the action space's dtype: a fresh array, an integer for Discrete spaces, nested as the
+            space is.
 
         Raises:
             ValueError, TypeError: where the action does not fit its space.
@@ -125,8 +127,8 @@ class EpisodeRecorder:
 
         Raises:
             RuntimeError: without an action, or before `start`.
-            ValueError, TypeError: where the observation does not fit its space, the reward is no number, or an info
-                does not fit to those before it.
+            ValueError, TypeError: where the observation does not fit its space, the reward is no number, or
+                an info does not fit to those before it.
         """
         row = self.length
         if self._action_row != row or not self._started:

@@ -1,7 +1,8 @@
 """Growing columns for the values of a space: where observations and actions are recorded.
 
-A value of exactly the space's dtype and shape is copied in one assignment. Any other value takes the slow path:
-a cast within its kind (float64 to float32, int64 to int8 where the numbers fit) with one warning for each path,
+A value of exactly the space's dtype and shape is copied in one assignment. Any other value takes the slow
+path: a cast within its kind (float64 to float32, int64 to int8 where the numbers fit) with one warning for
+    each path,
 and an error for the rest.
 """
 
@@ -101,8 +102,8 @@ class ArrayColumn:
         converted = array.astype(self.dtype)
         if _both_integers(array.dtype, self.dtype) and not np.array_equal(converted, array):
             raise ValueError(
-                f"{self.path} has dtype {array.dtype} and the value {value!r}, out of the range of {self.dtype}, "
-                f"{self.expected()}"
+                f"{self.path} has dtype {array.dtype} and the value {value!r}, out of the range of "
+                f"{self.dtype}, {self.expected()}"
             )
         if not self.needs_no_warning(value):
             self.warn(array.dtype)
@@ -116,8 +117,8 @@ class ArrayColumn:
         if not self.warned:
             self.warned = True
             warnings.warn(
-                f"{self.path} has dtype {dtype}, but its space says {self.dtype}: it is cast to the space's dtype "
-                "(said once).",
+                f"{self.path} has dtype {dtype}, but its space says {self.dtype}: it is cast to the space's "
+                "dtype (said once).",
                 UserWarning,
                 stacklevel=5,
             )
@@ -183,7 +184,8 @@ class DictColumn:
             raise TypeError(f"{self.path} is {_described(value)}, but its space is a Dict: give a dict.")
         if value.keys() != self.children.keys():
             raise ValueError(
-                f"{self.path} has the keys {list(value)}, but its space says {list(self.children)}: give exactly these."
+                f"{self.path} has the keys {list(value)}, but its space says {list(self.children)}: "
+                "give exactly these."
             )
 
 
@@ -217,7 +219,8 @@ class TupleColumn:
             raise TypeError(f"{self.path} is {_described(value)}, but its space is a Tuple: give a tuple.")
         if len(value) != len(self.children):
             raise ValueError(
-                f"{self.path} has {len(value)} entries, but its space says {len(self.children)}: give exactly these."
+                f"{self.path} has {len(value)} entries, but its space says {len(self.children)}: "
+                "give exactly these."
             )
 
 

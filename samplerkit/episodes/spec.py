@@ -20,12 +20,14 @@ class EnvSpec:
     Two specs are equal where both spaces and the limit are.
 
     Args:
-        observation_space: a Box, Discrete, MultiBinary or MultiDiscrete, or a Dict or Tuple of these, nested as one likes.
+        observation_space: a Box, Discrete, MultiBinary or MultiDiscrete, or a Dict or Tuple of these, nested
+            as one likes.
         action_space: the same.
         max_episode_length: an integer of at least 1, `math.inf`, or None for "no limit known".
 
     Raises:
-        TypeError: for a space of another kind (Text, Sequence, Graph, OneOf), with the path to it; for a limit that is no integer.
+        TypeError: for a space of another kind (Text, Sequence, Graph, OneOf), with the path to it; for a
+            limit that is no integer.
         ValueError: for a limit below 1.
     """
 
@@ -49,7 +51,8 @@ class EnvSpec:
 def episode_limit(env: gymnasium.Env[Any, Any]) -> int | None:
     """Return the environment's own limit on the length of an episode, or None where it has none.
 
-    The limit is that of the gymnasium registry or of a `TimeLimit` wrapper, the smallest where there are several.
+    The limit is that of the gymnasium registry or of a `TimeLimit` wrapper, the smallest where there are
+    several.
     """
     limits = []
     layer: Any = env
@@ -73,13 +76,13 @@ def check_space(space: Any, path: str) -> None:
     elif not isinstance(space, (spaces.Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)):
         kind = f"a {type(space).__name__} space" if isinstance(space, gymnasium.Space) else repr(type(space))
         raise TypeError(
-            f"{path} is {kind}, which cannot be stored in columns of one dtype and shape: use a Box, Discrete, "
-            "MultiBinary or MultiDiscrete space, or a Dict or Tuple of these."
+            f"{path} is {kind}, which cannot be stored in columns of one dtype and shape: use a Box, "
+            "Discrete, MultiBinary or MultiDiscrete space, or a Dict or Tuple of these."
         )
 
 
 def space_key(space: Space) -> tuple[Any, ...]:
-    """Return a tuple of plain values that two spaces share exactly when they hold the same values, bit for bit."""
+    """Return a tuple of plain values that two spaces share exactly when they are equal, bit for bit."""
     if isinstance(space, spaces.Dict):
         return ("Dict", tuple(sorted((repr(key), space_key(child)) for key, child in space.spaces.items())))
     if isinstance(space, spaces.Tuple):

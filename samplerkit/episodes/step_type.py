@@ -9,7 +9,8 @@ class StepType(IntEnum):
     """Where a step stands in its episode; stored in batches as int8.
 
     A whole episode reads FIRST, MID, ..., then TERMINAL or TIMEOUT; an episode of one step is only its end.
-    A fragment may start with MID (it goes on from an earlier one) or end without TERMINAL or TIMEOUT (it was cut).
+    A fragment may start with MID (it goes on from an earlier one) or end without TERMINAL or TIMEOUT (it was
+    cut).
     """
 
     FIRST = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,14 +57,15 @@ def _fragments_by_unit(units: Array) -> list[list[int]]:
 def _check_seams(batch: EpisodeBatch, groups: list[list[int]], starts: Array, stops: Array) -> None:
     units = batch.provenance.units if batch.provenance is not None else starts
     for group in groups:
-        for before, after in zip(group, group[1:], strict=False):
+        for before, after in pairwise(group):
             ended = StepType(batch.step_types[stops[before] - 1])
             begun = StepType(batch.step_types[starts[after]])
             if ended >= StepType.TERMINAL or begun == StepType.FIRST:
                 raise ValueError(
-                    f"Unit {units[before]} has a fragment (episode {before} of this batch) that ends {ended.name} and "
-                    f"another (episode {after}) that starts {begun.name}, but a cut ends MID and the next fragment of "
-                    "the unit starts MID: concatenate the batches in the order in which they were sampled."
+                    f"Unit {units[before]} has a fragment (episode {before} of this batch) that ends "
+                    f"{ended.name} and another (episode {after}) that starts {begun.name}, but a cut ends "
+                    "MID and the next fragment of the unit starts MID: concatenate the batches in the order "
+                    "in which they were sampled."
                 )
 
 

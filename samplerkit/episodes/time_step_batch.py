@@ -33,7 +33,8 @@ class TimeStepBatch:
         step_types: (T,) int8, see `StepType`.
 
     Raises:
-        ValueError: where a field is no array, or its shape or number of rows does not fit the others or its space.
+        ValueError: where a field is no array, or its shape or number of rows does not fit the others or its
+            space.
     """
 
     env_spec: EnvSpec
@@ -66,7 +67,7 @@ class TimeStepBatch:
         checks.check_infos(self.episode_infos, "episode_infos", rows, "rewards")
 
     def _check_steps(self) -> None:
-        """Check what batches of steps and of episodes have in common; bring rewards and step types to their dtype."""
+        """Check what all batches have in common; bring rewards and step types to their dtype."""
         object.__setattr__(self, "rewards", checks.check_rewards(self.rewards))
         rows, spaces = len(self.rewards), self.env_spec
         checks.check_column(self.observations, spaces.observation_space, "observations", rows, "rewards")
@@ -78,7 +79,8 @@ class TimeStepBatch:
     @property
     def terminals(self) -> Array:
         """(T,) bool: whether the environment's episode is over after the step (TERMINAL, not TIMEOUT)."""
-        return self.step_types == StepType.TERMINAL
+        terminals: Array = self.step_types == StepType.TERMINAL
+        return terminals
 
     @classmethod
     def concatenate(cls, *batches: TimeStepBatch) -> TimeStepBatch:
@@ -161,8 +163,9 @@ class TimeStepBatch:
     def difference(self, other: TimeStepBatch) -> str | None:
         """Return a sentence on the first place where two batches differ, or None where they are equal.
 
-        Compared are the spec and all data fields: keys, dtypes, shapes and bits (NaN payloads, the sign of zero).
-        Where one batch comes from is not. Of several fields the one that differs at the earliest step is named.
+        Compared are the spec and all data fields: keys, dtypes, shapes and bits (NaN payloads, the sign of
+        zero). Where one batch comes from is not. Of several fields the one that differs at the earliest step
+        is named.
         """
         if type(self) is not type(other):
             return f"One is a {type(self).__name__}, the other a {type(other).__name__}."

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from samplerkit.episodes.columns import (
+    allocate,
+    arrays_of,
+    concatenate_columns,
+    map_column,
+    rows_of,
+    spread_rows,
+    value_at,
+)
+
+NESTED = {"a": np.arange(6).reshape(3, 2), "b": (np.zeros(3, np.int8), {"c": np.ones((3, 1), bool)})}
+
+
+def test_mapping_keeps_the_structure():
+    doubled = map_column(lambda array: array * 2, NESTED)
+    np.testing.assert_array_equal(doubled["a"], NESTED["a"] * 2)
+    assert doubled["b"][1]["c"].shape == (3, 1)
+
+
+def test_arrays_are_named_by_their_paths():
+    paths = [path for path, _ in arrays_of(NESTED, "observations")]
+    assert paths == ["observations['a']", "observations['b'][0]", "observations['b'][1]['c']"]
+
+
+def test_a_slice_of_rows_is_a_view():
+    part = rows_of(NESTED, slice(1, 2))
+    assert part["a"].base is not None
+    assert np.shares_memory(part["a"], NESTED["a"])
+
+
+def test_indexed_rows_are_copies():
+    assert not np.shares_memory(rows_of(NESTED, [0, 2])["a"], NESTED["a"])
+
+
+def test_one_row_is_a_value():
+    value = value_at(NESTED, 2)
+    np.testing.assert_array_equal(value["a"], [4, 5])
+    assert value["b"][0] == 0
+
+
+def test_allocation_follows_the_space():
+    space = spaces.Dict(
+        {"x": spaces.Box(0, 255, (2, 3), np.uint8), "y": spaces.Tuple([spaces.Discrete(4), spaces.Dict({})])}
+    )
+    column = allocate(space, 5)
+    assert column["x"].shape == (5, 2, 3)
+    assert column["x"].dtype == np.uint8
+    assert column["y"][0].shape == (5,)
+    assert column["y"][1] == {}
+
+
+def test_concatenation_gives_all_rows_in_fresh_arrays():
+    joined = concatenate_columns([NESTED], "observations")
+    np.testing.assert_array_equal(joined["a"], NESTED["a"])
+    assert not np.shares_memory(joined["a"], NESTED["a"])
+    twice = concatenate_columns([NESTED, NESTED], "observations")
+    assert twice["b"][1]["c"].shape == (6, 1)
+
+
+@pytest.mark.parametrize(
+    ("other", "place"),
+    [
+        ({**NESTED, "a": np.zeros((3, 2), np.float32)}, r"observations\['a'\] has dtype int64"),
+        ({**NESTED, "a": np.zeros((3, 5), np.int64)}, r"observations\['a'\] .* shape \(5,\)"),
+        ({**NESTED, "b": (np.zeros(3, np.int8),)}, r"observations\['b'\] has not the same entries"),
+        ({**NESTED, "b": NESTED["a"]}, r"observations\['b'\] has not the same entries"),
+        ({**NESTED, "a": {"z": NESTED["a"]}}, r"observations\['a'\] is an array in one batch and nested"),
+        ({"a": NESTED["a"]}, "observations has not the same keys"),
+    ],
+)
+def test_columns_that_do_not_fit_are_never_widened(other, place):
+    with pytest.raises(ValueError, match=place):
+        concatenate_columns([NESTED, other], "observations")
+
+
+def test_spreading_fills_the_rows_between():
+    column = {"n": np.array([5, 6], np.int8), "s": np.array(["x", "y"]), "o": np.array(["p", {}], object)}
+    spread = spread_rows(column, np.array([False, True, False, True]))
+    assert spread["n"].tolist() == [0, 5, 0, 6]
+    assert spread["n"].dtype == np.int8
+    assert spread["s"].tolist() == ["", "x", "", "y"]
+    assert spread["o"].tolist() == [None, "p", None, {}]
