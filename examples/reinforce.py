@@ -1,37 +1,33 @@
 """REINFORCE on CartPole, on any backend: python reinforce.py [BACKEND] [N_EPOCHS] [FOLDER (resumes)]."""
 
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 
-from samplerkit.trainer import SnapshotConfig, Trainer, log_performance
+from samplerkit.policies import RowStreams
+from samplerkit.trainer import SnapshotConfig, Trainer, log_performance, read_progress
 
 
 class LinearPolicy:
     def __init__(self, n_inputs, n_actions):
-        self.weights = np.zeros((n_inputs, n_actions))
-        self.streams = [np.random.default_rng(0)]
+        self.weights, self.streams = np.zeros((n_inputs, n_actions)), RowStreams()
 
     def probabilities(self, observations):  # a sum, not a product: exact row by row
         logits = (observations[:, :, None] * self.weights).sum(axis=1)
         return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 
     def get_actions(self, observations):
-        draws = np.array([[stream.random()] for stream in self.streams])
-        return (draws >= self.probabilities(observations).cumsum(axis=1)[:, :-1]).sum(axis=1), {}
+        return (self.streams.uniform() >= self.probabilities(observations)[:, :1]).sum(axis=1), {}
 
     def get_action(self, observation):
         return self.get_actions(observation[None])[0][0], {}
 
-    def reset(self, do_resets=(True,)):
-        self.rows = np.flatnonzero(do_resets)
-        self.streams += self.streams[:1] * (len(do_resets) - len(self.streams))
+    def reset(self, do_resets=None):
+        self.rows = np.flatnonzero([True] if do_resets is None else do_resets)
+        self.streams.resize(1 if do_resets is None else len(do_resets))
 
     def seed(self, seeds):  # all that is random in an episode comes from here
-        for row, seed in zip(self.rows, seeds, strict=True):
-            self.streams[row] = np.random.default_rng(seed)
+        self.streams.seed(seeds, self.rows)
 
     def get_param_values(self):
         return self.weights
@@ -51,14 +47,12 @@ class Reinforce:
             scores = np.eye(2)[episodes.actions] - self.policy.probabilities(episodes.observations)
             gradient = episodes.observations.T @ (scores * (to_go - to_go.mean())[:, None])
             self.policy.weights = self.policy.weights + 0.3 * gradient / np.linalg.norm(gradient)
-            print(
-                f"epoch {epoch}  average return {log_performance(trainer, episodes).mean():.1f}", flush=True
-            )
+            print(f"epoch {epoch}  return {log_performance(trainer, episodes).mean():.1f}", flush=True)
 
 
-backend, n_epochs, folder = (*sys.argv[1:], *("local", "40", tempfile.mkdtemp())[len(sys.argv) - 1 :])
-trainer = Trainer(SnapshotConfig(folder))
-if Path(folder, "params.pkl").exists():
+backend, n_epochs, folder = (*sys.argv[1:], *("local", "40", None)[len(sys.argv) - 1 :])
+trainer = Trainer(SnapshotConfig(folder) if folder else None)
+if folder and read_progress(folder):
     trainer.restore(folder)
     trainer.resume(int(n_epochs), sampler=backend)
 else:
