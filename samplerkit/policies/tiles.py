@@ -17,6 +17,10 @@ Array = npt.NDArray[np.float32]
 
 TILE = 8
 
+# The largest kernel for one BLAS call. OpenBLAS spreads a product over its threads, and then sums in another
+# order, from n_rows * n_in * n_out = 2**18 on; half of that stays on one thread, however many there are.
+MAX_PRODUCT = 2**17 // TILE
+
 
 def tiles_for(n_rows: int) -> int:
     """How many tiles hold `n_rows` rows."""
@@ -35,7 +39,7 @@ def blas_is_row_exact(n_in: int, n_out: int) -> bool:
     random = np.random.default_rng(n_in * 65537 + n_out)
     kernel = random.standard_normal((n_in, n_out)).astype(np.float32)
     row = random.standard_normal(n_in).astype(np.float32)
-    # Tile i holds the row at place i, among others; the last tile stands for "many tiles".
+    # Tile i holds the row at place i, among others; a stack of eight tiles stands for "many tiles".
     tiles = random.standard_normal((TILE, TILE, n_in)).astype(np.float32)
     tiles[np.arange(TILE), np.arange(TILE)] = row
     stacked = np.matmul(tiles, kernel)[np.arange(TILE), np.arange(TILE)]
@@ -43,48 +47,100 @@ def blas_is_row_exact(n_in: int, n_out: int) -> bool:
     return bool((stacked == stacked[0]).all() and (alone == stacked[0]).all())
 
 
-def row_exact_sum(x: Array, kernel: Array, out: Array) -> None:
-    """The same product without the BLAS: (..., 8, n_in) and (n_in, n_out) into (..., 8, n_out)."""
-    for tile, result in zip(x.reshape(-1, *x.shape[-2:]), out.reshape(-1, *out.shape[-2:]), strict=True):
+class TiledProduct:
+    """x @ kernel over tiles; the kernel (n_in, n_out) is copied.
+
+    A product too large for one BLAS thread is cut into pieces, always the same ones: by columns, and along
+    the sum where `n_in` alone is too large.
+    """
+
+    __slots__ = ("_pieces", "kernel", "small")
+
+    def __init__(self, kernel: Array) -> None:
+        self.kernel: Array = np.array(kernel, np.float32, order="C")
+        self._pieces = [
+            (rows, columns, np.ascontiguousarray(self.kernel[rows, columns]))
+            for rows, columns in _pieces(*self.kernel.shape)
+        ]
+        #: One call of the BLAS does it.
+        self.small = len(self._pieces) == 1 and blas_is_row_exact(*self.kernel.shape)
+
+    def into(self, x: Array, out: Array) -> None:
+        """(8, n_in) -> (8, n_out), or (n_tiles, 8, n_in) -> (n_tiles, 8, n_out), into C-contiguous `out`."""
+        if not self.small:
+            self._by_pieces(x, out)
+        elif x.ndim == 2:
+            x.dot(self.kernel, out)
+        else:
+            np.matmul(x, self.kernel, out)
+
+    def _by_pieces(self, x: Array, out: Array) -> None:
+        for rows, columns, piece in self._pieces:
+            product = _piece_product(np.ascontiguousarray(x[..., rows]), piece)
+            if rows.start == 0:
+                out[..., columns] = product
+            else:
+                out[..., columns] += product
+
+
+def _pieces(n_in: int, n_out: int) -> list[tuple[slice, slice]]:
+    """Where to cut an (n_in, n_out) kernel: (rows, columns) of each piece, the first rows first."""
+    deep = min(n_in, MAX_PRODUCT)
+    wide = max(1, MAX_PRODUCT // deep)
+    return [
+        (slice(row, min(row + deep, n_in)), slice(column, min(column + wide, n_out)))
+        for row in range(0, n_in, deep)
+        for column in range(0, n_out, wide)
+    ]
+
+
+def _piece_product(x: Array, kernel: Array) -> Array:
+    """(..., 8, k) @ (k, m), by the BLAS where that is row-exact for this shape, else by plain sums."""
+    if blas_is_row_exact(*kernel.shape):
+        product: Array = np.matmul(x, kernel)
+        return product
+    out = np.empty((*x.shape[:-1], kernel.shape[1]), np.float32)
+    tiles, results = x.reshape(-1, *x.shape[-2:]), out.reshape(-1, *out.shape[-2:])
+    for tile, result in zip(tiles, results, strict=True):
         np.add.reduce(tile[:, :, None] * kernel, axis=1, out=result)
+    return out
 
 
 class TiledDense:
     """x @ kernel + bias over tiles; kernel (n_in, n_out) and bias (n_out,) are copied."""
 
-    __slots__ = ("_bias", "_blas", "_kernel")
+    __slots__ = ("_bias", "_kernel", "_product")
 
     def __init__(self, kernel: Array, bias: Array) -> None:
-        self._kernel: Array = np.array(kernel, np.float32, order="C")
+        self._product = TiledProduct(kernel)
+        self._kernel = self._product.kernel if self._product.small else None
         # A whole tile of biases: adding arrays of equal shape costs a third of a broadcast.
         self._bias: Array = np.tile(np.asarray(bias, np.float32), (TILE, 1))
-        self._blas = blas_is_row_exact(*self._kernel.shape)
 
     def apply(self, x: Array, out: Array) -> Array:
         """(8, n_in) -> (8, n_out), or (n_tiles, 8, n_in) -> (n_tiles, 8, n_out), into C-contiguous `out`."""
-        if not self._blas:
-            row_exact_sum(x, self._kernel, out)
-        elif x.ndim == 2:
+        if self._kernel is not None and x.ndim == 2:  # the common case, one call less
             x.dot(self._kernel, out)
         else:
-            np.matmul(x, self._kernel, out)
+            self._product.into(x, out)
         return np.add(out, self._bias, out)
 
 
 class TiledGates:
     """Several products of the same rows: kernels (n_gates, n_in, n_out) -> (n_gates, ..., 8, n_out)."""
 
-    __slots__ = ("_blas", "_kernels", "_stacked")
+    __slots__ = ("_kernels", "_products", "_small", "_stacked")
 
     def __init__(self, kernels: Array) -> None:
-        self._kernels: Array = np.array(kernels, np.float32, order="C")
+        self._products = [TiledProduct(kernel) for kernel in kernels]
+        self._small = all(product.small for product in self._products)
+        self._kernels: Array = np.stack([product.kernel for product in self._products])
         self._stacked = self._kernels[:, None]
-        self._blas = blas_is_row_exact(*self._kernels.shape[1:])
 
     def apply(self, x: Array, out: Array) -> Array:
         """(8, n_in) -> (n_gates, 8, n_out), or (t, 8, n_in) -> (n_gates, t, 8, n_out), into `out`."""
-        if self._blas:
+        if self._small:
             return np.matmul(x, self._kernels if x.ndim == 2 else self._stacked, out)
-        for kernel, result in zip(self._kernels, out, strict=True):
-            row_exact_sum(x, kernel, result)
+        for product, result in zip(self._products, out, strict=True):
+            product.into(x, result)
         return out
