@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"The samplerkit command needs {', '.join(missing)}: run `pip install 'samplerkit[cli]'`.\n"
         )
         return 1
-    from samplerkit.cli.app import run
+    try:
+        from samplerkit.cli.app import run
 
-    return run(list(sys.argv[1:] if arguments is None else arguments))
+        return run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:  # while modules were imported
+        return 130

@@ -13,7 +13,6 @@ from samplerkit.cli.errors import UsageError, guarded
 
 app = typer.Typer(
     help="Train and sample on any sampler backend, chosen by name.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -34,7 +33,7 @@ RequireTarget = Annotated[
 def run(arguments: list[str]) -> int:
     """Run the command; see `samplerkit.cli.main`."""
     debug = "--debug" in arguments
-    words = [word for word in arguments if word != "--debug"]
+    words = [word for word in arguments if word != "--debug"] or ["--help"]
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )

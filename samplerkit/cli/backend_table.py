@@ -18,7 +18,7 @@ def backend_rows() -> list[dict[str, Any]]:
 
 def show_json(rows: list[dict[str, Any]]) -> None:
     """Print the rows as a JSON array."""
-    sys.stdout.write(json.dumps(rows, indent=2, default=str) + "\n")
+    sys.stdout.write(json.dumps(rows, indent=2) + "\n")
 
 
 def show_table(rows: list[dict[str, Any]]) -> None:
@@ -31,21 +31,20 @@ def show_table(rows: list[dict[str, Any]]) -> None:
     table = Table("backend", "state", "reason", "summary", "distribution", "api", box=None, pad_edge=False)
     for row in rows:
         style = "green" if row["state"] == "ok" else "red"
-        cells = [Text(str(row[column] or "")) for column in COLUMNS]
+        cells = [Text(row[column]) for column in COLUMNS]
         cells[1].stylize(style)
         table.add_row(*cells)
     console.print(table)
 
 
 def _row(backend: Any) -> dict[str, Any]:
-    row = {column: _plain(getattr(backend, column)) for column in COLUMNS}
-    row["capabilities"] = _plain(getattr(backend, "capabilities", None))
-    return row
+    api = backend.api
+    return {
+        **{column: str(getattr(backend, column) or "") for column in COLUMNS},
+        "api": "" if api is None else ".".join(str(part) for part in api),
+        "capabilities": {name: _support(support) for name, support in backend.capabilities.items()},
+    }
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple) and all(isinstance(part, int) for part in value):
-        return ".".join(str(part) for part in value)
-    if isinstance(value, (set, frozenset)):
-        return sorted(str(entry) for entry in value)
-    return getattr(value, "value", value)
+def _support(support: Any) -> dict[str, Any]:
+    return {"yes": bool(support.yes), "reason": str(support.reason)}

@@ -55,8 +55,12 @@ def report(figures: Mapping[str, float], settings: EvaluationSettings, trials: i
         references.append(("(target)", settings.target))
     width = max(len(name) for name, _ in entries + references)
     lines = [f"Evaluation over {trials:,} fresh trials:"]
-    lines += [f"  {name:<{width}}  {value:,.3f}" for name, value in entries[:1] + references + entries[1:]]
+    lines += [f"  {name:<{width}}  {_text(value)}" for name, value in entries[:1] + references + entries[1:]]
     return lines
+
+
+def _text(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
 
 
 def missed_target(figures: Mapping[str, float], settings: EvaluationSettings) -> str | None:

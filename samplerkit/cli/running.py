@@ -23,6 +23,7 @@ from samplerkit.trainer import (
     progress_display,
 )
 from samplerkit.trainer.experiment import Experiment, ExperimentConfig
+from samplerkit.trainer.snapshots import snapshot_epochs
 
 
 def train_run(config: ExperimentConfig, folder: Path, *, overwrite: bool, require_target: bool) -> int:
@@ -121,9 +122,11 @@ def _until_done_or_interrupted(trainer: Trainer, call: Callable[[], Any]) -> int
     try:
         call()
     except KeyboardInterrupt:
-        folder, done = trainer.snapshotter.snapshot_dir, trainer.stats.total_epoch + 1
+        folder = trainer.snapshotter.snapshot_dir
+        # What counts is the disk: the interrupt may have come between an epoch's row and its snapshot.
+        done = max(snapshot_epochs(folder).values(), default=-1) + 1
         advice = f"Go on with: samplerkit resume {folder}" if done else "There is nothing to resume."
-        sys.stderr.write(f"\nInterrupted after {done} finished epochs. {advice}\n")
+        sys.stderr.write(f"\nInterrupted; {done} epochs are kept. {advice}\n")
         return INTERRUPTED
     return 0
 

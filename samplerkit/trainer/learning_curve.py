@@ -103,7 +103,7 @@ class LearningCurve:
         axes.xaxis.set_major_formatter(lambda value, _: _short(value))
         axes.grid(alpha=0.3)
         if self._references:
-            axes.legend(loc="lower right")
+            axes.legend(loc="best")
 
     @classmethod
     def _tell_once(cls) -> None:

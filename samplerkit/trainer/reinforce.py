@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from samplerkit.policies import RowStreams
 from samplerkit.trainer.experiment import Experiment, ExperimentConfig
 from samplerkit.trainer.performance import log_performance
 from samplerkit.trainer.tables import ConfigError, table_as
@@ -36,7 +37,8 @@ class LinearSoftmaxPolicy:
     def __init__(self, n_inputs: int, n_actions: int, *, init_std: float = 0.0, seed: int = 0) -> None:
         generator = np.random.default_rng(seed)
         self.weights: Floats = generator.normal(0.0, init_std, (n_inputs + 1, n_actions))
-        self._streams: list[np.random.Generator] = [generator]
+        self._streams = RowStreams()
+        self._reset_rows = np.zeros(1, dtype=np.intp)
 
     def probabilities(self, observations: npt.NDArray[Any]) -> Floats:
         """Action probabilities, ``(n, n_actions)`` for observations ``(n, n_inputs)``; exact row by row."""
@@ -54,21 +56,18 @@ class LinearSoftmaxPolicy:
     def get_actions(self, observations: Any, /) -> tuple[npt.NDArray[np.int64], dict[str, Any]]:
         """An action for each row, int64 ``(n,)``."""
         cumulated = self.probabilities(np.asarray(observations)).cumsum(axis=1)
-        draws = np.array([stream.random() for stream in self._streams[: len(cumulated)]])
-        actions = (draws[:, None] >= cumulated).sum(axis=1)
-        return np.minimum(actions, cumulated.shape[1] - 1), {}
+        # The last sum may be less than 1 by a rounding error: it is not compared with.
+        return (self._streams.uniform() >= cumulated[:, :-1]).sum(axis=1), {}
 
     def reset(self, do_resets: npt.NDArray[np.bool_] | None = None, /) -> None:
-        """Note which rows the next `seed` is for."""
-        self._reset_rows = [0] if do_resets is None else [int(row) for row in np.flatnonzero(do_resets)]
-        n_rows = 1 if do_resets is None else len(do_resets)
-        missing = n_rows - len(self._streams)
-        self._streams += [np.random.default_rng(row) for row in range(max(missing, 0))]
+        """Begin episodes in these rows; `seed` follows."""
+        flags = np.ones(1, dtype=np.bool_) if do_resets is None else do_resets
+        self._reset_rows = np.flatnonzero(flags)
+        self._streams.resize(len(flags))
 
     def seed(self, seeds: npt.NDArray[np.uint64], /) -> None:
         """Give each row that was reset its own stream."""
-        for row, seed in zip(self._reset_rows, seeds, strict=True):
-            self._streams[row] = np.random.default_rng(int(seed))
+        self._streams.seed(seeds, self._reset_rows)
 
     def get_param_values(self) -> dict[str, Floats]:
         """The weights, ``{"weights": (n_inputs + 1, n_actions)}``."""
@@ -109,10 +108,11 @@ class Reinforce:
         """One step up the gradient of E[advantage * log pi]; returns the policy's entropy in nats."""
         returns = np.concatenate([rewards_to_go(e.rewards, self.discount) for e in episodes.split()])
         advantages = (returns - returns.mean()) / (returns.std() + 1e-8)
-        probabilities = self.policy.probabilities(episodes.observations)
-        chosen = np.eye(probabilities.shape[1])[episodes.actions]
+        observations, actions = np.asarray(episodes.observations), np.asarray(episodes.actions)
+        probabilities = self.policy.probabilities(observations)
+        chosen = np.eye(probabilities.shape[1])[actions]
         scores = (chosen - probabilities) * advantages[:, None]
-        self._ascend(with_one(episodes.observations).T @ scores / len(returns))
+        self._ascend(with_one(observations).T @ scores / len(returns))
         return float(-(probabilities * np.log(probabilities)).sum(axis=1).mean())
 
     def _ascend(self, gradient: Floats) -> None:
