@@ -1,0 +1,240 @@
+"""Every failure is bounded, typed, atomic and clean."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+
+import pytest
+from fault_probes import FaultyEnv
+
+import samplerkit
+from samplerkit.policies import RandomPolicy, from_callable
+
+
+def sampler(envs, name: str = "multiprocessing", **arguments):
+    arguments = {"seed": 5, "n_workers": 3, "max_episode_length": 20, **arguments}
+    if name == "multiprocessing":
+        arguments.setdefault("n_processes", 2)
+    policy = arguments.pop("agents", RandomPolicy(FaultyEnv.action_space))
+    return samplerkit.make_sampler(name, agents=policy, envs=envs, **arguments)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    with sampler(FaultyEnv, "local") as healthy:
+        return healthy.obtain_samples(0, 100)
+
+
+@contextlib.contextmanager
+def deadline(seconds: float):
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < seconds, f"it took more than {seconds} s"
+
+
+KINDS = {
+    "key error": "KeyError",
+    "odd error": "fault_probes.OddError",
+    "unpicklable error": "RuntimeError",
+    "system exit": "SystemExit",
+}
+
+
+@pytest.mark.parametrize("name", ["local", "multiprocessing"])
+@pytest.mark.parametrize("site", ["step", "reset"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exception_in_the_environment_is_a_worker_error_and_has_not_happened(name, site, kind, expected):
+    with sampler(lambda: FaultyEnv(kind, site=site), name) as s:
+        before = s.get_state()
+        with deadline(3), pytest.raises(samplerkit.WorkerError) as caught:
+            s.obtain_samples(0, 100)
+        error = caught.value
+        assert error.error_type == KINDS[kind]
+        assert error.unit == (1 if site == "step" else 0), "the lowest unit that fails is the one reported"
+        assert error.worker == error.unit % 3
+        assert f"in {site}" in error.remote_traceback, "the traceback does not show where it was raised"
+        assert s.get_state() == before
+        assert s.total_env_steps == 0
+        # The sampler can be used again, and a healthy environment gives what it always gave.
+        assert s.obtain_samples(0, 100, env_update=FaultyEnv).equals(expected)
+
+
+def test_the_original_exception_is_the_cause_where_it_can_travel():
+    with sampler(lambda: FaultyEnv("key error")) as s, pytest.raises(samplerkit.WorkerError) as caught:
+        s.obtain_samples(0, 100)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_an_exception_in_the_policy_is_a_worker_error():
+    def act(observation):
+        raise ZeroDivisionError("no action")
+
+    with sampler(FaultyEnv, agents=from_callable(act)) as s:
+        with pytest.raises(samplerkit.WorkerError, match="no action") as caught:
+            s.obtain_samples(0, 10)
+        assert caught.value.error_type == "ZeroDivisionError"
+
+
+@pytest.mark.parametrize("name", ["local", "multiprocessing"])
+def test_an_environment_that_cannot_be_constructed_fails_the_constructor_and_leaves_nothing(name):
+    with deadline(5), pytest.raises(samplerkit.WorkerError) as caught:
+        sampler(lambda: FaultyEnv("key error", site="constructor"), name)
+    assert caught.value.unit is None
+
+
+def test_a_worker_that_cannot_be_constructed_fails_the_constructor():
+    class Bad(samplerkit.DefaultWorker):
+        def __init__(self, **arguments):
+            raise RuntimeError("no worker today")
+
+    with pytest.raises(samplerkit.WorkerError, match="no worker today"):
+        sampler(FaultyEnv, worker_class=Bad)
+
+
+def test_a_process_that_dies_at_the_start_fails_the_constructor():
+    with deadline(5), pytest.raises(samplerkit.WorkerDied, match="SIGKILL"):
+        sampler(lambda: FaultyEnv("kill", site="constructor"))
+
+
+@pytest.mark.parametrize("name", ["local", "multiprocessing"])
+def test_a_bad_update_of_one_worker_changes_none(name, expected):
+    with sampler(FaultyEnv, name) as s:
+        bad = [FaultyEnv, lambda: FaultyEnv("key error", site="constructor"), FaultyEnv]
+        with pytest.raises(samplerkit.WorkerError) as caught:
+            s.obtain_samples(0, 100, env_update=bad)
+        assert (caught.value.worker, caught.value.unit) == (1, None)
+        assert s.obtain_samples(0, 100).equals(expected)
+
+
+@pytest.mark.parametrize(("kind", "status"), [("kill", -signal.SIGKILL), ("exit 0", 0)])
+def test_a_unit_that_always_kills_its_process_raises_worker_died(kind, status, expected):
+    with sampler(lambda: FaultyEnv(kind), max_restarts=2) as s:
+        with deadline(10), pytest.raises(samplerkit.WorkerDied) as caught:
+            s.obtain_samples(0, 100)
+        assert (caught.value.unit, caught.value.worker) == (1, 1)
+        assert (caught.value.exitcode, caught.value.deaths) == (status, 3)
+        assert s.obtain_samples(0, 100, env_update=FaultyEnv).equals(expected)
+
+
+def test_with_no_restarts_the_first_death_is_the_last():
+    with sampler(lambda: FaultyEnv("kill"), max_restarts=0) as s:
+        with pytest.raises(samplerkit.WorkerDied) as caught:
+            s.obtain_samples(0, 100)
+        assert caught.value.deaths == 1
+
+
+def test_a_deadly_unit_that_is_not_needed_does_no_harm(expected):
+    with sampler(FaultyEnv, "local") as healthy:
+        first = healthy.obtain_samples(0, 1)
+    with sampler(lambda: FaultyEnv("kill", at=4), max_restarts=0) as s:
+        assert len(first.rewards) < 4, "the first unit is to be harmless"
+        assert s.obtain_samples(0, 1).equals(first)
+
+
+def test_a_unit_that_hangs_is_killed_after_unit_timeout():
+    with sampler(lambda: FaultyEnv("hang"), unit_timeout=0.3, max_restarts=1) as s:
+        with deadline(5), pytest.raises(samplerkit.WorkerDied, match="unit_timeout"):
+            s.obtain_samples(0, 100)
+
+
+def test_a_unit_that_hangs_once_gives_the_same_batch(tmp_path, expected):
+    with sampler(lambda: FaultyEnv("hang", once=tmp_path / "hung"), unit_timeout=0.3) as s, deadline(5):
+        assert s.obtain_samples(0, 100).equals(expected)
+        assert s.statistics().restarts == 1
+
+
+def test_ctrl_c_ends_a_hanging_call_and_does_not_poison_the_next(expected):
+    with sampler(lambda: FaultyEnv("hang")) as s:
+        before = s.get_state()
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with deadline(2), pytest.raises(KeyboardInterrupt):
+            s.obtain_samples(0, 100)
+        assert s.get_state() == before
+        with deadline(3):
+            assert s.obtain_samples(0, 100, env_update=FaultyEnv).equals(expected)
+
+
+def test_a_shutdown_from_another_thread_ends_a_hanging_call():
+    s = sampler(lambda: FaultyEnv("hang"))
+    timer = threading.Timer(0.3, s.shutdown_worker)
+    timer.start()
+    with deadline(2), pytest.raises(samplerkit.SamplerClosed):
+        s.obtain_samples(0, 100)
+    with deadline(5):
+        timer.join()
+    with pytest.raises(samplerkit.SamplerClosed):
+        s.obtain_samples(0, 100)
+
+
+def test_a_second_call_while_one_runs_is_refused(expected):
+    with sampler(lambda: FaultyEnv("hang")) as s:
+        caught = []
+
+        def call():
+            try:
+                s.obtain_samples(0, 100)
+            except samplerkit.SamplerError as error:
+                caught.append(type(error))
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        time.sleep(0.2)
+        with pytest.raises(samplerkit.SamplerBusy):
+            s.obtain_samples(0, 1)
+        s.shutdown_worker()
+        thread.join(5)
+        assert caught == [samplerkit.SamplerClosed]
+
+
+def test_a_hanging_environment_does_not_hold_up_shutdown():
+    s = sampler(lambda: FaultyEnv("hang"))
+    thread = threading.Thread(target=_swallow, args=(s,))
+    thread.start()
+    time.sleep(0.2)
+    with deadline(5):
+        s.shutdown_worker()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def _swallow(s) -> None:
+    with contextlib.suppress(samplerkit.SamplerClosed):
+        s.obtain_samples(0, 100)
+
+
+def test_an_endless_unit_that_ran_ahead_is_cancelled_by_an_update():
+    class Endless(FaultyEnv):
+        """Unit 0 is short; whichever unit has an odd key never ends."""
+
+        def step(self, action):
+            observation, reward, done, truncated, info = super().step(action)
+            return observation, reward, done and self.length < 5, truncated, info
+
+    with sampler(Endless, max_episode_length=float("inf")) as s, deadline(10):
+        first = s.obtain_samples(0, 1)
+        assert len(first.lengths) == 1
+        again = s.obtain_samples(0, 1, env_update=FaultyEnv)
+        assert again.provenance.units.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"n_processes": 0}, ValueError, "n_processes"),
+        ({"n_processes": 1.5}, TypeError, "n_processes"),
+        ({"n_processes": True}, TypeError, "n_processes"),
+        ({"start_method": "fork"}, ValueError, "forked children"),
+        ({"max_restarts": -1}, ValueError, "max_restarts"),
+        ({"max_restarts": 1.0}, TypeError, "max_restarts"),
+        ({"unit_timeout": 0}, ValueError, "unit_timeout"),
+        ({"unit_timeout": "1"}, TypeError, "unit_timeout"),
+        ({"n_proceses": 2}, TypeError, "n_proceses"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_starts(arguments, error, says):
+    with pytest.raises(error, match=says):
+        sampler(FaultyEnv, **arguments)

@@ -1,0 +1,237 @@
+"""Nothing is left behind, and scripts need no main guard."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from fault_probes import FaultyEnv
+
+import samplerkit
+from samplerkit.policies import RandomPolicy
+
+
+def sampler(**arguments):
+    arguments = {"seed": 5, "n_workers": 3, "n_processes": 2, "max_episode_length": 20, **arguments}
+    envs = arguments.pop("envs", FaultyEnv)
+    return samplerkit.make_sampler(
+        "multiprocessing", agents=RandomPolicy(FaultyEnv.action_space), envs=envs, **arguments
+    )
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there and not just waiting to be reaped."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def census() -> tuple[int, int, int, set[str]]:
+    gc.collect()
+    children = sum(running(p.pid) for p in psutil.Process().children(recursive=True))
+    files = len(os.listdir("/proc/self/fd"))
+    return children, threading.active_count(), files, set(os.listdir("/dev/shm"))
+
+
+def test_repeated_creation_and_shutdown_leaves_and_grows_nothing():
+    with sampler() as warm_up:  # starts the fork server and the resource tracker, once per program
+        warm_up.obtain_samples(0, 10)
+    before = census()
+    for _ in range(100):
+        with sampler() as s:
+            s.obtain_samples(0, 10)
+    assert census() == before
+
+
+def test_shutdown_may_be_called_any_number_of_times():
+    s = sampler()
+    s.shutdown_worker()
+    s.shutdown_worker()
+    with pytest.raises(samplerkit.SamplerClosed, match="shut down"):
+        s.obtain_samples(0, 1)
+
+
+def test_a_dropped_sampler_warns_and_leaves_nothing():
+    with sampler():
+        pass
+    before = census()
+    s = sampler()
+    s.obtain_samples(0, 10)
+    with pytest.warns(ResourceWarning, match="shutdown_worker"):
+        del s
+        gc.collect()
+    assert census() == before
+
+
+def test_environments_are_closed_once_each_by_shutdown(tmp_path: Path):
+    ledger = tmp_path / "closed"
+
+    class Closing(FaultyEnv):
+        def close(self):
+            with ledger.open("a") as file:
+                file.write("closed\n")
+
+    with sampler(envs=Closing, n_processes=2) as s:
+        s.obtain_samples(0, 10)
+    assert ledger.read_text().count("closed") == 2, "one live copy in each of two processes"
+
+
+def test_a_pickled_sampler_goes_on_where_the_original_stood():
+    with sampler() as s:
+        s.obtain_samples(0, 50)
+        copy = pickle.loads(pickle.dumps(s))
+        with copy:
+            assert copy.obtain_samples(1, 50).equals(s.obtain_samples(1, 50))
+
+
+def test_several_samplers_live_side_by_side():
+    with sampler() as a, sampler() as b, sampler(seed=6) as c:
+        assert a.obtain_samples(0, 50).equals(b.obtain_samples(0, 50))
+        assert not a.obtain_samples(0, 50).equals(c.obtain_samples(0, 50))
+
+
+def test_samplers_work_in_threads():
+    batches = []
+
+    def work():
+        with sampler() as s:
+            batches.append(s.obtain_samples(0, 200))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(batches) == 3
+    assert batches[0].equals(batches[1])
+    assert batches[0].equals(batches[2])
+
+
+SCRIPT = """
+import sys
+import gymnasium, numpy, samplerkit
+
+print("main module runs")
+
+class Still(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(0, 1, (1,), numpy.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.left = int(self.np_random.integers(1, 9))
+        return numpy.zeros(1, numpy.float32), {}
+    def step(self, action):
+        self.left -= 1
+        return numpy.zeros(1, numpy.float32), float(action), self.left == 0, False, {}
+
+def act(observation, rng):
+    return int(rng.integers(2))
+
+from samplerkit.policies import from_callable
+make = lambda name, **options: samplerkit.make_sampler(
+    name, agents=from_callable(act), envs=Still, max_episode_length=20, seed=1, n_workers=2, **options)
+"""
+
+
+def run_script(tmp_path: Path, body: str, **arguments) -> subprocess.Popen[str]:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT + textwrap.dedent(body))
+    return subprocess.Popen(
+        [sys.executable, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        **arguments,
+    )
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_a_script_without_a_main_guard_works_and_its_main_module_runs_once(tmp_path, start_method):
+    script = run_script(
+        tmp_path,
+        f"""
+        with make("multiprocessing", n_processes=2, start_method={start_method!r}) as s, make("local") as t:
+            print(s.obtain_samples(0, 100).equals(t.obtain_samples(0, 100)))
+        """,
+    )
+    out, err = script.communicate(timeout=60)
+    assert out.splitlines() == ["main module runs", "True"], err
+    assert err == "", "the library printed something of its own accord"
+
+
+def test_a_program_that_forgets_to_shut_down_ends_and_leaves_nothing(tmp_path):
+    script = run_script(
+        tmp_path,
+        """
+        s = make("multiprocessing", n_processes=2)
+        s.obtain_samples(0, 100)
+        import psutil
+        print(*[p.pid for p in psutil.Process().children(recursive=True)])
+        """,
+    )
+    out, err = script.communicate(timeout=30)
+    assert script.returncode == 0, err
+    assert_gone(out.splitlines()[-1].split(), within=2)
+
+
+def test_ctrl_c_in_a_program_leaves_nothing(tmp_path):
+    script = run_script(
+        tmp_path,
+        """
+        s = make("multiprocessing", n_processes=2)
+        import psutil
+        print(*[p.pid for p in psutil.Process().children(recursive=True)], flush=True)
+        s.obtain_samples(0, 10**9)
+        """,
+        start_new_session=True,
+    )
+    assert script.stdout is not None
+    script.stdout.readline()
+    pids = script.stdout.readline().split()
+    time.sleep(0.5)
+    os.killpg(script.pid, signal.SIGINT)  # as a terminal does: to the parent and to the workers
+    _, err = script.communicate(timeout=10)
+    assert err.rstrip().endswith("KeyboardInterrupt"), err
+    assert err.count("Traceback") == 1, "a worker printed a traceback of its own"
+    assert_gone(pids, within=2)
+
+
+def test_a_parent_killed_by_sigkill_leaves_no_worker(tmp_path):
+    script = run_script(
+        tmp_path,
+        """
+        s = make("multiprocessing", n_processes=2)
+        import psutil
+        print(*[p.pid for p in psutil.Process().children(recursive=True)], flush=True)
+        s.obtain_samples(0, 10**9)
+        """,
+    )
+    assert script.stdout is not None
+    script.stdout.readline()
+    pids = script.stdout.readline().split()
+    assert len(pids) >= 2
+    time.sleep(0.3)
+    script.kill()
+    script.communicate()
+    assert_gone(pids, within=2)
+
+
+def assert_gone(pids, within: float) -> None:
+    pids = [int(pid) for pid in pids]
+    assert pids, "there is nobody to wait for"
+    until = time.monotonic() + within
+    while left := [pid for pid in pids if running(pid)]:
+        assert time.monotonic() < until, f"still there: {[psutil.Process(pid).cmdline() for pid in left]}"
+        time.sleep(0.05)
