@@ -138,7 +138,9 @@ def play(env, seed, actions):
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**31 - 1), other=st.integers(0, 2**31 - 1), played=st.integers(0, 30), data=st.data())
+@given(
+    seed=st.integers(0, 2**31 - 1), other=st.integers(0, 2**31 - 1), played=st.integers(0, 30), data=st.data()
+)
 def test_a_trial_is_a_function_of_its_seed_and_actions(seed, other, played, data):
     make, n_actions = data.draw(
         st.sampled_from([(lambda: BanditEnv(5), 5), (lambda: TabularMDPEnv(4, 3, horizon=5), 3)])

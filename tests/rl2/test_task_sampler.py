@@ -25,7 +25,9 @@ def test_every_constructor_comes_before_any_comes_again():
 
 
 def test_with_replacement_a_constructor_may_repeat_early():
-    draws = [arms(ConstructEnvsSampler(constructors(4), seed=s).sample(4, with_replacement=True)) for s in range(9)]
+    draws = [
+        arms(ConstructEnvsSampler(constructors(4), seed=s).sample(4, with_replacement=True)) for s in range(9)
+    ]
     assert any(len(set(drawn)) < 4 for drawn in draws)
 
 
