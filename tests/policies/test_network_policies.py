@@ -180,6 +180,7 @@ def test_weights_are_copied_in_and_out():
     for value in [*values.values(), *policy.get_param_values().values()]:
         value += 1
     assert_same(start(policy).get_action(np.ones(5)), first)
+    np.testing.assert_array_equal(policy.get_param_values()["log_std"], values["log_std"] - 1)
 
 
 @pytest.mark.parametrize(
@@ -297,9 +298,9 @@ def test_nested_observations_are_flattened():
     space = spaces.Dict({"a": spaces.Discrete(3), "b": spaces.Tuple([OBS, spaces.MultiBinary(2)])})
     policy = make("mlp", ACTIONS["discrete"], observation_space=space)
     space.seed(0)
-    samples = [space.sample() for _ in range(3)]
-    start(policy, np.arange(3))
-    together = policy.get_actions(samples)
+    earlier, samples = ([space.sample() for _ in range(3)] for _ in range(2))
+    start(policy, np.arange(3)).get_actions(earlier)  # its one-hot rows must not show through
+    together = start(policy, np.arange(3)).get_actions(samples)
     for i, sample in enumerate(samples):
         policy.reset()
         policy.seed([i])

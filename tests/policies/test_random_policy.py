@@ -88,12 +88,21 @@ def test_boxes_are_sampled_as_gymnasium_samples_them(name):
     assert np.abs(difference / spread).max() < 0.06
 
 
-@pytest.mark.parametrize("name", ["discrete", "binary", "multi"])
-def test_every_class_is_as_likely_as_the_others(name):
-    actions, _ = started(SPACES[name], np.arange(20_000)).get_actions(None)
+SMALL_INTEGERS = spaces.Box(-1, 2, (2,), np.int8)
+
+
+@pytest.mark.parametrize(
+    "space", [*(SPACES[name] for name in ("discrete", "binary", "multi")), SMALL_INTEGERS]
+)
+def test_every_class_is_as_likely_as_the_others(space):
+    actions, _ = started(space, np.arange(20_000)).get_actions(None)
     for column in actions.reshape(20_000, -1).T:
         _, counts = np.unique(column, return_counts=True)
         np.testing.assert_allclose(counts / 20_000, 1 / len(counts), atol=0.02)
+    lowest, highest = actions.min(axis=0), actions.max(axis=0)
+    if isinstance(space, spaces.Box):
+        assert (lowest == -1).all()
+        assert (highest == 2).all(), "both bounds of an integer box belong to it"
 
 
 @every_space
