@@ -10,6 +10,7 @@ from samplerkit.cli.configuration import CONFIG_FILE
 from samplerkit.cli.errors import UsageError
 from samplerkit.trainer.csv_output import PROGRESS_CSV
 from samplerkit.trainer.files import write_text_atomically
+from samplerkit.trainer.folders import first_free
 from samplerkit.trainer.learning_curve import LEARNING_CURVE
 from samplerkit.trainer.records import Number, RunStart
 
@@ -33,7 +34,7 @@ def choose_folder(logdir: Path | None, name: str, *, overwrite: bool) -> Path:
         UsageError: It has files in it, and nobody said ``--overwrite``.
     """
     if logdir is None:
-        return _first_free(Path("runs", name))
+        return first_free(Path("runs", name))
     if logdir.exists() and not logdir.is_dir():
         raise UsageError(f"{logdir} is a file: pass a folder as --logdir.")
     if logdir.is_dir() and any(logdir.iterdir()) and not overwrite:
@@ -49,14 +50,6 @@ def clear_run(folder: Path) -> None:
     for pattern in _RUN_FILES:
         for path in folder.glob(pattern):
             path.unlink()
-
-
-def _first_free(wanted: Path) -> Path:
-    folder, number = wanted, 0
-    while folder.exists():
-        number += 1
-        folder = wanted.with_name(f"{wanted.name}_{number}")
-    return folder
 
 
 class ConfigOutput:

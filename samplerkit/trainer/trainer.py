@@ -6,8 +6,8 @@ import contextlib
 import logging
 import pickle
 import random
-import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,16 +17,17 @@ import numpy as np
 
 from samplerkit.interfaces import Sampler
 from samplerkit.trainer.arguments import ExperimentStats, NotSetupError, TrainArgs
-from samplerkit.trainer.csv_output import PROGRESS_CSV, CsvOutput, read_progress
+from samplerkit.trainer.clock import RunClock
+from samplerkit.trainer.csv_output import CsvOutput, read_progress
+from samplerkit.trainer.folders import begin_run, continue_run, first_free
 from samplerkit.trainer.records import Output, Recorder, RunStart
 from samplerkit.trainer.sampler_slot import SamplerRecord, SamplerSlot
 from samplerkit.trainer.snapshots import (
     SnapshotConfig,
     SnapshotError,
     Snapshotter,
+    can_be_saved,
     find_snapshot,
-    remove_snapshots_after,
-    snapshot_epochs,
 )
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Trainer:
         self._slot: SamplerSlot | None = None
         self._recorder = Recorder([CsvOutput()])
         self._restored: _Restored | None = None
-        self._clock = _Clock()
+        self._clock = RunClock()
 
     # ---- setting up
 
@@ -150,9 +151,9 @@ class Trainer:
         self._require_setup("train")
         _check_n_epochs(n_epochs)
         _warn_of_plots(plot or pause_for_plot)
-        folder = self._begin_folder()
+        folder = begin_run(self.snapshotter.snapshot_dir)
         self._stats = ExperimentStats()
-        self._clock = _Clock()
+        self._clock = RunClock()
         self._train_args = TrainArgs(n_epochs, batch_size, store_episodes=store_episodes)
         return self._run(RunStart(folder, n_epochs))
 
@@ -176,7 +177,7 @@ class Trainer:
         self._train_args.start_epoch = self._stats.total_epoch + 1
         self._restored = _Restored(path.parent, saved["sampler"], saved["random_states"])
         self._slot = SamplerSlot.of(None, None)
-        self._clock = _Clock(saved["elapsed"])
+        self._clock = RunClock(saved["elapsed"])
         self.set_extra_state(saved["extra"])
         if self._snapshot_config is None:
             self._use_folder(SnapshotConfig(path.parent, *saved["snapshot_mode"]))
@@ -228,7 +229,7 @@ class Trainer:
             self._slot = self._slot.resumed(restored.sampler, sampler, sampler_options)
         elif sampler is not None:
             self._slot = SamplerSlot.of(sampler, sampler_options)
-        folder = self._continue_folder(restored.folder, args.start_epoch)
+        folder = continue_run(self.snapshotter.snapshot_dir, restored.folder, args.start_epoch)
         rows = read_progress(restored.folder, before_epoch=args.start_epoch)
         return self._run(RunStart(folder, args.n_epochs, args.start_epoch, rows))
 
@@ -426,7 +427,7 @@ class Trainer:
     def snapshotter(self) -> Snapshotter:
         """The snapshotter; its folder is the run's."""
         if self._snapshotter is None:
-            self._use_folder(SnapshotConfig(_free_folder(_DEFAULT_FOLDER)))
+            self._use_folder(SnapshotConfig(first_free(_DEFAULT_FOLDER)))
         assert self._snapshotter is not None
         return self._snapshotter
 
@@ -487,62 +488,14 @@ class Trainer:
     def _use_folder(self, config: SnapshotConfig) -> None:
         self._snapshotter = Snapshotter(config.snapshot_dir, config.snapshot_mode, config.snapshot_gap)
 
-    def _begin_folder(self) -> Path:
-        folder = self.snapshotter.snapshot_dir
-        if _holds_run(folder):
-            raise FileExistsError(
-                f"{folder} holds another run: restore() and resume() it, or pass another snapshot_dir."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
 
-    def _continue_folder(self, source: Path, start_epoch: int) -> Path:
-        folder = self.snapshotter.snapshot_dir
-        if folder.resolve() != source.resolve():
-            return self._begin_folder()
-        remove_snapshots_after(folder, start_epoch - 1)
-        return folder
-
-
+@dataclass(frozen=True)
 class _Restored:
     """What `restore` found and `resume` needs."""
 
-    def __init__(self, folder: Path, sampler: SamplerRecord | None, random_states: tuple[Any, Any]) -> None:
-        self.folder = folder
-        self.sampler = sampler
-        self.random_states = random_states
-
-
-class _Clock:
-    """Seconds of the run, of the epoch, and of its sampling."""
-
-    def __init__(self, elapsed_before: float = 0.0) -> None:
-        self._elapsed_before = elapsed_before
-        self._began: float | None = None
-        self.start_epoch()
-
-    def start(self) -> None:
-        self._began = time.perf_counter()
-
-    def start_epoch(self) -> None:
-        self._epoch_began = time.perf_counter()
-        self._sampling = 0.0
-
-    @contextlib.contextmanager
-    def sampling(self) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._sampling += time.perf_counter() - began
-
-    def elapsed(self) -> float:
-        running = 0.0 if self._began is None else time.perf_counter() - self._began
-        return self._elapsed_before + running
-
-    def diagnostics(self) -> dict[str, float]:
-        epoch_time = time.perf_counter() - self._epoch_began
-        return {"Time": self.elapsed(), "EpochTime": epoch_time, "SamplingTime": self._sampling}
+    folder: Path
+    sampler: SamplerRecord | None
+    random_states: tuple[Any, Any]
 
 
 def _random_states() -> tuple[Any, Any]:
@@ -554,22 +507,8 @@ def _set_random_states(states: tuple[Any, Any]) -> None:
     np.random.set_state(states[1])
 
 
-def _holds_run(folder: Path) -> bool:
-    return (folder / PROGRESS_CSV).exists() or (folder.is_dir() and bool(snapshot_epochs(folder)))
-
-
-def _free_folder(wanted: Path) -> Path:
-    folder, number = wanted, 0
-    while folder.exists():
-        number += 1
-        folder = wanted.with_name(f"{wanted.name}_{number}")
-    return folder
-
-
 def _unpicklable(saved: Mapping[str, Any], outside: Mapping[str, object]) -> str:
     """Name the part of a snapshot that fails."""
-    from samplerkit.trainer.snapshots import can_be_saved
-
     for key, value in saved.items():
         if not can_be_saved(value, outside):
             return f"{key} ({type(value).__name__})"

@@ -1,0 +1,48 @@
+"""Which folder a run may use, and what happens to what is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from samplerkit.trainer.csv_output import PROGRESS_CSV
+from samplerkit.trainer.snapshots import remove_snapshots_after, snapshot_epochs
+
+
+def begin_run(folder: Path) -> Path:
+    """Make the folder of a new run.
+
+    Raises:
+        FileExistsError: It holds another run.
+    """
+    if holds_run(folder):
+        raise FileExistsError(
+            f"{folder} holds another run: restore() and resume() it, or pass another snapshot_dir."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def continue_run(folder: Path, source: Path, start_epoch: int) -> Path:
+    """Prepare the folder of a run that goes on from a snapshot in ``source``.
+
+    In the same folder the snapshots of epochs that will be run again are removed; another folder must not
+    hold a run.
+    """
+    if folder.resolve() != source.resolve():
+        return begin_run(folder)
+    remove_snapshots_after(folder, start_epoch - 1)
+    return folder
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether there are rows or snapshots in it."""
+    return (folder / PROGRESS_CSV).exists() or (folder.is_dir() and bool(snapshot_epochs(folder)))
+
+
+def first_free(wanted: Path) -> Path:
+    """``wanted``, or the first of ``wanted_1``, ``wanted_2``, … that does not exist."""
+    folder, number = wanted, 0
+    while folder.exists():
+        number += 1
+        folder = wanted.with_name(f"{wanted.name}_{number}")
+    return folder
