@@ -81,11 +81,6 @@ def spread_rows(dense: Column, present: Array) -> Column:
     return map_column(spread, dense)
 
 
-def value_at(column: Column, row: int) -> Any:
-    """Return one row of a column as a value: an array, scalar, dict or tuple."""
-    return map_column(lambda array: array[row], column)
-
-
 def allocate(space: Space, rows: int) -> Column:
     """Return an uninitialised column for this many values of a space."""
     if isinstance(space, spaces.Dict):

@@ -11,7 +11,6 @@ from samplerkit.episodes.columns import (
     map_column,
     rows_of,
     spread_rows,
-    value_at,
 )
 
 NESTED = {"a": np.arange(6).reshape(3, 2), "b": (np.zeros(3, np.int8), {"c": np.ones((3, 1), bool)})}
@@ -36,12 +35,6 @@ def test_a_slice_of_rows_is_a_view():
 
 def test_indexed_rows_are_copies():
     assert not np.shares_memory(rows_of(NESTED, [0, 2])["a"], NESTED["a"])
-
-
-def test_one_row_is_a_value():
-    value = value_at(NESTED, 2)
-    np.testing.assert_array_equal(value["a"], [4, 5])
-    assert value["b"][0] == 0
 
 
 def test_allocation_follows_the_space():

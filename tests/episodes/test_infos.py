@@ -244,8 +244,9 @@ NUMBERS = [np.bool_, np.int8, np.int64, np.uint8, np.uint16, np.float16, np.floa
 
 @st.composite
 def schemas(draw, depth=1):
-    """Draw for some keys how their values are made: a shape and dtypes, strings, objects or a nested schema."""
-    keys = draw(st.lists(st.sampled_from(["a", "b", "ключ", "d_"]), unique=True, min_size=1, max_size=3))
+    """Draw for some keys how values are made: a shape and dtypes, strings, objects or a nested schema."""
+    names = st.sampled_from(["a", "b", "ключ", "d_"])
+    keys = draw(st.lists(names, unique=True, min_size=1, max_size=3))
     kinds = ["number", "text", "object"] + (["nested"] if depth else [])
     schema = {}
     for key in keys:

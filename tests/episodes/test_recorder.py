@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeRecorder, StepType
 from samplerkit.episodes.bits import column_differences
-from samplerkit.episodes.columns import arrays_of, value_at
+from samplerkit.episodes.columns import arrays_of, rows_of
 
 BOX = spaces.Box(-1, 1, (2,), np.float32)
 TWO = spaces.Discrete(2)
@@ -193,7 +193,7 @@ def test_start_drops_what_was_recorded():
 def test_a_cast_within_the_kind_warns_once_for_each_path():
     space = spaces.Dict({"a": BOX, "b": BOX})
     value = {"a": np.zeros(2), "b": np.zeros(2)}
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="cast to the space") as caught:
         batch, _ = record(recorder_of(space), [value] * 5, [0] * 4)
     messages = sorted(str(warning.message) for warning in caught)
     assert len(messages) == 2, messages
@@ -319,7 +319,7 @@ def test_rewards_of_any_numeric_kind_are_float64(reward):
 
 @pytest.mark.parametrize("reward", ["1", None, 1j, {}])
 def test_rewards_that_are_no_real_numbers_are_refused(reward):
-    with pytest.raises(TypeError, match="reward is .* must be a real number"):
+    with pytest.raises(TypeError, match=r"reward is .* must be a real number"):
         record(recorder_of(), [np.zeros(2, np.float32)] * 2, [0], rewards=[reward])
 
 
@@ -376,7 +376,7 @@ def leaf_spaces(draw):
     if dtype.kind == "f":
         return spaces.Box(-np.inf, np.inf, shape, dtype)
     if dtype.kind == "b":
-        return spaces.Box(False, True, shape, dtype)
+        return spaces.Box(0, 1, shape, dtype)
     return spaces.Box(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype)
 
 
@@ -446,12 +446,8 @@ def test_every_bit_of_every_space_comes_through(data):
     assert batch.rewards.tobytes() == np.array(rewards).tobytes()
     check(batch)
     assert EpisodeBatch.concatenate(*EpisodeBatch.concatenate(batch, batch).split()[:1]).equals(batch)
-    following = batch.next_observations
-    assert not list(column_differences(rows(following, steps - 1), rows(batch.last_observations, 0), "next"))
-
-
-def rows(column, row):
-    return value_at(column, row)
+    following, last = rows_of(batch.next_observations, slice(steps - 1, steps)), batch.last_observations
+    assert not list(column_differences(following, last, "next_observations"))
 
 
 def test_zero_size_observations_empty_dicts_and_unicode_keys_work():

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from samplerkit.episodes.objects import encode
+
+
+@dataclass
+class Point:
+    x: float
+    y: object = None
+
+
+class Linked:
+    def __init__(self):
+        self.me = self
+
+
+VALUES = [
+    None, True, 1, 1.0, -0.0, 0.0, 1j, "1", b"1", (1,), [1], {1}, frozenset({1}), {1: 2}, {"a": [1, (2,)]},
+    [[1], [2]], [[1, 2]], np.zeros(2), np.zeros(3), np.zeros(2, np.float32), np.float32(0), Point(1.0),
+    Point(2.0), np.array([None, 1]), Point(1.0, Point(1.0)), OrderedDict(a=1), {"a": 1}, Point, int, len, "", [], (), {},
+    np.array([1, None]), Linked(), ["ab", "c"], ["a", "bc"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:30])
+def test_copies_are_encoded_alike(value):
+    assert encode(copy.deepcopy(value)) == encode(value)
+
+
+def test_different_values_are_encoded_differently():
+    codes = [encode(value) for value in VALUES]
+    for i, one in enumerate(codes):
+        for j, other in enumerate(codes[:i]):
+            assert one != other, f"{VALUES[i]!r} and {VALUES[j]!r}"
+
+
+def test_sharing_does_not_count():
+    part = [1, 2]
+    assert encode([part, part]) == encode([[1, 2], [1, 2]])
+
+
+def test_the_hash_seed_does_not_count():
+    code = "from samplerkit.episodes.objects import encode; print(encode({'a', 'b', 'c', 'd', 'e'}))"
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(seen) == 1
