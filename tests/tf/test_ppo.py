@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import pickle
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import samplerkit
+from samplerkit.rl2 import BanditEnv, RL2Env
+from samplerkit.tf import PPO, PPOSettings, TFMLPPolicy, TFMLPValue
+
+FAST = PPOSettings(learning_rate=0.02, minibatch_size=32, update_epochs=2, jit_compile=False)
+
+
+class RightOrWrong(gymnasium.Env):
+    """One step: choose the class shown by the observation."""
+
+    observation_space = spaces.Box(-1, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def _observe(self):
+        self.shown = int(self.np_random.integers(2))
+        return np.eye(2, dtype=np.float32)[self.shown]
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._observe(), {}
+
+    def step(self, action):
+        reward = float(action == self.shown)
+        return self._observe(), reward, True, False, {}
+
+
+class Reach(gymnasium.Env):
+    """One step: reward falls with the square of the action's distance from (1, -1)."""
+
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+    action_space = spaces.Box(-10, 10, (2,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), -float(np.sum((action - [1, -1]) ** 2)), True, False, {}
+
+
+def mlp(env, *, settings=FAST, seed=0):
+    policy = TFMLPPolicy(env.observation_space, env.action_space, hidden_sizes=(16,), seed=seed)
+    return PPO(
+        policy, TFMLPValue(env.observation_space, hidden_sizes=(16,), seed=seed + 1), settings, seed=seed
+    )
+
+
+def train(algo, env, *, epochs, steps, length=None):
+    with samplerkit.make_sampler(
+        "local", agents=algo.policy, envs=env, seed=5, n_workers=1, max_episode_length=length
+    ) as sampler:
+        for epoch in range(epochs):
+            batch = sampler.obtain_samples(epoch, steps, algo.policy.get_param_values())
+            figures = algo.learn(batch)
+    return batch, figures
+
+
+def test_a_feed_forward_policy_learns_what_its_observation_says():
+    env = RightOrWrong()
+    batch, figures = train(mlp(env), env, epochs=15, steps=256, length=1)
+    assert batch.rewards.mean() > 0.95
+    assert figures["Entropy"] < 0.5
+
+
+def test_a_gaussian_policy_moves_to_the_best_action():
+    env = Reach()
+    before, _ = train(mlp(env), env, epochs=1, steps=256, length=1)
+    after, _ = train(mlp(env), env, epochs=25, steps=256, length=1)
+    assert after.rewards.mean() > before.rewards.mean() + 2.5, (before.rewards.mean(), after.rewards.mean())
+
+
+def sampled(env, policy, steps, length=None, seed=7):
+    with samplerkit.make_sampler(
+        "local", agents=policy, envs=env, seed=seed, n_workers=1, max_episode_length=length
+    ) as sampler:
+        return sampler.obtain_samples(0, steps)
+
+
+def test_a_pickled_algorithm_goes_on_with_the_same_updates():
+    env = RL2Env(BanditEnv(3), episodes_per_trial=4)
+    settings = PPOSettings(
+        learning_rate=0.01,
+        final_learning_rate=0.0,
+        decay_epochs=5,
+        minibatch_size=16,
+        update_epochs=2,
+        jit_compile=False,
+    )
+    algo = mlp(env, settings=settings)
+    batch = sampled(env, algo.policy, 200)
+    algo.learn(batch)
+    copy = pickle.loads(pickle.dumps(algo))
+    expected, got = algo.learn(batch), copy.learn(batch)
+    assert got == pytest.approx(expected, rel=1e-5)
+    for name, value in algo.policy.get_param_values().items():
+        np.testing.assert_allclose(copy.policy.get_param_values()[name], value, atol=1e-6, err_msg=name)
+    for name, value in algo.baseline.get_param_values().items():
+        np.testing.assert_allclose(copy.baseline.get_param_values()[name], value, atol=1e-6, err_msg=name)
+
+
+def test_a_copy_does_not_share_weights():
+    env = RightOrWrong()
+    algo = mlp(env)
+    copy = pickle.loads(pickle.dumps(algo))
+    before = copy.policy.get_param_values()
+    algo.learn(sampled(env, algo.policy, 64, length=1))
+    assert all(np.array_equal(value, before[name]) for name, value in copy.policy.get_param_values().items())
+
+
+class Endless(RightOrWrong):
+    """Never terminates; reward 1 at each step."""
+
+    def step(self, action):
+        return self._observe(), 1.0, False, False, {}
+
+
+@pytest.mark.parametrize(("env", "cut_off"), [(Endless(), True), (Reach(), False)])
+def test_only_an_episode_that_was_cut_off_is_worth_something_after_its_end(env, cut_off):
+    settings = PPOSettings(discount=1.0, gae_lambda=0.0, minibatch_size=8)
+    algo = mlp(env, settings=settings)
+    params = algo.baseline.get_param_values()
+    algo.baseline.set_param_values({**params, "output/bias": np.array([100.0], np.float32)})
+    prepared = {}
+    algo._update = _returning_zeros(prepared)
+    algo.learn(sampled(env, algo.policy, 8, length=1))
+    assert (np.asarray(prepared["returns"]).mean() > 90) == cut_off
+
+
+def _returning_zeros(prepared):
+    import tensorflow as tf
+
+    def update(rates, **part):
+        prepared.update(part)
+        return tf.zeros(4)
+
+    return update
+
+
+def test_rates_decay_linearly_to_their_final_values():
+    settings = PPOSettings(
+        learning_rate=1.0,
+        final_learning_rate=0.2,
+        policy_ent_coeff=0.5,
+        final_policy_ent_coeff=0.0,
+        decay_epochs=4,
+    )
+    assert [settings.learning_rate_at(epoch) for epoch in (0, 2, 4, 9)] == pytest.approx([1.0, 0.6, 0.2, 0.2])
+    assert settings.policy_ent_coeff_at(1) == pytest.approx(0.375)
+    assert PPOSettings(learning_rate=0.3).learning_rate_at(7) == 0.3
+
+
+def test_a_decay_needs_its_number_of_epochs():
+    with pytest.raises(ValueError, match="decay_epochs"):
+        PPOSettings(final_learning_rate=0.1)
+    with pytest.raises(ValueError, match="at least 1"):
+        PPOSettings(minibatch_size=0)
