@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import threading
@@ -13,9 +14,18 @@ _GRACE = 1.0
 """Seconds to close environments once the parent is gone; then the process ends by force."""
 
 
-def main(connection: Connection, setup: bytes) -> None:
-    """Serve the parent until it says so, or is gone."""
+def main(connection: Connection, setup: bytes, needs: tuple[str, ...]) -> None:
+    """Serve the parent until it says so, or is gone.
+
+    Args:
+        connection: to the parent.
+        setup: of the carrier.
+        needs: modules to import first; nothing where the fork server has done so.
+    """
+    # The parent decides what Ctrl-C means; a terminal sends it to the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for module in needs:
+        importlib.import_module(module)
 
     def receive() -> bytes | None:
         try:

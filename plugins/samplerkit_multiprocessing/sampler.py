@@ -19,6 +19,9 @@ from samplerkit.sampling.boundary import check_count
 from samplerkit_multiprocessing import child, launch
 
 
+_TENSORFLOW = "samplerkit_multiprocessing.tensorflow_in_workers"
+
+
 class ProcessCarrier:
     """A worker process and the parent's end of its pipe."""
 
@@ -61,11 +64,11 @@ class MultiprocessingSampler(PoolSampler[ProcessCarrier]):
         """Start a process."""
         _close_at_exit(self)
         method = self._options["start_method"] or launch.default_start_method()
-        preload = ("tensorflow",) if self.worker_factory.is_tf_worker else ()
-        context = launch.context(method, preload)
+        needs = (_TENSORFLOW,) if self.worker_factory.is_tf_worker else ()
+        context = launch.context(method, needs)
         mine, theirs = context.Pipe()
         try:
-            process = launch.start(context, child.main, (theirs, setup), f"samplerkit-{index}")
+            process = launch.start(context, child.main, (theirs, setup, needs), f"samplerkit-{index}")
         except BaseException:
             mine.close()
             raise

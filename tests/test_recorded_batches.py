@@ -1,0 +1,73 @@
+"""Known batches, recorded once: these tests fail when a bit of a batch changes.
+
+They may be recorded anew only when the change is meant: `docs/reproducibility.md` says when that may be.
+"""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import samplerkit
+from samplerkit.policies import RandomPolicy
+from samplerkit.rl2 import BanditEnv, RL2Env, RL2Worker
+
+
+class IntegerEnv(gymnasium.Env):
+    """Whole numbers only, so that no processor and no library rounds otherwise."""
+
+    observation_space = spaces.Box(0, 2**40, (2,), np.int64)
+    action_space = spaces.Discrete(6)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.hash = 0, int(self.np_random.integers(2**31))
+        self.length = 1 + self.hash % 9
+        return np.array([self.hash, 0]), {"length": self.length}
+
+    def step(self, action):
+        self.t += 1
+        self.hash = (self.hash * 6364136223846793005 + int(action) + 1) % 2**40
+        info = {"even": self.hash % 2 == 0} if self.t > 1 else {}
+        return np.array([self.hash, self.t]), self.hash % 7, self.t >= self.length, False, info
+
+
+def batch_of(name: str, **arguments):
+    arguments = {
+        "agents": RandomPolicy(IntegerEnv.action_space),
+        "envs": IntegerEnv,
+        "max_episode_length": 7,
+        "n_workers": 3,
+        "seed": 20_261_120,
+        **arguments,
+    }
+    with samplerkit.make_sampler(name, **arguments) as sampler:
+        return samplerkit.EpisodeBatch.concatenate(
+            sampler.obtain_samples(0, 100), sampler.obtain_exact_episodes(2, env_update=arguments["envs"])
+        )
+
+
+WORKERS = {
+    "default": {},
+    "rl2": {
+        "worker_class": RL2Worker,
+        "worker_args": {"n_episodes_per_trial": 3},
+    },
+    "default in trials": {
+        "envs": lambda: RL2Env(BanditEnv(6), episodes_per_trial=4),
+    },
+}
+
+RECORDED = {
+    "default": "?",
+    "rl2": "?",
+    "default in trials": "?",
+}
+
+
+@pytest.mark.parametrize("backend", ["local", "multiprocessing"])
+@pytest.mark.parametrize("worker", WORKERS)
+def test_the_known_batch_has_not_changed_a_bit(backend, worker):
+    assert batch_of(backend, **WORKERS[worker]).digest() == RECORDED[worker]
