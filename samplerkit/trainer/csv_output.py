@@ -69,8 +69,9 @@ def read_progress(folder: str | Path, *, before_epoch: int | None = None) -> lis
     path = Path(folder) / PROGRESS_CSV
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [_parsed(row) for row in csv.DictReader(file)]
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    # A process killed while it wrote may leave a line without its end, and half a number in it.
+    rows = [_parsed(row) for row in csv.DictReader(line for line in lines if line.endswith("\n"))]
     whole = [row for row in rows if EPOCH in row]
     return [row for row in whole if before_epoch is None or row[EPOCH] < before_epoch]
 
