@@ -35,7 +35,8 @@ class RL2:
         sampler: for a trainer that is given none.
 
     Attributes:
-        policy: the inner algorithm's.
+        inner_algo: what learns.
+        policy: its policy.
 
     Raises:
         ValueError: one of `meta_batch_size` and `task_sampler` is given without the other.
@@ -56,7 +57,7 @@ class RL2:
                 "meta_batch_size is the number of tasks that task_sampler gives: pass both or neither"
             )
         self.policy = inner_algo.policy
-        self._inner_algo = inner_algo
+        self.inner_algo = inner_algo
         self._env_spec = env_spec
         self._episodes_per_trial = episodes_per_trial
         self._meta_batch_size = meta_batch_size
@@ -93,7 +94,7 @@ class RL2:
         """
         del itr
         trials = join_trials(episodes)
-        figures = self._inner_algo.learn(trials)
+        figures = self.inner_algo.learn(trials)
         if trainer is None:
             return float(trials.rewards.sum() / len(trials.lengths))
         by_index = np.nanmean(inner_returns(episodes), axis=0)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from importlib import resources
+
+import numpy as np
+import pytest
+
+import samplerkit
+from samplerkit.rl2 import RL2Env, bayes_optimal_value, greedy_value, random_value
+from samplerkit.tf.experiments import return_per_trial, rl2_bandit
+from samplerkit.trainer import ConfigError, ExperimentConfig
+from samplerkit.trainer.experiment import SamplerSettings
+
+LOCAL = SamplerSettings(name="local", n_workers=2)
+
+
+@pytest.fixture
+def config():
+    text = (resources.files("samplerkit") / "configs" / "rl2-bandit.toml").read_text()
+    return ExperimentConfig.from_tables(tomllib.loads(text))
+
+
+def with_table(config, **changes):
+    return dataclasses.replace(config, **changes)
+
+
+def test_the_configuration_builds_the_paper_s_bandit(config):
+    experiment = rl2_bandit(config)
+    assert isinstance(experiment.env, RL2Env)
+    assert experiment.env.episodes_per_trial == 10
+    assert experiment.env.action_space.n == 5
+    assert experiment.algo.policy.hidden_size == 32
+    assert experiment.trainer == "samplerkit.tf:TFTrainer"
+
+
+def test_rates_decay_over_the_epochs_of_the_configuration(config):
+    settings = rl2_bandit(config).algo.inner_algo.settings
+    assert settings.decay_epochs == config.train.n_epochs
+    assert settings.learning_rate_at(config.train.n_epochs) == pytest.approx(settings.final_learning_rate)
+
+
+def test_references_are_the_exact_values(config):
+    exact = {
+        "random play": random_value(5, 10),
+        "greedy play": greedy_value(5, 10),
+        "exact optimum": bayes_optimal_value(5, 10),
+    }
+    assert config.evaluation.references == pytest.approx(exact, abs=5e-4)
+
+
+def test_a_misspelt_key_is_refused(config):
+    with pytest.raises(ConfigError, match="discount"):
+        rl2_bandit(with_table(config, algo={"discont": 0.9}))
+
+
+def test_the_seed_decides_the_initial_weights(config):
+    one, same, other = (
+        rl2_bandit(with_table(config, seed=seed)).algo.policy.get_param_values()["gru/kernel"]
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_an_untrained_policy_is_measured_at_random_play(config):
+    experiment = rl2_bandit(with_table(config, sampler=LOCAL))
+    figures = experiment.evaluate(experiment.algo, experiment.env, trials=2000, seed=9)
+    assert next(iter(figures)) == "mean return per trial"
+    assert abs(figures["mean return per trial"] - 5.0) < 4 * figures["standard error"]
+    assert figures["standard error"] == pytest.approx(2.0 / np.sqrt(2000), rel=0.2)
+
+
+def test_the_evaluation_counts_exactly_the_trials_asked_for(config, monkeypatch):
+    experiment = rl2_bandit(config)
+    taken = []
+    sampler = samplerkit.make_sampler(
+        "local", agents=experiment.algo.policy, envs=experiment.env, seed=1, n_workers=1
+    )
+    obtain = sampler.obtain_samples
+    monkeypatch.setattr(sampler, "obtain_samples", lambda itr, n: taken.append(n) or obtain(itr, n))
+    monkeypatch.setattr("samplerkit.tf.experiments._STEPS_AT_ONCE", 100)
+    monkeypatch.setattr(samplerkit, "make_sampler", lambda *args, **kwargs: sampler)
+    return_per_trial(LOCAL)(experiment.algo, experiment.env, trials=23, seed=1)
+    assert taken == [100, 100, 30]
