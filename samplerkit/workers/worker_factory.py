@@ -39,10 +39,14 @@ class WorkerFactory:
 
     def __post_init__(self) -> None:
         _check_worker_class(self.worker_class)
-        _check_max_episode_length(self.max_episode_length)
-        _check_seed(self.seed)
-        _check_n_workers(self.n_workers)
-        object.__setattr__(self, "worker_args", dict(self.worker_args or {}))
+        checked = {
+            "max_episode_length": _checked_max_episode_length(self.max_episode_length),
+            "seed": _checked_integer("seed", self.seed, 0),
+            "n_workers": _checked_integer("n_workers", self.n_workers, 1),
+            "worker_args": _checked_arguments(self.worker_args),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def __call__(self, worker_number: int) -> Worker:
         """Build a worker.
@@ -51,8 +55,12 @@ class WorkerFactory:
             worker_number: from 0 to ``n_workers - 1``.
 
         Raises:
+            TypeError: if the number is no integer.
             ValueError: if there is no worker of this number.
         """
+        if isinstance(worker_number, bool) or not isinstance(worker_number, Integral):
+            raise TypeError(f"worker_number must be an integer, not {worker_number!r}")
+        worker_number = int(worker_number)
         if worker_number < 0 or (self.n_workers is not None and worker_number >= self.n_workers):
             raise ValueError(
                 f"there is no worker {worker_number}: numbers go from 0 to n_workers - 1 "
@@ -92,7 +100,7 @@ class WorkerFactory:
                 f"Length of list doesn't match number of workers: got {len(objs)} items for "
                 f"{self.n_workers} workers; pass one item for each worker, or one object for all of them"
             )
-        prepared = {id(obj): preprocess(obj) for obj in objs}
+        prepared = {key: preprocess(obj) for key, obj in {id(obj): obj for obj in objs}.items()}
         return [prepared[id(obj)] for obj in objs]
 
 
@@ -101,31 +109,29 @@ def _check_worker_class(worker_class: object) -> None:
         raise TypeError(f"worker_class must be a subclass of samplerkit.Worker, not {worker_class!r}")
 
 
-def _check_max_episode_length(length: object) -> None:
-    if length is None or length == math.inf:
-        return
-    if isinstance(length, bool) or not isinstance(length, Integral):
+def _checked_max_episode_length(length: Any) -> float | None:
+    if isinstance(length, float) and length == math.inf:
+        return math.inf
+    if length is not None and (isinstance(length, bool) or not isinstance(length, Integral)):
         raise TypeError(
             f"max_episode_length must be a whole number or math.inf, not {length!r}; "
             "None takes the environment's own limit"
         )
-    if length < 1:
-        raise ValueError(f"max_episode_length must be at least 1, not {length}")
+    return _checked_integer("max_episode_length", length, 1)
 
 
-def _check_seed(seed: object) -> None:
-    if seed is None:
-        return
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise TypeError(f"seed must be a whole number or None, not {seed!r}")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
+def _checked_integer(name: str, value: Any, least: int) -> int | None:
+    """Return an integer, numpy's too, as an int."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number or None, not {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
+    return int(value)
 
 
-def _check_n_workers(n_workers: object) -> None:
-    if n_workers is None:
-        return
-    if isinstance(n_workers, bool) or not isinstance(n_workers, Integral):
-        raise TypeError(f"n_workers must be a whole number or None, not {n_workers!r}")
-    if n_workers < 1:
-        raise ValueError(f"n_workers must be at least 1, not {n_workers}")
+def _checked_arguments(arguments: Any) -> dict[str, Any]:
+    if arguments is not None and not isinstance(arguments, Mapping):
+        raise TypeError(f"worker_args must be a dict of keyword arguments, not {arguments!r}")
+    return dict(arguments or {})
