@@ -1,0 +1,93 @@
+"""What `import samplerkit` offers, and what it leaves alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import samplerkit
+
+HEAVY = {
+    "tensorflow",
+    "ray",
+    "torch",
+    "hypothesis",
+    "pytest",
+    "pluggy",
+    "typer",
+    "rich",
+    "matplotlib",
+    "samplerkit_multiprocessing",
+    "samplerkit.plugins",
+    "samplerkit.tf",
+    "samplerkit.rl2",
+    "samplerkit.cli",
+    "samplerkit.trainer",
+}
+
+
+def modules_after(code):
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint('\\n'.join(sys.modules))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return set(run.stdout.split())
+
+
+def test_import_is_light():
+    modules = modules_after("import samplerkit")
+    assert not modules & (HEAVY | {"numpy", "gymnasium", "multiprocessing"})
+
+
+def test_the_core_imports_nothing_heavy_either():
+    modules = modules_after("import samplerkit\nfor name in samplerkit.__all__: getattr(samplerkit, name)")
+    assert not modules & (HEAVY - {"samplerkit.plugins"})
+
+
+def test_listing_backends_imports_no_sampler():
+    modules = modules_after("import samplerkit\nsamplerkit.backends()")
+    wanted = {"samplerkit.local", "samplerkit_multiprocessing.sampler"}
+    assert not modules & (wanted | {"tensorflow", "ray", "torch"})
+
+
+@pytest.mark.parametrize("name", samplerkit.__all__)
+def test_every_public_name_can_be_had(name):
+    assert getattr(samplerkit, name) is not None
+
+
+STUB = ast.parse(Path(samplerkit.__file__).with_suffix(".pyi").read_text()).body
+STUB_IMPORTS = {
+    alias.asname: node.module for node in STUB if isinstance(node, ast.ImportFrom) for alias in node.names
+}
+
+
+def test_the_stub_lists_the_same_names():
+    declared = [node.target.id for node in STUB if isinstance(node, ast.AnnAssign)]
+    assert sorted([*STUB_IMPORTS, *declared]) == samplerkit.__all__
+
+
+def test_the_stub_takes_each_name_from_its_home():
+    assert STUB_IMPORTS == samplerkit._HOME
+
+
+def test_dir_lists_the_public_names():
+    assert dir(samplerkit) == samplerkit.__all__
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="obtain"):
+        samplerkit.obtain  # noqa: B018
+
+
+def test_the_version_is_a_string():
+    assert samplerkit.__version__.count(".") >= 1
+
+
+def test_the_api_version_is_two_integers():
+    assert [type(part) for part in samplerkit.API] == [int, int]
