@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samplerkit.cli import main
+from samplerkit.trainer import TIMING_COLUMNS
+
+QUICK = ["--set", "train.n_epochs=3", "--set", "train.batch_size=100", "--set", "evaluation.trials=4"]
+RUN_FILES = {"config.toml", "progress.csv", "params.pkl", "learning_curve.png", "evaluation.json"}
+
+
+def run(*words: str) -> int:
+    return main(list(words))
+
+
+def train(folder: Path, *words: str) -> int:
+    return run("train", "cartpole-reinforce", "--logdir", str(folder), *QUICK, *words)
+
+
+def reproducible(folder: Path) -> list[dict[str, str]]:
+    with (folder / "progress.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k not in TIMING_COLUMNS} for row in csv.DictReader(file)]
+
+
+def one_sentence(capsys: pytest.CaptureFixture[str]) -> str:
+    """What stood on stderr, which must be one line and no traceback."""
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1, errors
+    assert errors.startswith("Error: ")
+    return errors
+
+
+# ---- help and backends
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["train", "--help"], ["resume", "-h"], ["--version"]])
+def test_help_exits_with_zero(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*words) == 0
+    assert "samplerkit" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; from samplerkit.cli import main; main(['--help'])\n"
+        "heavy = {'tensorflow', 'matplotlib', 'tensorboard', 'ray', 'torch'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_backends_are_listed_with_their_states(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("backends") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["backend", "state", "reason", "summary", "distribution", "api"]
+    assert any(line.split()[:2] == ["local", "ok"] for line in lines)
+
+
+def test_backends_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("backends", "--json") == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert {"name", "state", "reason", "summary", "distribution", "api", "capabilities"} == set(rows["local"])
+    assert rows["local"]["state"] == "ok"
+    assert rows["local"]["capabilities"]["exact_episodes"] == {"yes": True, "reason": ""}
+
+
+def test_without_the_extra_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("samplerkit.cli._NEEDED", ("typer", "no_such_package"))
+    assert run("backends") == 1
+    errors = capsys.readouterr().err
+    assert "needs no_such_package: run `pip install 'samplerkit[cli]'`" in errors
+
+
+# ---- train
+
+
+def test_a_run_leaves_all_that_belongs_into_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path) == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names >= RUN_FILES
+    assert any(name.startswith("events.out.tfevents.") for name in names)
+    assert not any(name.endswith(".tmp") for name in names)
+    output = capsys.readouterr().out
+    assert "epoch 3/3" in output
+    assert "AverageReturn" in output
+    assert "(random play)" in output
+
+
+def test_the_configuration_in_the_folder_gives_the_same_run(tmp_path: Path) -> None:
+    assert train(tmp_path / "a", "--seed", "5", "--set", "algo.learning_rate=0.2") == 0
+    tables = tomllib.loads((tmp_path / "a" / "config.toml").read_text())
+    assert tables["experiment"]["seed"] == 5
+    assert tables["train"]["n_epochs"] == 3
+    assert tables["algo"]["learning_rate"] == 0.2
+    assert run("train", str(tmp_path / "a" / "config.toml"), "--logdir", str(tmp_path / "b")) == 0
+    assert reproducible(tmp_path / "a") == reproducible(tmp_path / "b")
+
+
+def test_another_seed_gives_another_run(tmp_path: Path) -> None:
+    train(tmp_path / "a", "--seed", "5")
+    train(tmp_path / "b", "--seed", "6")
+    assert reproducible(tmp_path / "a") != reproducible(tmp_path / "b")
+
+
+def test_the_backend_changes_nothing(tmp_path: Path) -> None:
+    assert train(tmp_path / "a") == 0
+    options = ["--sampler", "multiprocessing", "--set", "sampler.n_processes=2"]
+    assert train(tmp_path / "b", *options) == 0
+    assert reproducible(tmp_path / "a") == reproducible(tmp_path / "b")
+    tables = tomllib.loads((tmp_path / "b" / "config.toml").read_text())
+    assert tables["sampler"] == {"name": "multiprocessing", "n_workers": 4, "n_processes": 2}
+
+
+def test_options_of_the_backend_in_the_file_do_not_go_to_another(tmp_path: Path) -> None:
+    assert train(tmp_path / "a", "--sampler", "multiprocessing", "--set", "sampler.n_processes=2") == 0
+    config = str(tmp_path / "a" / "config.toml")
+    assert run("train", config, "--sampler", "local", "--logdir", str(tmp_path / "b")) == 0
+
+
+def test_without_a_seed_one_is_drawn_and_kept(tmp_path: Path) -> None:
+    text = "\n".join(
+        [
+            '[experiment]\nname = "mine"\nbuild = "samplerkit.trainer.reinforce:build"',
+            "[train]\nn_epochs = 1\nbatch_size = 50",
+        ]
+    )
+    (tmp_path / "mine.toml").write_text(text)
+    assert run("train", str(tmp_path / "mine.toml"), "--logdir", str(tmp_path / "a")) == 0
+    assert isinstance(tomllib.loads((tmp_path / "a" / "config.toml").read_text())["experiment"]["seed"], int)
+
+
+def test_a_builder_may_stand_beside_its_configuration(tmp_path: Path) -> None:
+    (tmp_path / "builder_beside_it.py").write_text("from samplerkit.trainer.reinforce import build\n")
+    text = (
+        '[experiment]\nname = "x"\nbuild = "builder_beside_it:build"\n[train]\nn_epochs = 1\nbatch_size = 50'
+    )
+    (tmp_path / "x.toml").write_text(text)
+    assert run("train", str(tmp_path / "x.toml"), "--logdir", str(tmp_path / "a")) == 0
+
+
+def test_without_a_logdir_the_first_free_folder_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("cartpole-reinforce", "cartpole-reinforce_1"):
+        assert run("train", "cartpole-reinforce", *QUICK) == 0
+        assert (tmp_path / "runs" / name / "progress.csv").exists()
+
+
+def test_the_named_configurations_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "--list") == 0
+    assert "cartpole-reinforce  REINFORCE on CartPole-v1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("target", "status"), [("1.0", 0), ("501.0", 1)])
+def test_a_missed_target_fails_only_when_required(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, status: int
+) -> None:
+    assert train(tmp_path / "a", "--set", f"evaluation.target={target}") == 0
+    capsys.readouterr()
+    assert run("evaluate", str(tmp_path / "a"), "--trials", "3", "--require-target") == status
+    if status:
+        assert "below the target 501" in one_sentence(capsys)
+
+
+# ---- mistakes
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["train", "cartpole-reinforc"], "Did you mean 'cartpole-reinforce'"),
+        (["train", "nowhere/x.toml"], "no configuration"),
+        (["train"], "Which configuration?"),
+        (["trin"], "No such command"),
+        (["train", "cartpole-reinforce", "--sampler", "lokal"], "Did you mean 'local'"),
+        (["train", "cartpole-reinforce", "--set", "train.n_epoch=3"], "Did you mean 'n_epochs'"),
+        (["train", "cartpole-reinforce", "--set", "trian.n_epochs=3"], "Did you mean 'train'"),
+        (["train", "cartpole-reinforce", "--set", "algo.discuont=3"], "Did you mean 'discount'"),
+        (["train", "cartpole-reinforce", "--set", "train.n_epochs=many"], "train.n_epochs must be"),
+        (["train", "cartpole-reinforce", "--set", "n_epochs=3"], "table.key=value"),
+        (["train", "cartpole-reinforce", "--set", "train.n_epochs"], "table.key=value"),
+        (["train", "cartpole-reinforce", "--set", "experiment.build=nowhere:f"], "cannot be imported"),
+        (["train", "cartpole-reinforce", "--set", "experiment.build=json:f"], "no attribute 'f'"),
+        (["train", "cartpole-reinforce", "--set", "experiment.build=json"], "'module:name'"),
+        (["train", "cartpole-reinforce", "--seed", "-1"], "seed"),
+        (["resume", "nowhere"], "holds no run"),
+        (["evaluate", "nowhere"], "holds no run"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_no_trace(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    part: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*words) == 2
+    assert part in one_sentence(capsys)
+    assert not list(tmp_path.rglob("*.*")), "nothing may be written"
+
+
+def test_a_file_that_is_no_toml_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.toml").write_text("[train\n")
+    assert run("train", str(tmp_path / "x.toml")) == 2
+    assert "is not a TOML file" in one_sentence(capsys)
+
+
+def test_a_failure_in_the_environment_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, "--set", "sampler.no_such_option=1") == 1
+    assert "no_such_option" in one_sentence(capsys)
+
+
+def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path, "--set", "sampler.no_such_option=1", "--debug") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_folder_with_something_in_it_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert train(tmp_path) == 2
+    assert "is not empty" in one_sentence(capsys)
+
+
+def test_overwrite_replaces_the_run_and_nothing_else(tmp_path: Path) -> None:
+    assert train(tmp_path) == 0
+    first = reproducible(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    assert train(tmp_path, "--overwrite", "--seed", "77") == 0
+    assert reproducible(tmp_path) != first
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert len(list(tmp_path.glob("events.*"))) == 1
+
+
+# ---- resume
+
+
+@pytest.mark.parametrize("other", [[], ["--sampler", "multiprocessing", "--set", "sampler.n_processes=1"]])
+def test_a_resumed_run_equals_one_that_was_not_interrupted(tmp_path: Path, other: list[str]) -> None:
+    assert train(tmp_path / "whole", "--set", "train.n_epochs=6") == 0
+    assert train(tmp_path / "halves") == 0
+    assert run("resume", str(tmp_path / "halves"), "--n-epochs", "6", *other) == 0
+    assert reproducible(tmp_path / "halves") == reproducible(tmp_path / "whole")
+    tables = tomllib.loads((tmp_path / "halves" / "config.toml").read_text())
+    assert tables["train"]["n_epochs"] == 6, "the folder's configuration is that of the run as it now is"
+    assert tables["sampler"]["name"] == (other[1] if other else "local")
+
+
+def test_a_finished_run_asks_for_more_epochs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path) == 0
+    capsys.readouterr()
+    assert run("resume", str(tmp_path)) == 2
+    assert "--n-epochs" in one_sentence(capsys)
+
+
+def test_only_options_of_the_sampler_can_change_on_resuming(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path) == 0
+    capsys.readouterr()
+    assert run("resume", str(tmp_path), "--n-epochs", "6", "--set", "algo.discount=0.5") == 2
+    assert "options of its sampler only" in one_sentence(capsys)
+
+
+def test_evaluation_is_reproducible_on_every_backend(tmp_path: Path) -> None:
+    assert train(tmp_path) == 0
+    figures = []
+    for backend in ("local", "multiprocessing"):
+        assert run("evaluate", str(tmp_path), "--trials", "4", "--sampler", backend) == 0
+        figures.append(json.loads((tmp_path / "evaluation.json").read_text())["figures"])
+    assert figures[0] == figures[1]
+
+
+# ---- Ctrl-C and terminals
+
+
+def start(folder: Path, backend: str, **streams: Any) -> subprocess.Popen[str]:
+    words = ["train", "cartpole-reinforce", "--sampler", backend, "--logdir", str(folder)]
+    settings = ["--set", "train.n_epochs=100000", "--set", "train.batch_size=100"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "samplerkit.cli", *words, *settings],
+        text=True,
+        start_new_session=True,
+        **streams,
+    )
+
+
+def wait_for_rows(process: subprocess.Popen[str], folder: Path, n: int) -> None:
+    deadline = time.monotonic() + 60
+    path = folder / "progress.csv"
+    while not path.exists() or path.read_text().count("\n") < n + 1:
+        assert process.poll() is None, "it ended before it began"
+        assert time.monotonic() < deadline, "no rows came"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["local", "multiprocessing"])
+def test_ctrl_c_ends_with_a_message_and_a_resumable_run(
+    tmp_path: Path, backend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = start(tmp_path, backend, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for_rows(process, tmp_path, 5)
+    interrupted = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert time.monotonic() - interrupted < 8
+    assert "Traceback" not in errors + output
+    assert f"Go on with: samplerkit resume {tmp_path}" in errors
+    assert (tmp_path / "learning_curve.png").exists()
+    n_epochs = len(reproducible(tmp_path)) + 2
+    assert run("resume", str(tmp_path), "--n-epochs", str(n_epochs)) == 0
+    assert [int(row["Epoch"]) for row in reproducible(tmp_path)] == list(range(n_epochs))
+
+
+@pytest.mark.slow
+def test_on_a_terminal_the_display_is_live(tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    process = start(tmp_path, "local", stdout=follower, stderr=follower)
+    os.close(follower)
+    wait_for_rows(process, tmp_path, 5)
+    os.killpg(process.pid, signal.SIGINT)
+    shown = b""
+    try:
+        while chunk := os.read(leader, 65536):
+            shown += chunk
+    except OSError:  # the other end is closed
+        pass
+    os.close(leader)
+    assert process.wait(timeout=20) == 130
+    assert b"\x1b[" in shown, "a live display moves the cursor"
+    assert b"steps/s" in shown
+    assert b"Traceback" not in shown
