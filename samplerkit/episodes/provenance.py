@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,10 @@ class Provenance:
                 object.__setattr__(self, name, _integers(getattr(self, name), name))
         object.__setattr__(self, "abandoned", tuple(int(unit) for unit in self.abandoned))
 
+    def equals(self, other: Provenance) -> bool:
+        """Return whether both say the same of the same number of episodes."""
+        return all(_same(getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+
     def select(self, episodes: Any, steps: Any) -> Provenance:
         """Return the provenance of some episodes, whose rows are `steps` (slices or indices)."""
         return Provenance(
@@ -87,6 +91,12 @@ def _per_step(versions: Sequence[tuple[Array | None, Array]], lengths: Sequence[
         return None
     pairs = zip(versions, lengths, strict=True)
     return np.concatenate([np.repeat(each, n) if steps is None else steps for (steps, each), n in pairs])
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    return type(one) is type(other) and one == other
 
 
 def _integers(values: Any, name: str) -> Array:

@@ -315,6 +315,12 @@ def test_from_list_takes_the_final_observation_from_where_it_is():
     assert EpisodeBatch.from_list(SPEC, [given]).last_observations.tolist() == [[8, 8]]
 
 
+def test_episodes_can_be_had_as_single_steps():
+    steps = batch_of().to_time_step_list()
+    assert len(steps) == 6
+    assert TimeStepBatch.from_time_step_list(SPEC, steps).difference(time_steps()) is None
+
+
 def test_from_list_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one dict"):
         EpisodeBatch.from_list(SPEC, [])

@@ -26,8 +26,8 @@ class Linked:
 VALUES = [
     None, True, 1, 1.0, -0.0, 0.0, 1j, "1", b"1", (1,), [1], {1}, frozenset({1}), {1: 2}, {"a": [1, (2,)]},
     [[1], [2]], [[1, 2]], np.zeros(2), np.zeros(3), np.zeros(2, np.float32), np.float32(0), Point(1.0),
-    Point(2.0), np.array([None, 1]), Point(1.0, Point(1.0)), OrderedDict(a=1), {"a": 1}, Point, int, len, "", [], (), {},
-    np.array([1, None]), Linked(), ["ab", "c"], ["a", "bc"],
+    Point(2.0), np.array([None, 1]), Point(1.0, Point(1.0)), OrderedDict(a=1), {"a": 1}, Point, int, len,
+    "", [], (), {}, np.array([1, None]), Linked(), ["ab", "c"], ["a", "bc"],
 ]  # fmt: skip
 
 

@@ -35,3 +35,19 @@ def test_versions_of_steps_are_kept_by_selection_and_filled_in_by_concatenation(
     assert joined.step_agent_versions.tolist() == [0, 0, 1, 0, 0, 1]
     assert joined.step_env_versions is None
     assert joined.select(slice(1, 2), slice(1, 3)).step_agent_versions.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        provenance([1, 3]),
+        provenance([1]),
+        provenance([1, 2], reproducible=False),
+        provenance([1, 2], abandoned=(1,)),
+        provenance([1, 2], step_env_versions=[0, 0]),
+    ],
+)
+def test_equality_takes_in_everything(other):
+    assert provenance([1, 2]).equals(provenance([1, 2]))
+    assert not provenance([1, 2]).equals(other)
+    assert not other.equals(provenance([1, 2]))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import warnings
 
 import numpy as np
@@ -290,8 +291,6 @@ def test_python_numbers_serve_scalar_boxes_without_a_warning():
 
 
 def test_arrays_that_were_unpickled_are_no_different():
-    import pickle
-
     value = pickle.loads(pickle.dumps(np.ones(2, np.float32)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -445,6 +444,9 @@ def test_every_bit_of_every_space_comes_through(data):
     assert_value(batch.last_observations, 0, observation_space, observations[-1])
     assert batch.rewards.tobytes() == np.array(rewards).tobytes()
     check(batch)
+    copy = pickle.loads(pickle.dumps(batch))
+    assert copy.difference(batch) is None
+    assert copy.digest() == batch.digest()
     assert EpisodeBatch.concatenate(*EpisodeBatch.concatenate(batch, batch).split()[:1]).equals(batch)
     following, last = rows_of(batch.next_observations, slice(steps - 1, steps)), batch.last_observations
     assert not list(column_differences(following, last, "next_observations"))
