@@ -38,8 +38,7 @@ class Failure:
     def to_error(self) -> WorkerError:
         """Return the error to raise, with the original exception as its cause where that could travel."""
         error = WorkerError(self.worker, self.unit, self.error_type, self.message, self.remote_traceback)
-        if self.pickled is not None:
-            error.__cause__ = pickle.loads(self.pickled)
+        error.__cause__ = None if self.pickled is None else _unpickled(self.pickled)
         return error
 
 
@@ -57,3 +56,12 @@ def _pickled(error: BaseException) -> bytes | None:
         return data if isinstance(pickle.loads(data), BaseException) else None
     except Exception:
         return None
+
+
+def _unpickled(data: bytes) -> BaseException | None:
+    try:
+        error: BaseException = pickle.loads(data)
+    except Exception:
+        # It could be read where it was raised, but not here: a module, say, that only workers have.
+        return None
+    return error
