@@ -1,0 +1,149 @@
+"""Objects and exceptions on their way."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+
+import numpy as np
+import pytest
+from sampler_probes import UnpicklableError
+from sampler_probes.faults import OddError
+
+from samplerkit import WorkerError
+from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.packing import Packed, pack
+
+
+def test_each_load_is_a_copy_of_its_own():
+    packed = pack({"a": np.zeros(3)}, "the weights")
+    one, other = packed.load(), packed.load()
+    one["a"][:] = 1
+    assert other["a"].tolist() == [0, 0, 0]
+    assert packed.load()["a"].tolist() == [0, 0, 0]
+
+
+def test_changing_the_object_later_changes_nothing():
+    weights = np.zeros(3)
+    packed = pack(weights, "the weights")
+    weights[:] = 1
+    assert packed.load().tolist() == [0, 0, 0]
+
+
+def test_local_classes_and_lambdas_travel():
+    class Local:
+        pass
+
+    assert pack(Local(), "the policy").load().__class__.__name__ == "Local"
+    assert pack(lambda: 5, "the environment").load()() == 5
+
+
+def test_what_cannot_be_pickled_is_refused_with_advice():
+    with pytest.raises(TypeError, match=r"the environment \(lock\) cannot be pickled.*Pass a callable"):
+        pack(threading.Lock(), "the environment")
+
+
+def test_packed_objects_travel():
+    assert pickle.loads(pickle.dumps(Packed(b"abc"))).data == b"abc"
+
+
+# -- failures ------------------------------------------------------------------------------------
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Liar(Exception):
+    """Unpickles to something that is no exception."""
+
+    def __reduce__(self):
+        return dict, ()
+
+
+class Fragile(Exception):
+    """Unpickles once, where it was raised, and not where it arrives."""
+
+    here = True
+
+    def __reduce__(self):
+        return _fragile, ()
+
+
+def _fragile():
+    if not Fragile.here:
+        raise ImportError("no such module here")
+    return Fragile()
+
+
+def failure_of(raiser):
+    try:
+        raiser()
+    except Exception as error:
+        return Failure.of(error, worker=2, unit=5)
+
+
+def thrower(error):
+    def throw_it_here():
+        raise error
+
+    return throw_it_here
+
+
+def error_of(error):
+    failure = pickle.loads(pickle.dumps(failure_of(thrower(error))))
+    found = failure.to_error()
+    assert isinstance(found, WorkerError)
+    assert (found.worker, found.unit) == (2, 5)
+    assert "throw_it_here" in found.remote_traceback, "the remote frames are what one needs most"
+    return found
+
+
+def test_the_original_exception_is_the_cause():
+    error = error_of(KeyError("missing"))
+    assert isinstance(error.__cause__, KeyError)
+    assert error.__cause__.args == ("missing",)
+    assert (error.error_type, error.message) == ("KeyError", "'missing'")
+
+
+def test_the_type_is_named_with_its_module():
+    assert error_of(UnpicklableError("text")).error_type == "sampler_probes.faults.UnpicklableError"
+
+
+@pytest.mark.parametrize("error", [UnpicklableError("text"), OddError("this", "that"), Liar("text")])
+def test_an_exception_that_cannot_travel_leaves_its_text(error):
+    found = error_of(error)
+    assert found.__cause__ is None
+    assert str(error) in str(found)
+    assert type(error).__name__ in str(found)
+
+
+def test_an_exception_whose_str_raises_is_described():
+    found = error_of(Mute())
+    assert "str() raised RuntimeError" in found.message
+
+
+def test_an_exception_of_a_class_that_is_defined_in_a_function_travels():
+    class Local(Exception):
+        pass
+
+    assert type(error_of(Local("text")).__cause__).__name__ == "Local"
+
+
+def test_an_exception_that_cannot_be_unpickled_where_it_arrives_leaves_its_text(monkeypatch):
+    failure = failure_of(thrower(Fragile("text")))
+    assert failure.pickled is not None
+    monkeypatch.setattr(Fragile, "here", False)
+    error = failure.to_error()
+    assert isinstance(error, WorkerError)
+    assert error.__cause__ is None
+
+
+def test_system_exit_is_a_failure_like_any_other():
+    try:
+        raise SystemExit(3)
+    except SystemExit as error:
+        failure = Failure.of(error, 0, None)
+    assert failure.error_type == "SystemExit"
+    assert "while it was built or updated" in str(failure.to_error())
