@@ -10,6 +10,8 @@ from samplerkit.sampling.recipes import EnvChange, Recipe, Record
 
 FORMAT = 1
 
+_NO_STATE = "this is no sampler state: pass what get_state() returned"
+
 
 @dataclass(frozen=True)
 class SavedState:
@@ -50,18 +52,27 @@ def load_state(state: dict[str, Any], *, n_workers: int) -> SavedState:
     Raises:
         ValueError: if it is no state of a sampler with `n_workers` workers, or of a newer format.
     """
-    if not isinstance(state, dict) or "format" not in state:
-        raise ValueError("this is no sampler state: pass what get_state() returned")
+    if not isinstance(state, dict) or not isinstance(state.get("format"), int):
+        raise ValueError(_NO_STATE)
     if state["format"] > FORMAT:
         raise ValueError(
             f"this state has format {state['format']}, and this samplerkit reads up to {FORMAT}: "
             "update samplerkit"
         )
-    if len(state["workers"]) != n_workers:
+    try:
+        saved = _read(state)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{_NO_STATE} ({type(error).__name__}: {error})") from error
+    present = len(saved.record.recipes)
+    if present != n_workers:
         raise ValueError(
-            f"this state belongs to a sampler with {len(state['workers'])} workers, and this one has "
-            f"{n_workers}: make one with n_workers={len(state['workers'])}"
+            f"this state belongs to a sampler with {present} workers, and this one has "
+            f"{n_workers}: make one with n_workers={present}"
         )
+    return saved
+
+
+def _read(state: dict[str, Any]) -> SavedState:
     recipes = [
         Recipe(
             Packed(saved["agent"]),
