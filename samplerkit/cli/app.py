@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +38,9 @@ def run(arguments: list[str]) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
+    if not debug:
+        # What TensorFlow's libraries write to stderr by themselves would drown the display and the errors.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     command = typer.main.get_command(app)
     return guarded(lambda: command.main(words, prog_name="samplerkit", standalone_mode=False), debug=debug)
 

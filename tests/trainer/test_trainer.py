@@ -16,6 +16,7 @@ from samplerkit.trainer import (
     Trainer,
     read_progress,
 )
+from samplerkit.trainer.records import as_number
 
 
 def reproducible(folder: Path) -> list[dict[str, float]]:
@@ -236,6 +237,13 @@ def test_what_is_no_number_cannot_be_recorded(tmp_path: Path) -> None:
         trainer.record({"Loss": "small"})
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "1"), (np.bool_(False), "0"), (np.float32(0.5), "0.5"), (np.array([3]), "3")]
+)
+def test_whatever_is_one_number_is_recorded_as_one(value: Any, text: str) -> None:
+    assert repr(as_number("key", value)) == text
+
+
 @pytest.mark.parametrize("stored", [True, False])
 def test_episodes_are_stored_only_when_asked(
     tmp_path: Path, backends: Any, fake_algo: Any, stored: bool
@@ -297,15 +305,33 @@ def test_interrupted_between_row_and_snapshot_the_row_is_not_doubled(
             raise KeyboardInterrupt
         real_save(self, epoch)
 
-    monkeypatch.setattr(Trainer, "save", save)
-    with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "cut", backends.new_algo(), 6)
-    monkeypatch.undo()
-    import samplerkit
-
-    monkeypatch.setattr(samplerkit, "make_sampler", backends, raising=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "save", save)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "cut", backends.new_algo(), 6)
     trainer = Trainer()
     assert trainer.restore(tmp_path / "cut").start_epoch == 3
+    trainer.resume()
+    assert reproducible(tmp_path / "cut") == reproducible(tmp_path / "whole")
+
+
+def test_interrupted_before_the_row_is_written_the_row_is_not_lost(
+    tmp_path: Path, backends: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(tmp_path / "whole", backends.new_algo(), 6)
+    real = Trainer.log_diagnostics
+
+    def interrupt(self: Trainer, pause_for_plot: bool = False) -> None:
+        if self.stats.total_epoch == 3:
+            raise KeyboardInterrupt
+        real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "log_diagnostics", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "cut", backends.new_algo(), 6)
+    trainer = Trainer()
+    trainer.restore(tmp_path / "cut")
     trainer.resume()
     assert reproducible(tmp_path / "cut") == reproducible(tmp_path / "whole")
 
