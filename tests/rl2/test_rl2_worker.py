@@ -144,6 +144,9 @@ def test_the_limit_is_on_the_inner_episodes():
     env = RL2Env(TabularMDPEnv(5, 4, horizon=50), episodes_per_trial=3)
     [batch] = run(make(3, length=4), agent=Counter(), env=env)
     assert batch.lengths.tolist() == [4, 4, 4]
+    assert batch.observations[[0, 4, 8], -1].tolist() == [1, 1, 1], (
+        "the trial itself went on to its next episode"
+    )
     plain = run(make(3, length=4), agent=Counter(), env=TabularMDPEnv(5, 4, horizon=50))[0]
     assert plain.lengths.tolist() == [4, 4, 4]
 

@@ -158,8 +158,39 @@ def test_rates_decay_linearly_to_their_final_values():
     assert PPOSettings(learning_rate=0.3).learning_rate_at(7) == 0.3
 
 
+def test_each_batch_is_an_epoch_of_the_decay():
+    env = RightOrWrong()
+    settings = PPOSettings(learning_rate=1.0, final_learning_rate=0.0, decay_epochs=4, jit_compile=False)
+    algo = mlp(env, settings=settings)
+    batch = sampled(env, algo.policy, 8, length=1)
+    assert [algo.learn(batch)["LearningRate"] for _ in range(3)] == pytest.approx([1.0, 0.75, 0.5])
+
+
 def test_a_decay_needs_its_number_of_epochs():
     with pytest.raises(ValueError, match="decay_epochs"):
         PPOSettings(final_learning_rate=0.1)
     with pytest.raises(ValueError, match="at least 1"):
         PPOSettings(minibatch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("log_ratio", "advantage", "moves"),
+    [(1.0, 1.0, False), (1.0, -1.0, True), (-1.0, 1.0, True), (-1.0, -1.0, False)],
+)
+def test_a_ratio_that_is_far_enough_on_the_good_side_is_not_pushed_further(log_ratio, advantage, moves):
+    env = RightOrWrong()
+    algo = mlp(env)
+    batch = sampled(env, algo.policy, 32, length=1)
+    before = algo.policy.get_param_values()
+    steps = np.ones((32, 1), np.float32)
+    algo._update(
+        np.array([0.01, 0.0], np.float32),
+        observations=batch.observations[:, None],
+        actions=algo.policy.encode_actions(batch.actions)[:, None],
+        log_probs=batch.agent_infos["log_prob"][:, None] - np.float32(log_ratio),
+        advantages=steps * np.float32(advantage),
+        returns=0 * steps,
+        mask=steps,
+    )
+    after = algo.policy.get_param_values()
+    assert any(not np.array_equal(after[name], before[name]) for name in before) == moves
