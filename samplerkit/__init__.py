@@ -67,6 +67,8 @@ _HOMES = {
     ),
 }
 
+_PACKAGES = ("cli", "episodes", "interfaces", "plugins", "policies", "rl2", "sampling", "tf", "trainer")
+
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted([*_HOME, "__version__"])
@@ -77,6 +79,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         value: Any = version("samplerkit")
+    elif name in _PACKAGES:
+        return importlib.import_module(f"samplerkit.{name}")
     elif name in _HOME:
         value = getattr(importlib.import_module(_HOME[name]), name)
     else:

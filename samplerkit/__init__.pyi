@@ -1,5 +1,32 @@
 """The public names, for type checkers: see `__init__.py`."""
 
+from samplerkit import (
+    cli as cli,
+)
+from samplerkit import (
+    episodes as episodes,
+)
+from samplerkit import (
+    interfaces as interfaces,
+)
+from samplerkit import (
+    plugins as plugins,
+)
+from samplerkit import (
+    policies as policies,
+)
+from samplerkit import (
+    rl2 as rl2,
+)
+from samplerkit import (
+    sampling as sampling,
+)
+from samplerkit import (
+    tf as tf,
+)
+from samplerkit import (
+    trainer as trainer,
+)
 from samplerkit.episodes import (
     EnvSpec as EnvSpec,
 )

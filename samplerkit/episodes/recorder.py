@@ -79,13 +79,16 @@ class EpisodeRecorder:
         episode_info: Mapping[str, Any] | None = None,
         *,
         first_step_type: StepType = StepType.FIRST,
-    ) -> None:
+    ) -> Any:
         """Begin an episode with its first observation and the info of `env.reset`.
 
         Args:
             observation: what the first action will be chosen on.
             episode_info: one value per key for the whole episode.
             first_step_type: MID for a fragment that goes on from an earlier one.
+
+        Returns:
+            the observation as it was recorded, in its space's dtype: what the policy is to see.
 
         Raises:
             ValueError, TypeError: where the observation does not fit its space.
@@ -95,10 +98,11 @@ class EpisodeRecorder:
         self._action_row = -1
         self._env_infos.clear()
         self._agent_infos.clear()
-        self._observations.put(0, observation)
+        observation = self._observations.put(0, observation)
         self._episode_info = stack_infos((episode_info,), "episode_infos") if episode_info else {}
         self._first_step_type = first_step_type
         self._started = True
+        return observation
 
     def cast_action(self, action: Any) -> Any:
         """Record the action of the coming step, and return it as the environment is to get it.
@@ -122,8 +126,11 @@ class EpisodeRecorder:
         next_observation: Any,
         env_info: Mapping[str, Any],
         agent_info: Mapping[str, Any],
-    ) -> None:
+    ) -> Any:
         """Record what came of the action last given to `cast_action`.
+
+        Returns:
+            the observation as it was recorded, in its space's dtype: what the policy is to see.
 
         Raises:
             RuntimeError: without an action, or before `start`.
@@ -135,13 +142,14 @@ class EpisodeRecorder:
             raise RuntimeError(
                 "Each step is start or add, then cast_action, then add: this add has no action before it."
             )
-        self._observations.put(row + 1, next_observation)
+        observation = self._observations.put(row + 1, next_observation)
         self._rewards[row] = reward if type(reward) is float else _checked_reward(reward)
         if env_info:
             self._env_infos.add(row, env_info)
         if agent_info:
             self._agent_infos.add(row, agent_info)
         self.length = row + 1
+        return observation
 
     def finish(self, last_step_type: StepType) -> EpisodeBatch:
         """Return what was recorded since `start` as a batch of one episode, in fresh arrays.

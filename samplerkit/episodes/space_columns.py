@@ -22,8 +22,12 @@ from samplerkit.episodes.spec import Space
 class SpaceColumn(Protocol):
     """A growing column, or a tree of them, for the values of one space."""
 
-    def put(self, row: int, value: Any) -> None:
-        """Store a value at a row; raise a ValueError or TypeError where the space has no such values."""
+    def put(self, row: int, value: Any) -> Any:
+        """Store a value at a row, and return it in the space's dtype: itself where it fits.
+
+        Raises:
+            ValueError, TypeError: where the space has no such values.
+        """
 
     def cast(self, row: int, value: Any) -> Any:
         """Store a value at a row, and return it in the space's dtype, in memory of its own."""
@@ -65,11 +69,11 @@ class ArrayColumn:
         self.warned = False
         self.buffer: Array = np.empty((capacity, *shape), dtype)
 
-    def put(self, row: int, value: Any) -> None:
-        if type(value) is np.ndarray and value.dtype is self.dtype and value.shape == self.shape:
-            self.buffer[row] = value
-        else:
-            self.buffer[row] = self.converted(value)
+    def put(self, row: int, value: Any) -> Any:
+        if type(value) is not np.ndarray or value.dtype is not self.dtype or value.shape != self.shape:
+            value = self.converted(value)
+        self.buffer[row] = value
+        return value
 
     def cast(self, row: int, value: Any) -> Any:
         if type(value) is not np.ndarray or value.dtype is not self.dtype or value.shape != self.shape:
@@ -136,8 +140,8 @@ class ScalarColumn(ArrayColumn):
         super().__init__(dtype, shape, path, capacity)
         self.type = dtype.type
 
-    def put(self, row: int, value: Any) -> None:
-        self.cast(row, value)
+    def put(self, row: int, value: Any) -> Any:
+        return self.cast(row, value)
 
     def cast(self, row: int, value: Any) -> Any:
         kind = type(value)
@@ -163,10 +167,9 @@ class DictColumn:
         self.items = tuple(children.items())
         self.path = path
 
-    def put(self, row: int, value: Any) -> None:
+    def put(self, row: int, value: Any) -> Any:
         self.check(value)
-        for key, child in self.items:
-            child.put(row, value[key])
+        return {key: child.put(row, value[key]) for key, child in self.items}
 
     def cast(self, row: int, value: Any) -> Any:
         self.check(value)
@@ -198,10 +201,9 @@ class TupleColumn:
         self.children = children
         self.path = path
 
-    def put(self, row: int, value: Any) -> None:
+    def put(self, row: int, value: Any) -> Any:
         self.check(value)
-        for child, entry in zip(self.children, value, strict=True):
-            child.put(row, entry)
+        return tuple(child.put(row, entry) for child, entry in zip(self.children, value, strict=True))
 
     def cast(self, row: int, value: Any) -> Any:
         self.check(value)

@@ -48,21 +48,21 @@ class EnvSpec:
         return cls(env.observation_space, env.action_space, max_episode_length)
 
 
-def episode_limit(env: gymnasium.Env[Any, Any]) -> int | None:
+def episode_limit(env: gymnasium.Env[Any, Any]) -> float | None:
     """Return the environment's own limit on the length of an episode, or None where it has none.
 
-    The limit is that of the gymnasium registry or of a `TimeLimit` wrapper, the smallest where there are
-    several.
+    The limit is that of the gymnasium registry, of a `TimeLimit` wrapper, or an attribute
+    ``max_episode_length``; the smallest where there are several.
     """
-    limits = []
+    limits: list[Any] = []
     layer: Any = env
     while layer is not None:
         spec = getattr(layer, "spec", None)
-        limits.append(getattr(spec, "max_episode_steps", None))
+        limits += [getattr(spec, "max_episode_steps", None), getattr(layer, "max_episode_length", None)]
         if isinstance(layer, gymnasium.wrappers.TimeLimit):
             limits.append(layer._max_episode_steps)
         layer = layer.__dict__.get("env") if isinstance(layer, gymnasium.Wrapper) else None
-    return min((int(limit) for limit in limits if limit is not None), default=None)
+    return min((limit for limit in map(_checked_limit, limits) if limit is not None), default=None)
 
 
 def check_space(space: Any, path: str) -> None:

@@ -81,9 +81,7 @@ class Registry:
         built_in: tuple[BackendSpec, ...] = (),
         entry_points: Callable[..., Any] = importlib.metadata.entry_points,
     ) -> None:
-        self._by_hand = {
-            spec.name: _Candidate(spec.name, lambda s=spec: s, "samplerkit") for spec in built_in
-        }
+        self._by_hand = {spec.name: _given(spec, "samplerkit") for spec in built_in}
         self._entry_points = entry_points
         self._loaded: dict[str, Backend] = {}
 

@@ -92,8 +92,8 @@ class RL2Env(gymnasium.Env[Row, Any]):
         """The inner environment's, with the time limit of a whole trial."""
         inner = self.env.spec or GymnasiumSpec("samplerkit/RL2-v0")
         limits = [limit for limit in (episode_limit(self.env), self.max_inner_length) if limit is not None]
-        steps = self.episodes_per_trial * min(limits) if limits else None
-        return dataclasses.replace(inner, max_episode_steps=steps)
+        steps = self.episodes_per_trial * min(limits, default=math.inf)
+        return dataclasses.replace(inner, max_episode_steps=None if math.isinf(steps) else int(steps))
 
     @property
     def unwrapped(self) -> gymnasium.Env[Any, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 
+from samplerkit.episodes import episode_limit
 from samplerkit.interfaces import Env, EnvUpdate, ExistingEnvUpdate, NewEnvUpdate, is_policy
 from samplerkit.sampling.packing import pack
 from samplerkit.sampling.recipes import AgentChange, EnvChange
@@ -137,24 +138,9 @@ def own_limit(update: Any) -> float | None:
             return limit
     env = update(None)
     try:
-        return _limit_of_env(env)
+        return episode_limit(env)
     finally:
         env.close()
-
-
-def _limit_of_env(env: Any) -> float | None:
-    layer = env
-    while layer is not None:
-        for name in ("max_episode_length", "_max_episode_steps"):
-            limit = vars(layer).get(name)
-            if limit is not None:
-                return float(limit) if isinstance(limit, float) else int(limit)
-        layer = getattr(layer, "env", None)
-    declared = getattr(env.unwrapped, "max_episode_length", None)
-    if declared is not None:
-        return declared if isinstance(declared, float) else int(declared)
-    limit = env.spec.max_episode_steps if env.spec is not None else None
-    return None if limit is None else int(limit)
 
 
 def for_each_distinct(function: Callable[[int, Any], Any], values: list[Any]) -> list[Any]:

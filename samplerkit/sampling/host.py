@@ -106,7 +106,7 @@ class WorkerHost:
             self._seats[seat].worker = self._build(seat, wanted)
             return
         live = self._seats[seat]
-        live.recipe = live.recipe.changed(wanted.agent, wanted.env)
+        live.recipe = live.recipe.after(wanted)
         if live.worker is not None:
             _apply(live.worker, wanted)
 
@@ -156,9 +156,12 @@ class WorkerHost:
             worker.resume()
             if self._cancelled:
                 raise UnitCancelled
+            done = None
             for unit, batch in worker.rollouts(self._feed(seat, queue, seats, open_units)):
-                open_units.pop(unit.number)
-                yield unit.number, batch
+                done = _checked_result(worker, open_units, unit, batch)
+                yield done, batch
+            if open_units or done is None:
+                raise RuntimeError(f"{type(worker).__name__}.rollouts ended before its units were done")
         except UnitCancelled:
             queue.clear()
         except GeneratorExit:
@@ -195,6 +198,8 @@ class WorkerHost:
     ) -> Iterator[Unit]:
         n_workers = self._setup.n_workers
         while (number := queue.peek()) is not None and seats[number % n_workers] == seat:
+            if self._cancelled:
+                raise UnitCancelled
             queue.take()
             open_units[number] = None
             unit = self._seeds.unit(number)
@@ -253,6 +258,21 @@ def _failed_unit(worker: Worker | None, open_units: dict[int, None]) -> int | No
     if worker is not None and worker.unit is not None and worker.unit.number in open_units:
         return worker.unit.number
     return next(iter(open_units), None)
+
+
+def _checked_result(worker: Worker, open_units: dict[int, None], unit: Unit, batch: EpisodeBatch) -> int:
+    """Take a unit that was under way off the list and return its number.
+
+    Raises:
+        TypeError, ValueError: if the worker yielded something else.
+    """
+    name = type(worker).__name__
+    if not isinstance(batch, EpisodeBatch):
+        raise TypeError(f"{name} returned {type(batch).__name__}; a unit's result must be an EpisodeBatch")
+    if unit.number not in open_units:
+        raise ValueError(f"{name}.rollouts yielded unit {unit.number}, which was not under way")
+    del open_units[unit.number]
+    return unit.number
 
 
 def _apply(worker: Worker, change: Change) -> None:

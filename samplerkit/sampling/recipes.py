@@ -6,12 +6,13 @@ it after an error or a crash, and it is what `get_state` saves.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from samplerkit.interfaces import EnvUpdate
+from samplerkit.interfaces import EnvUpdate, ExistingEnvUpdate
 from samplerkit.sampling.packing import Packed
 
 _keys = itertools.count()
@@ -39,7 +40,11 @@ class EnvChange:
 
     def value(self) -> Any:
         """Return the update, for questions only: never call it."""
-        return self.packed.load() if self.update is None else self.update
+        if self.update is None:
+            loaded = self.packed.load()
+            _close_carried(loaded)
+            object.__setattr__(self, "update", loaded)
+        return self.update
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +54,9 @@ class Change:
     base: int
     agent: AgentChange | None
     env: EnvChange | None
+    kept: int
+    """How many of the base's environment changes still count. Worked out once, by the sampler: to ask an
+    update that was sent, one would have to unpickle its environment."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,21 +76,29 @@ class Recipe:
         """Return the recipe of a worker that got these updates."""
         if agent is None and env is None:
             return self
-        policy, params = self.agent, self.params
-        if agent is not None:
-            policy, params = (agent.packed, None) if agent.is_policy else (self.agent, agent.packed)
-        envs = self.envs if env is None else _appended(self.envs, env)
-        return Recipe(policy, params, envs, Change(self.key, agent, env))
+        kept = len(self.envs) if env is None else _kept(self.envs, env)
+        return self.after(Change(self.key, agent, env, kept))
+
+    def after(self, change: Change) -> Recipe:
+        """Return the recipe of a worker that got this change."""
+        policy, params, envs = self.agent, self.params, self.envs[: change.kept]
+        if change.agent is not None:
+            packed = change.agent.packed
+            policy, params = (packed, None) if change.agent.is_policy else (policy, packed)
+        if change.env is not None:
+            envs = (*envs, change.env)
+        return Recipe(policy, params, envs, change)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Recipe, (self.agent, self.params, self.envs, None, self.key)
 
 
-def _appended(envs: tuple[EnvChange, ...], new: EnvChange) -> tuple[EnvChange, ...]:
-    kept = list(envs)
-    while kept and _supersedes(new.value(), kept[-1]):
-        kept.pop()
-    return (*kept, new)
+def _kept(envs: tuple[EnvChange, ...], new: EnvChange) -> int:
+    """Say how many of these are not superseded by a new one."""
+    kept = len(envs)
+    while kept and _supersedes(new.value(), envs[kept - 1]):
+        kept -= 1
+    return kept
 
 
 def _supersedes(new: Any, previous: EnvChange) -> bool:
@@ -94,6 +110,14 @@ def _supersedes(new: Any, previous: EnvChange) -> bool:
     if not isinstance(old, list) or len(old) != len(new):
         return False
     return all(n.supersedes(o) for n, o in zip(new, old, strict=True))
+
+
+def _close_carried(update: Any) -> None:
+    """Close environments that were unpickled with an update that nobody will call."""
+    for item in update if isinstance(update, list) else [update]:
+        if isinstance(item, ExistingEnvUpdate):
+            with contextlib.suppress(Exception):
+                item(None).close()
 
 
 @dataclass(frozen=True)

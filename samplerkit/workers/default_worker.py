@@ -83,8 +83,8 @@ class DefaultWorker(Worker):
 
     def _start_recording(self) -> None:
         observation, info = self.reset_env()
-        self.recorder.start(observation, info)
-        self._observation = observation
+        # As recorded: a policy sees what the learner will see, in the space's dtype.
+        self._observation = self.recorder.start(observation, info)
 
     def step_episode(self) -> bool:
         """Take one step.
@@ -96,8 +96,7 @@ class DefaultWorker(Worker):
         action, agent_info = self.agent.get_action(self._observation)
         action = recorder.cast_action(action)
         observation, reward, terminated, truncated, env_info = self.env.step(action)
-        recorder.add(reward, observation, env_info, agent_info)
-        self._observation = observation
+        self._observation = recorder.add(reward, observation, env_info, agent_info)
         if terminated:
             self._last_step_type = StepType.TERMINAL
         elif truncated or recorder.length >= self._max_episode_length:
