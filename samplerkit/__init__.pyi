@@ -1,9 +1,6 @@
 """The public names, for type checkers: see `__init__.py`."""
 
 from samplerkit import (
-    cli as cli,
-)
-from samplerkit import (
     episodes as episodes,
 )
 from samplerkit import (

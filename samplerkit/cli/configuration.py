@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from samplerkit.cli.quiet import without_native_chatter
 from samplerkit.trainer.experiment import Experiment, ExperimentConfig
 from samplerkit.trainer.tables import ConfigError, suggestion
 
@@ -138,7 +139,9 @@ def load_name(reference: str, *, what: str) -> Any:
     if not (module_name and colon and name):
         raise ConfigError(f"{what} is {reference!r}: write 'module:name'.")
     try:
-        return getattr(importlib.import_module(module_name), name)
+        with without_native_chatter():
+            module = importlib.import_module(module_name)
+        return getattr(module, name)
     except ImportError as error:
         raise ConfigError(
             f"{what}: {module_name} cannot be imported: {error}.{_install_hint(error)}"
