@@ -22,7 +22,7 @@ $(VENV)/installed: pyproject.toml
 	@touch $@
 
 train: $(VENV)/installed  ## train RL2 on the bandit, sampled by worker processes (LOGDIR=..., SAMPLER=...)
-	$(BIN)/samplerkit train rl2-bandit --sampler $(SAMPLER) --logdir $(LOGDIR)
+	$(BIN)/samplerkit train rl2-bandit --sampler $(SAMPLER) --logdir $(LOGDIR) --require-target
 
 test: check  ## every check and every test
 	$(BIN)/python -m pytest -n 2 --dist loadscope
