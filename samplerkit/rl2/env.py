@@ -37,8 +37,8 @@ class RL2Env(gymnasium.Env[Row, Any]):
     none and so keep the task and go on with the same random stream. The trial is a function of the seed and
     the actions.
 
-    ``reset`` adds ``"trial"``, the seed, to the inner infos; infos of inner resets are not passed on. ``step``
-    adds to the inner infos:
+    ``reset`` adds ``"trial"``, the seed, to the inner infos; those of inner resets are not passed on.
+    ``step`` adds to the inner infos:
 
     - ``"inner_done"`` (bool): this step ended an inner episode,
     - ``"inner_truncated"`` (bool): it did so by a time limit,
