@@ -65,15 +65,27 @@ STUB = ast.parse(Path(samplerkit.__file__).with_suffix(".pyi").read_text()).body
 STUB_IMPORTS = {
     alias.asname: node.module for node in STUB if isinstance(node, ast.ImportFrom) for alias in node.names
 }
+STUB_PACKAGES = {name for name, module in STUB_IMPORTS.items() if module == "samplerkit"}
 
 
 def test_the_stub_lists_the_same_names():
     declared = [node.target.id for node in STUB if isinstance(node, ast.AnnAssign)]
-    assert sorted([*STUB_IMPORTS, *declared]) == samplerkit.__all__
+    assert sorted([*STUB_IMPORTS.keys() - STUB_PACKAGES, *declared]) == samplerkit.__all__
 
 
 def test_the_stub_takes_each_name_from_its_home():
-    assert STUB_IMPORTS == samplerkit._HOME
+    homes = {name: home for name, home in STUB_IMPORTS.items() if name not in STUB_PACKAGES}
+    assert homes == samplerkit._HOME
+
+
+def test_packages_of_the_stub_are_there_as_attributes():
+    assert STUB_PACKAGES <= set(samplerkit._PACKAGES)
+
+
+@pytest.mark.parametrize("name", ["episodes", "interfaces", "policies", "sampling", "plugins"])
+def test_packages_are_imported_at_first_use(name):
+    modules = modules_after(f"import samplerkit\nassert samplerkit.{name}.__name__ == 'samplerkit.{name}'")
+    assert f"samplerkit.{name}" in modules
 
 
 def test_dir_lists_the_public_names():

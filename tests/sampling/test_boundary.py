@@ -106,7 +106,7 @@ def test_a_stand_in_is_checked_like_any_policy():
 
 def test_weights_as_a_list_are_refused():
     policy = type("Listed", (ProbePolicy,), {"get_param_values": lambda self: [np.zeros(2)]})()
-    with pytest.raises(TypeError, match="Listed.*returned a list"):
+    with pytest.raises(TypeError, match=r"Listed.*returned a list"):
         boundary.agent_change(policy)
 
 

@@ -1,0 +1,300 @@
+"""Which units make up a batch, and in what order they are handed out."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samplerkit import EnvSpec, EpisodeBatch, WorkerError
+from samplerkit.sampling.admission import Admission, Steps, Units
+from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.schedule import Schedule
+
+SPEC = EnvSpec(gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float64), gymnasium.spaces.Discrete(2), None)
+
+
+def result(number: int, length: int) -> EpisodeBatch:
+    """Return an episode whose observations are the number of its unit."""
+    types = np.ones(length, np.int8)
+    types[0], types[-1] = 0, 2
+    return EpisodeBatch.unchecked(
+        env_spec=SPEC,
+        episode_infos={},
+        observations=np.full((length, 1), float(number)),
+        last_observations=np.full((1, 1), float(number)),
+        actions=np.zeros(length, np.int64),
+        rewards=np.zeros(length),
+        env_infos={},
+        agent_infos={},
+        step_types=types,
+        lengths=np.array([length]),
+    )
+
+
+def failure(number: int) -> Failure:
+    return Failure(number % 2, number, "ValueError", f"unit {number}", "trace", None)
+
+
+def numbers(admission: Admission) -> list[int]:
+    return [int(batch.observations[0, 0]) for batch in admission.admitted]
+
+
+def shortest_prefix(lengths: list[int], least: int) -> int:
+    total = 0
+    for count, length in enumerate(lengths, start=1):
+        total += length
+        if total >= least:
+            return count
+    raise AssertionError("the lengths do not suffice")
+
+
+lengths_lists = st.lists(st.integers(1, 20), min_size=1, max_size=30)
+
+
+# -- admission -----------------------------------------------------------------------------------
+
+
+@given(st.data())
+def test_any_order_of_arrival_gives_the_same_shortest_prefix(data):
+    lengths = data.draw(lengths_lists)
+    cursor = data.draw(st.integers(0, 500))
+    least = data.draw(st.integers(1, sum(lengths)))
+    order = data.draw(st.permutations(range(len(lengths))))
+    admission = Admission(Steps(least), cursor)
+    for index in order:
+        if not admission.complete:
+            admission.offer(cursor + index, result(cursor + index, lengths[index]))
+    count = shortest_prefix(lengths, least)
+    assert numbers(admission) == list(range(cursor, cursor + count))
+    assert admission.steps == sum(lengths[:count])
+    assert admission.next == cursor + count
+
+
+@given(st.data())
+def test_exact_units_in_any_order(data):
+    count = data.draw(st.integers(1, 10))
+    order = data.draw(st.permutations(range(count + 3)))
+    admission = Admission(Units(count), 4)
+    for index in order:
+        if not admission.complete:
+            admission.offer(4 + index, result(4 + index, 1 + index))
+    assert numbers(admission) == list(range(4, 4 + count))
+
+
+@given(st.data())
+def test_steps_that_wait_are_counted(data):
+    lengths = data.draw(lengths_lists)
+    order = data.draw(st.permutations(range(len(lengths))))
+    admission = Admission(Steps(sum(lengths)), 0)
+    for index in order:
+        admission.offer(index, result(index, lengths[index]))
+        assert admission.waiting_steps == sum(lengths[number] for number in admission.waiting)
+
+
+def test_a_unit_that_comes_twice_counts_once():
+    admission = Admission(Steps(100), 0)
+    for number in (1, 0, 0, 1, 2, 1):
+        admission.offer(number, result(number, 10))
+    assert numbers(admission) == [0, 1, 2]
+    assert (admission.steps, admission.waiting_steps) == (30, 0)
+
+
+def test_a_unit_before_the_cursor_is_none_of_this_batch():
+    admission = Admission(Steps(1), 5)
+    admission.offer(4, result(4, 10))
+    assert admission.admitted == []
+    assert not admission.waiting
+
+
+def test_a_failure_waits_for_its_turn():
+    admission = Admission(Steps(30), 0)
+    admission.offer(1, failure(1))
+    with pytest.raises(WorkerError, match="unit 1"):
+        admission.offer(0, result(0, 10))
+
+
+def test_a_failure_that_is_not_needed_is_not_raised():
+    admission = Admission(Steps(10), 0)
+    admission.offer(1, failure(1))
+    admission.offer(0, result(0, 10))
+    assert numbers(admission) == [0]
+    assert admission.complete
+
+
+@given(st.data())
+def test_of_several_failures_the_lowest_unit_s_is_raised(data):
+    bad = data.draw(st.sets(st.integers(0, 9), min_size=1))
+    order = data.draw(st.permutations(range(10)))
+    admission = Admission(Units(10), 0)
+
+    def offer_all():
+        for number in order:
+            admission.offer(number, failure(number) if number in bad else result(number, 1))
+
+    with pytest.raises(WorkerError) as caught:
+        offer_all()
+    assert caught.value.unit == min(bad)
+
+
+# -- schedule ------------------------------------------------------------------------------------
+
+
+def schedule(n_carriers=2, in_order=False, homes=(None,)):
+    it = Schedule(n_carriers, in_order=in_order)
+    it.begin(homes)
+    return it
+
+
+def take_all(it, admission, carriers=1, in_flight=0):
+    """Let carriers ask in turn until none gets a unit."""
+    taken = []
+    while True:
+        numbers = [it.take(carrier, admission, in_flight + len(taken)) for carrier in range(carriers)]
+        if not any(number is not None for number in numbers):
+            return taken
+        taken += [number for number in numbers if number is not None]
+
+
+@given(st.integers(1, 4), st.integers(1, 30), st.integers(0, 1000))
+def test_every_number_is_handed_out_once_lowest_first(carriers, count, cursor):
+    it = schedule(carriers)
+    assert take_all(it, Admission(Units(count), cursor), carriers) == list(range(cursor, cursor + count))
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=6), st.integers(1, 30), st.integers(0, 100))
+def test_carriers_get_the_units_of_their_workers_only(homes, count, cursor):
+    it = schedule(3, homes=homes)
+    admission = Admission(Units(count), cursor)
+    taken = {carrier: [] for carrier in range(3)}
+    for carrier in taken:
+        while (number := it.take(carrier, admission, 0)) is not None:
+            taken[carrier].append(number)
+    for carrier, units in taken.items():
+        assert units == sorted(units)
+        assert all(homes[number % len(homes)] == carrier for number in units)
+    everything = sorted(number for units in taken.values() for number in units)
+    assert everything == list(range(cursor, cursor + count))
+
+
+def test_exact_units_are_never_exceeded():
+    it = schedule(4)
+    for _ in range(3):
+        it.ended(result(0, 1))
+    assert len(take_all(it, Admission(Units(3), 0), 4)) == 3
+
+
+def test_the_horizon_follows_the_mean_length():
+    it = schedule()
+    for _ in range(5):
+        it.ended(result(0, 10))
+    assert take_all(it, Admission(Steps(35), 0)) == [0, 1, 2, 3]
+
+
+def test_failures_say_nothing_about_lengths():
+    it = schedule()
+    it.ended(result(0, 10))
+    it.ended(failure(1))
+    assert take_all(it, Admission(Steps(20), 0)) == [0, 1]
+
+
+def test_what_waits_is_counted_against_the_need():
+    it = schedule()
+    for _ in range(5):
+        it.ended(result(0, 10))
+    admission = Admission(Steps(30), 0)
+    assert [it.take(0, admission, 0) for _ in range(4)] == [0, 1, 2, None]
+    admission.offer(1, result(1, 10))
+    admission.offer(2, result(2, 10))
+    assert it.take(0, admission, 1) is None, "30 steps are on their way"
+
+
+def test_at_least_the_next_unit_is_handed_out():
+    it = schedule()
+    for _ in range(5):
+        it.ended(result(0, 10))
+    admission = Admission(Steps(20), 0)
+    assert [it.take(0, admission, 0), it.take(0, admission, 1)] == [0, 1]
+    admission.offer(0, result(0, 1))
+    admission.offer(1, result(1, 1))
+    assert it.take(0, admission, 0) == 2, "the first two were shorter than expected"
+
+
+@given(st.data())
+def test_no_batch_waits_for_a_unit_that_nobody_was_given(data):
+    lengths = st.integers(1, 20)
+    carriers = data.draw(st.integers(1, 3))
+    it = schedule(carriers, in_order=data.draw(st.booleans()))
+    admission = Admission(Steps(data.draw(st.integers(1, 200))), data.draw(st.integers(0, 9)))
+    running: list[int] = []
+    for _ in range(2000):
+        if admission.complete:
+            return
+        for carrier in range(carriers):
+            number = it.take(carrier, admission, len(running))
+            if number is not None:
+                running.append(number)
+        assert running, "nothing runs, and the batch is not complete: it would wait for ever"
+        number = running.pop(data.draw(st.integers(0, len(running) - 1)))
+        batch = result(number, data.draw(lengths))
+        it.ended(batch)
+        admission.offer(number, batch)
+    raise AssertionError("the batch was never completed")
+
+
+def test_stateful_workers_run_one_unit_at_a_time_and_none_ahead():
+    it = schedule(in_order=True)
+    admission = Admission(Steps(30), 0)
+    assert it.take(0, admission, 0) == 0
+    assert it.take(0, admission, 1) is None
+    admission.offer(0, result(0, 10))
+    assert it.take(0, admission, 0) == 1
+
+
+def test_a_lost_unit_runs_again_before_all_others():
+    it = schedule()
+    admission = Admission(Units(9), 0)
+    assert [it.take(0, admission, 0) for _ in range(4)] == [0, 1, 2, 3]
+    it.lost(2, suspect=False)
+    assert [it.take(0, admission, 0) for _ in range(2)] == [2, 4]
+
+
+def test_a_suspect_waits_until_admission_reaches_it():
+    it = schedule()
+    admission = Admission(Units(4), 0)
+    assert [it.take(0, admission, 0) for _ in range(3)] == [0, 1, 2]
+    it.lost(1, suspect=True)
+    assert it.take(0, admission, 0) == 3
+    assert it.take(0, admission, 0) is None
+    admission.offer(0, result(0, 1))
+    assert it.take(0, admission, 0) == 1
+
+
+def test_a_lost_unit_stays_at_home():
+    it = schedule(homes=(0, 1))
+    admission = Admission(Units(4), 0)
+    assert [it.take(0, admission, 0), it.take(1, admission, 0)] == [0, 1]
+    it.lost(1, suspect=False)
+    assert [it.take(0, admission, 0), it.take(1, admission, 0)] == [2, 1]
+
+
+def test_after_forgetting_units_are_handed_out_again():
+    it = schedule()
+    admission = Admission(Units(3), 0)
+    it.take(0, admission, 0)
+    it.take(0, admission, 0)
+    it.lost(1, suspect=True)
+    it.forget()
+    assert take_all(it, admission) == [0, 1, 2]
+
+
+def test_a_new_call_goes_on_where_the_last_one_stopped():
+    it = schedule()
+    it.ended(result(0, 10))
+    assert take_all(it, Admission(Units(3), 0)) == [0, 1, 2]
+    it.begin([None])
+    assert take_all(it, Admission(Units(2), 3)) == [3, 4]
+    it.begin([None])
+    assert take_all(it, Admission(Units(2), 50)) == [50, 51]
