@@ -65,6 +65,8 @@ _HOMES = {
         "make_sampler",
         "register_backend",
     ),
+    "samplerkit.trainer": ("Trainer",),
+    "samplerkit.tf": ("TFTrainer",),
 }
 
 _PACKAGES = ("cli", "episodes", "interfaces", "plugins", "policies", "rl2", "sampling", "tf", "trainer")

@@ -132,6 +132,8 @@ from samplerkit.plugins import (
 from samplerkit.plugins import (
     register_backend as register_backend,
 )
+from samplerkit.tf import TFTrainer as TFTrainer
+from samplerkit.trainer import Trainer as Trainer
 from samplerkit.version import (
     API as API,
 )
