@@ -46,7 +46,9 @@ def test_import_is_light():
 
 
 def test_the_core_imports_nothing_heavy_either():
-    modules = modules_after("import samplerkit\nfor name in samplerkit.__all__: getattr(samplerkit, name)")
+    modules = modules_after(
+        "import samplerkit\nfor name in set(samplerkit.__all__) - {'TFTrainer'}: getattr(samplerkit, name)"
+    )
     assert not modules & (HEAVY - {"samplerkit.plugins"})
 
 
@@ -79,7 +81,7 @@ def test_the_stub_takes_each_name_from_its_home():
 
 
 def test_packages_of_the_stub_are_there_as_attributes():
-    assert STUB_PACKAGES <= set(samplerkit._PACKAGES)
+    assert set(samplerkit._PACKAGES) >= STUB_PACKAGES
 
 
 @pytest.mark.parametrize("name", ["episodes", "interfaces", "policies", "sampling", "plugins"])
