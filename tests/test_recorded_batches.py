@@ -61,9 +61,9 @@ WORKERS = {
 }
 
 RECORDED = {
-    "default": "?",
-    "rl2": "?",
-    "default in trials": "?",
+    "default": "3a51acde6f60cc74b0ed88ed7a44326fb3aac0aa6eab5bbcb19cb383d9920ed8",
+    "rl2": "836bdbf28f96f23b8480d2f29a67b2a7a226c3d627d60b22363d25bcc8cca39b",
+    "default in trials": "f6989a0615de886a08954ca920132602558d26ec429b58c9b4ea8b50583b34d8",
 }
 
 
