@@ -225,7 +225,12 @@ class BaseSampler(Sampler):
         """See `Sampler.set_state`."""
         with self._exclusive():
             saved = load_state(state, n_workers=self.n_workers)
-            self._forget()
+            if saved.seed == self._seed:
+                self._forget()
+            else:
+                # Workers were told the old seed when they were built: they start again at the next call.
+                self._stop()
+                self._started = False
             self._seed, self._cursor, self._record = saved.seed, saved.cursor, saved.record
             self._factory = self._factory.completed(seed=saved.seed)
             self._statistics = replace(self._statistics, env_steps=saved.total_env_steps)
@@ -253,6 +258,7 @@ class BaseSampler(Sampler):
                 units = self._run(record, goal)
                 batch = self._batch(units, record, by_worker=isinstance(goal, Units))
             except BaseException:
+                self._forget()
                 if self._stateful:
                     # The workers that were touched are built again, without what they remembered.
                     self._reproducible = False
@@ -264,16 +270,20 @@ class BaseSampler(Sampler):
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        if self._closed is not None:
-            raise SamplerClosed(f"this sampler cannot be used: {self._closed}. Make a new one.")
+        self._check_open()
         if not self._lock.acquire(blocking=False):
             raise SamplerBusy("another call of this sampler is running: wait for it, or use a second sampler")
         try:
+            self._check_open()  # a shutdown may have come in between
             if not self._started:
                 self._bring_up()
             yield
         finally:
             self._lock.release()
+
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise SamplerClosed(f"this sampler cannot be used: {self._closed}. Make a new one.")
 
     def _batch(self, units: Sequence[EpisodeBatch], record: Record, *, by_worker: bool) -> EpisodeBatch:
         numbers = np.arange(self._cursor, self._cursor + len(units), dtype=np.int64)
@@ -354,7 +364,7 @@ class BaseSampler(Sampler):
         self._started = True
 
     def _forget(self) -> None:
-        """Drop whatever ran ahead; the record was replaced."""
+        """Drop whatever ran ahead: the record was replaced, or a call did not happen."""
 
     @property
     def _setup(self) -> HostSetup:
