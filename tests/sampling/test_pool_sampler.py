@@ -1,0 +1,284 @@
+"""The pool template, with threads as carriers: any layout, any order, the same batches."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sampler_probes import Fault, ProbePolicy, TattooEnv, unclosed, unit_key
+
+from samplerkit import LocalSampler, SamplerClosed, SetTaskUpdate, WorkerError
+from samplerkit.sampling import PoolSampler, serve
+from samplerkit.sampling.boundary import check_count
+from samplerkit.sampling.global_random import GlobalRandomState
+
+SEED = 1
+
+
+class ThreadCarrier:
+    def __init__(self, setup, out):
+        self.inbox = queue.SimpleQueue()
+        self.thread = threading.Thread(
+            target=serve, args=(setup, self.inbox.get, lambda data: out.put((self, data))), daemon=True
+        )
+        self.thread.start()
+
+
+class ThreadPool(PoolSampler[ThreadCarrier]):
+    """The smallest backend there is."""
+
+    @classmethod
+    def _check_options(cls, options):
+        options = dict(options)
+        n_threads = check_count("n_threads", options.pop("n_threads", 2))
+        return {"n_threads": n_threads, **super()._check_options(options)}
+
+    def n_carriers(self):
+        return self._options["n_threads"]
+
+    def start_carrier(self, index, setup):
+        self.out = vars(self).setdefault("out", queue.SimpleQueue())
+        return ThreadCarrier(setup, self.out)
+
+    def send(self, carrier, message):
+        carrier.inbox.put(message)
+
+    def receive(self, carriers, timeout):
+        received = []
+        try:
+            item = self.out.get(timeout=timeout) if timeout != 0 else self.out.get_nowait()
+            while True:
+                if item is not None and item[0] in carriers:
+                    received.append(item)
+                item = self.out.get_nowait()
+        except queue.Empty:
+            return received
+
+    def exit_status(self, carrier):
+        return None
+
+    def stop_carrier(self, carrier, timeout):
+        carrier.inbox.put(None)
+        carrier.thread.join(5)
+        assert not carrier.thread.is_alive(), "a carrier did not end"
+
+    def kill_carrier(self, carrier):
+        raise AssertionError("threads cannot be killed")
+
+    def wake(self):
+        vars(self).setdefault("out", queue.SimpleQueue()).put(None)
+
+
+@pytest.fixture(autouse=True)
+def _quiet_globals():
+    with GlobalRandomState():
+        yield
+
+
+@pytest.fixture
+def pool():
+    made = []
+
+    def make_one(agents=None, envs=TattooEnv, **arguments):
+        defaults = {"n_workers": 2, "seed": SEED, "max_episode_length": 6}
+        made.append(ThreadPool(agents or ProbePolicy(), envs, **{**defaults, **arguments}))
+        return made[-1]
+
+    yield make_one
+    for sampler in made:
+        sampler.shutdown_worker()
+
+
+def weights(version):
+    return {"version": np.array([version])}
+
+
+@st.composite
+def scripts(draw):
+    """Draw n_workers and a few calls, with and without updates."""
+    n_workers = draw(st.integers(1, 3))
+    updates = st.sampled_from(["none", "one", "list"])
+    calls = []
+    for number in range(draw(st.integers(1, 3))):
+        agent, env = draw(updates), draw(updates)
+        arguments = {
+            "agent_update": {
+                "none": None,
+                "one": weights(number),
+                "list": [weights(10 * number + worker) for worker in range(n_workers)],
+            }[agent],
+            "env_update": {
+                "none": None,
+                "one": SetTaskUpdate(TattooEnv, number),
+                "list": [TattooEnv(tag=10 * number + worker) for worker in range(n_workers)],
+            }[env],
+        }
+        calls.append((draw(st.booleans()), draw(st.integers(1, 20)), arguments))
+    return n_workers, calls
+
+
+def play(sampler, calls):
+    for exact, amount, arguments in calls:
+        if exact:
+            yield sampler.obtain_exact_episodes(1 + amount // 7, **arguments)
+        else:
+            yield sampler.obtain_samples(0, amount, **arguments)
+
+
+@settings(max_examples=25, deadline=None)
+@given(script=scripts(), n_threads=st.integers(1, 3), stateful=st.booleans())
+def test_any_layout_gives_the_local_batches(script, n_threads, stateful):
+    n_workers, calls = script
+    arguments = {"n_workers": n_workers, "seed": SEED, "max_episode_length": 6}
+    env = TattooEnv(delays=(0, 0.002))
+    with (
+        LocalSampler(ProbePolicy(), env, **arguments) as local,
+        ThreadPool(ProbePolicy(), env, n_threads=n_threads, stateful=stateful, **arguments) as pool,
+    ):
+        for expected, batch in zip(play(local, calls), play(pool, calls), strict=True):
+            assert expected.difference(batch) is None
+            np.testing.assert_array_equal(expected.provenance.units, batch.provenance.units)
+            np.testing.assert_array_equal(expected.provenance.env_versions, batch.provenance.env_versions)
+        assert local.total_env_steps == pool.total_env_steps
+        assert {**local.get_state(), "recipes": 0} == {**pool.get_state(), "recipes": 0}
+
+
+def test_units_that_ran_ahead_are_kept_where_no_update_came(pool, make):
+    sampler, local = pool(n_threads=3), make()
+    for _ in range(5):
+        assert sampler.obtain_samples(0, 7).equals(local.obtain_samples(0, 7))
+
+
+def test_a_state_goes_from_one_backend_to_another(pool, make):
+    sampler, local = pool(seed=8), make()
+    local.obtain_samples(0, 20, agent_update=weights(5), env_update=[TattooEnv(tag=1), TattooEnv(tag=2)])
+    sampler.set_state(local.get_state())
+    assert sampler.obtain_samples(0, 20).difference(local.obtain_samples(0, 20)) is None
+    make().set_state(sampler.get_state())
+
+
+def test_episodes_that_do_not_fit_together_do_not_block_the_next_call(pool, make):
+    class Shapes(TattooEnv):
+        def reset(self, **arguments):
+            observation, info = super().reset(**arguments)
+            return observation, {"ragged": np.zeros(min(self.key % 7, 2))}
+
+    sampler, local = pool(envs=Shapes), make(envs=Shapes)
+    failed = 0
+    for least in (40, 40, 1):
+        for it in (sampler, local):
+            try:
+                it.obtain_samples(0, least)
+            except ValueError:
+                failed += 1
+    assert failed == 4
+    assert sampler.get_state()["cursor"] == local.get_state()["cursor"] == 1
+
+
+@pytest.mark.parametrize("site", ["reset", "step"])
+def test_a_failed_unit_is_raised_in_its_turn_and_nothing_has_happened(pool, make, site):
+    fault = Fault(site, key=unit_key(SEED, 3))
+    sampler, local = pool(n_threads=3), make()
+    with pytest.raises(WorkerError, match="worker 1 raised ValueError in unit 3"):
+        sampler.obtain_exact_episodes(4, env_update=lambda: TattooEnv(fault=fault, delays=(0, 0.005)))
+    assert sampler.get_state()["cursor"] == 0
+    assert sampler.obtain_samples(0, 30).equals(local.obtain_samples(0, 30))
+
+
+def test_a_worker_that_cannot_take_an_update_is_built_again(pool, make):
+    sampler, local = pool(), make()
+    with pytest.raises(WorkerError, match="worker 1 raised"):
+        sampler.obtain_samples(0, 5, agent_update=[weights(1), "no weights"])
+    assert sampler.obtain_samples(0, 30).equals(local.obtain_samples(0, 30))
+
+
+def test_a_worker_that_cannot_start_ends_all_of_them(pool, tmp_path):
+    good = lambda: TattooEnv(ledger=tmp_path / "l")  # noqa: E731
+    before = threading.active_count()
+    with pytest.raises(WorkerError, match="worker 1"):
+        pool(envs=[good, lambda: TattooEnv(fault=Fault("construct"))])
+    assert unclosed(tmp_path / "l") == {}
+    assert threading.active_count() == before
+
+
+def test_every_environment_is_closed_exactly_once(pool, tmp_path):
+    mine = [TattooEnv(tag=tag, ledger=tmp_path / "l") for tag in range(3)]
+    sampler = pool(envs=mine[0], n_threads=2)
+    sampler.obtain_samples(0, 20)
+    sampler.obtain_samples(0, 20, env_update=mine[1])
+    sampler.obtain_samples(0, 20, env_update=[mine[2], SetTaskUpdate(TattooEnv, 4)])
+    sampler.shutdown_worker()
+    for env in mine:
+        env.close()
+    assert unclosed(tmp_path / "l") == {}
+
+
+def test_an_info_that_cannot_travel_is_its_unit_s_failure(pool):
+    class Locks(TattooEnv):
+        def reset(self, **arguments):
+            observation, info = super().reset(**arguments)
+            return observation, {**info, "lock": threading.Lock()}
+
+    with pytest.raises(WorkerError, match="unit 0"):
+        pool(envs=Locks).obtain_samples(0, 5)
+
+
+def test_a_shutdown_ends_a_running_call(pool):
+    class Slow(TattooEnv):
+        def step(self, action):
+            time.sleep(0.002)
+            return super().step(action)
+
+    sampler = pool(envs=lambda: Slow(lengths=(10**5,), infos="none"), max_episode_length=10**5)
+    timer = threading.Timer(0.1, sampler.shutdown_worker)
+    timer.start()
+    with pytest.raises(SamplerClosed):
+        sampler.obtain_samples(0, 10**5)
+    start = time.monotonic()
+    timer.join()
+    assert time.monotonic() - start < 2
+
+
+def test_what_was_dropped_is_counted(pool):
+    sampler = pool(n_threads=3)
+    for version in range(10):
+        sampler.obtain_samples(0, 7, agent_update=weights(version))
+    statistics = sampler.statistics()
+    assert statistics.calls == 10
+    assert statistics.env_steps == sampler.total_env_steps >= 70
+    assert statistics.units_discarded <= statistics.env_steps_discarded
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"max_restarts": -1}, ValueError),
+        ({"max_restarts": 1.0}, TypeError),
+        ({"max_restarts": True}, TypeError),
+        ({"max_restarts": False}, TypeError),
+        ({"unit_timeout": 0}, ValueError),
+        ({"unit_timeout": -1}, ValueError),
+        ({"unit_timeout": float("nan")}, ValueError),
+        ({"unit_timeout": "1"}, TypeError),
+        ({"unit_timeout": True}, TypeError),
+        ({"no_such": 1}, TypeError),
+    ],
+    ids=str,
+)
+def test_bad_options_are_refused_before_anything_starts(pool, options, error):
+    before = threading.active_count()
+    with pytest.raises(error, match=next(iter(options))):
+        pool(**options)
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_restarts": 0}, {"unit_timeout": 5}, {"unit_timeout": None}], ids=str
+)
+def test_good_options(pool, options):
+    pool(**options).obtain_samples(0, 5)
