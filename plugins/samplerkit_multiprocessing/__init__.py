@@ -16,6 +16,6 @@ SPEC = BackendSpec(
         "restartable": YES,
         "stateful": YES,
         "unit_timeout": YES,
-        "remote": no("processes live on this machine"),
+        "remote": no("workers live on this machine"),
     },
 )

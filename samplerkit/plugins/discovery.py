@@ -95,7 +95,8 @@ class Registry:
         if not isinstance(spec, BackendSpec):
             raise TypeError(f"register_backend takes a BackendSpec, not {type(spec).__name__}")
         present = self._by_hand.get(spec.name)
-        if present is not None and present.load() != spec:
+        offered = self._entry_points(group=GROUP, name=spec.name)
+        if offered or (present is not None and present.load() != spec):
             raise ValueError(f"there is already a backend {spec.name!r}: choose another name")
         self._by_hand[spec.name] = _given(spec, "registered by hand")
         self._loaded.pop(spec.name, None)
@@ -174,7 +175,7 @@ def _examine(candidate: _Candidate) -> Backend:
 
     try:
         spec = candidate.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return verdict(State.BROKEN, f"its description raised {type(error).__name__}: {error}", error=error)
     if not isinstance(spec, BackendSpec):
         return verdict(State.BROKEN, f"its entry point is a {type(spec).__name__}, not a BackendSpec")
@@ -200,7 +201,7 @@ def _version_gap(api: tuple[int, int]) -> str:
 def _installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
+    except Exception:  # of a parent package, which `find_spec` imports
         return False
 
 
@@ -213,7 +214,7 @@ def import_path(path: str, backend: str) -> Any:
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BackendBroken(
             f"backend {backend!r} is broken: importing {path} raised {type(error).__name__}: {error}"
         ) from error

@@ -96,7 +96,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         "restartable": YES,
         "stateful": YES,
         "unit_timeout": YES,
-        "remote": no("carriers live on this host"),
+        "remote": no("workers live on this machine"),
     }
 
     # -- what a backend implements ---------------------------------------------------------------
