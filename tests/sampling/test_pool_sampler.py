@@ -165,7 +165,7 @@ def test_a_state_goes_from_one_backend_to_another(pool, make):
 def test_episodes_that_do_not_fit_together_do_not_block_the_next_call(pool, make):
     class Shapes(TattooEnv):
         def reset(self, **arguments):
-            observation, info = super().reset(**arguments)
+            observation, _ = super().reset(**arguments)
             return observation, {"ragged": np.zeros(min(self.key % 7, 2))}
 
     sampler, local = pool(envs=Shapes), make(envs=Shapes)

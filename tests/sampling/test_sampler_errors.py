@@ -77,9 +77,10 @@ class Texts(TattooEnv):
         self.observation_space = gymnasium.spaces.Text(3)
 
 
-def same(state):
-    """Return what can be compared of a state: pickled probes hold counters of instances."""
-    return {key: value for key, value in state.items() if key != "recipes"}
+def obtain(sampler, exact, **updates):
+    if exact:
+        return sampler.obtain_exact_episodes(3, **updates)
+    return sampler.obtain_samples(0, 30, **updates)
 
 
 @pytest.mark.parametrize("exact", [False, True])
@@ -94,10 +95,7 @@ def test_a_call_that_raises_has_not_happened(make, fault, n_workers, exact):
     state, statistics = sampler.get_state(), sampler.statistics()
     for _ in range(2):
         with pytest.raises(WorkerError) as caught:
-            if exact:
-                sampler.obtain_exact_episodes(3, **FAULTS[fault])
-            else:
-                sampler.obtain_samples(0, 30, **FAULTS[fault])
+            obtain(sampler, exact, **FAULTS[fault])
         assert caught.value.__cause__ is not None
         assert sampler.get_state() == state
         assert sampler.statistics() == statistics
@@ -146,7 +144,7 @@ def test_episodes_that_do_not_fit_together_are_an_error_and_change_nothing(make)
         """The shape of an info depends on the episode."""
 
         def reset(self, **arguments):
-            observation, info = super().reset(**arguments)
+            observation, _ = super().reset(**arguments)
             return observation, {"ragged": np.zeros(self.key % 7)}
 
     untouched, sampler = make(), make()

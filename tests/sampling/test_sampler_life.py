@@ -98,13 +98,13 @@ def test_start_worker_does_nothing(make):
 
 
 def test_a_dropped_sampler_warns_and_closes(ledger):
-    sampler = LocalSampler(
-        ProbePolicy(), lambda: TattooEnv(ledger=ledger), n_workers=1, seed=1, max_episode_length=3
-    )
-    sampler.obtain_samples(0, 1)
-    with pytest.warns(ResourceWarning, match="shutdown_worker"):
-        del sampler
+    def use_and_drop():
+        env = lambda: TattooEnv(ledger=ledger)  # noqa: E731
+        LocalSampler(ProbePolicy(), env, n_workers=1, seed=1, max_episode_length=3).obtain_samples(0, 1)
         gc.collect()
+
+    with pytest.warns(ResourceWarning, match="shutdown_worker"):
+        use_and_drop()
     assert unclosed(ledger) == {}
 
 
