@@ -18,7 +18,6 @@ from samplerkit.sampling import CarrierGone, PoolSampler
 from samplerkit.sampling.boundary import check_count
 from samplerkit_multiprocessing import child, launch
 
-
 _TENSORFLOW = "samplerkit_multiprocessing.tensorflow_in_workers"
 
 

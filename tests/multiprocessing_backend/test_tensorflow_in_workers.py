@@ -1,4 +1,4 @@
-"""A policy that runs TensorFlow inside the workers: no hang, few threads, no TensorFlow where none is needed."""
+"""A policy that runs TensorFlow in the workers: no hang, few threads, none where none is needed."""
 
 from __future__ import annotations
 

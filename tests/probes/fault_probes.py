@@ -134,7 +134,7 @@ class DictEnv(gymnasium.Env):
 
 
 class TwoLengthsEnv(gymnasium.Env):
-    """Episodes of 10 or 500 steps, half each: a sampler that takes whoever finishes first has fewer long ones."""
+    """Episodes of 10 or 500 steps, half each; whoever takes the first to finish gets fewer long ones."""
 
     observation_space = spaces.Box(0, 1, (1,), np.float32)
     action_space = spaces.Discrete(2)
