@@ -11,7 +11,8 @@ from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import Unit, UnitCancelled, Worker
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import seed_globals
-from samplerkit.sampling.numbering import UnitSeeds
+from samplerkit.sampling.numbering import UnitSeeds, agent_seed
+from samplerkit.sampling.packing import Packed
 from samplerkit.sampling.recipes import Change, EnvChange, Recipe
 from samplerkit.workers import WorkerFactory
 
@@ -108,21 +109,30 @@ class WorkerHost:
         live = self._seats[seat]
         live.recipe = live.recipe.after(wanted)
         if live.worker is not None:
-            _apply(live.worker, wanted)
+            if wanted.agent is not None:
+                self._update_agent(live.worker, wanted.agent.packed)
+            if wanted.env is not None:
+                _update_env(live.worker, wanted.env)
 
     def _build(self, seat: int, recipe: Recipe) -> Worker:
+        seed_globals(agent_seed(self._seeds.seed, b""))
         worker = self._setup.factory(seat)
         worker.reseed = self._setup.reseed
         try:
-            worker.update_agent(recipe.agent.load())
+            self._update_agent(worker, recipe.agent)
             if recipe.params is not None:
-                worker.update_agent(recipe.params.load())
+                self._update_agent(worker, recipe.params)
             for env in recipe.envs:
                 _update_env(worker, env)
         except BaseException:
             _shut(worker)
             raise
         return worker
+
+    def _update_agent(self, worker: Worker, update: Packed) -> None:
+        # Whatever it draws from the global generators is the same everywhere, and when it is built again.
+        seed_globals(agent_seed(self._seeds.seed, update.data))
+        worker.update_agent(update.load())
 
     def _vacate(self, seat: int) -> None:
         live = self._seats.pop(seat, None)
@@ -273,13 +283,6 @@ def _checked_result(worker: Worker, open_units: dict[int, None], unit: Unit, bat
         raise ValueError(f"{name}.rollouts yielded unit {unit.number}, which was not under way")
     del open_units[unit.number]
     return unit.number
-
-
-def _apply(worker: Worker, change: Change) -> None:
-    if change.agent is not None:
-        worker.update_agent(change.agent.packed.load())
-    if change.env is not None:
-        _update_env(worker, change.env)
 
 
 def _update_env(worker: Worker, change: EnvChange) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 
 from samplerkit.interfaces import Unit
@@ -50,4 +52,14 @@ def update_seed(seed: int, version: int, worker: int) -> int:
     Three-word spawn keys never meet the one-word keys of unit blocks.
     """
     sequence = np.random.SeedSequence(seed, spawn_key=(0, version, worker))
+    return int(sequence.generate_state(1, np.uint64)[0])
+
+
+def agent_seed(seed: int, update: bytes) -> int:
+    """Return the seed of an agent update: what a policy draws while it is loaded or told its weights.
+
+    It follows from the update itself, so that a worker which is built again later draws the same.
+    Four-word spawn keys meet no others.
+    """
+    sequence = np.random.SeedSequence(seed, spawn_key=(0, 0, 0, zlib.crc32(update)))
     return int(sequence.generate_state(1, np.uint64)[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from samplerkit.sampling.numbering import UnitSeeds, update_seed
+from samplerkit.sampling.numbering import UnitSeeds, agent_seed, update_seed
 
 # Recorded once. A change here changes every batch of every user: never adjust these to the code.
 RECORDED = {
@@ -79,3 +79,10 @@ def test_update_seeds_are_distinct_from_each_other_and_from_units():
     units = [word for number in range(512) for word in UnitSeeds(0).unit(number)[2:]]
     assert len({*updates, *units}) == len(updates) + len(units)
     assert update_seed(0, 3, 4) == update_seed(0, 3, 4) != update_seed(1, 3, 4)
+
+
+def test_agent_seeds_follow_from_the_update():
+    seeds = [agent_seed(seed, update) for seed in range(5) for update in (b"", b"a", b"b")]
+    assert len(set(seeds)) == 15
+    assert agent_seed(3, b"weights") == agent_seed(3, b"weights")
+    assert not {update_seed(seed, 0, 0) for seed in range(5)} & set(seeds)

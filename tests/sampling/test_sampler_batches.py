@@ -291,6 +291,37 @@ def test_a_policy_that_draws_from_the_globals_is_reproducible(make):
     assert len(set(batches[0].agent_infos["draw"])) == 40 or len(batches[0].rewards) > 40
 
 
+class DrawsWhenBuilt(DefaultWorker):
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.draw = np.random.random()
+
+    def rollout(self):
+        return super().rollout().replace(episode_infos={"draw": np.array([self.draw])})
+
+
+class DrawsWhenTold(ProbePolicy):
+    """Draws new noise with its weights."""
+
+    def set_param_values(self, params):
+        super().set_param_values(params)
+        self.params["version"][:] = np.random.randint(2**20)
+
+
+def test_what_workers_and_policies_draw_when_they_are_built_is_reproducible(make):
+    batches = []
+    for caller in (1, 2):
+        np.random.seed(caller)
+        sampler = make(DrawsWhenTold(), n_workers=caller, worker_class=DrawsWhenBuilt)
+        sampler.obtain_samples(0, 9, agent_update=weights(1))
+        batches.append(sampler.obtain_samples(0, 9))
+        sampler.set_state(sampler.get_state())
+        batches.append(sampler.obtain_samples(0, 9, agent_update=weights(2)))
+    assert batches[0].equals(batches[2])
+    assert batches[1].equals(batches[3]), "workers that were built again draw the same"
+    assert batches[0].agent_infos["version"][0] != batches[1].agent_infos["version"][0]
+
+
 def test_neighbouring_seeds_and_workers_share_no_episode(make):
     keys = [column(make(seed=seed, n_workers=3).obtain_samples(0, 200), 1) for seed in (100, 101)]
     assert len({*keys[0], *keys[1]}) == len(keys[0]) + len(keys[1])
