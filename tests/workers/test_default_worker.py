@@ -11,7 +11,15 @@ from gymnasium.wrappers import TimeLimit
 from sampler_probes import ProbePolicy, TattooEnv, assert_whole, mark_of, read_ledger
 from sampler_probes.oracle import unit_seeds
 
-from samplerkit import DefaultWorker, EnvUpdate, NewEnvUpdate, SetTaskUpdate, StepType, Unit
+from samplerkit import (
+    DefaultWorker,
+    EnvUpdate,
+    InProgressEpisode,
+    NewEnvUpdate,
+    SetTaskUpdate,
+    StepType,
+    Unit,
+)
 
 FIRST, MID, TERMINAL, TIMEOUT = StepType
 
@@ -405,3 +413,16 @@ def test_an_episode_that_was_given_up_leaves_nothing_behind():
     it.start_episode()
     it.step_episode()
     assert_whole(episode(it, 3), it.env, ProbePolicy(), seed=0, numbers=[3])
+
+
+def test_an_episode_stepped_by_hand_is_the_same():
+    env, policy = TattooEnv(lengths=(5,)), ProbePolicy()
+    key, policy_seed, _ = unit_seeds(0, 3)
+    observation, info = env.reset(seed=key)
+    progress = InProgressEpisode(env, observation, info)
+    policy.reset()
+    policy.seed(np.array([policy_seed], np.uint64))
+    while progress.step_type not in (TERMINAL, TIMEOUT):
+        progress.step(*policy.get_action(progress.last_obs))
+    expected = episode(worker(TattooEnv(lengths=(5,))), 3)
+    assert progress.to_batch().replace(env_spec=expected.env_spec).difference(expected) is None
