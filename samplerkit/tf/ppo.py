@@ -109,13 +109,18 @@ class PPO:
         self._recurrent = any(isinstance(net, GRUNetwork) for net in (policy.network, baseline))
         self._compile()
 
+    @property
+    def discount(self) -> float:
+        """Gamma."""
+        return self.settings.discount
+
     def train(self, trainer: Trainer) -> float:
         """Sample, learn, record, epoch by epoch; returns the average return of the last epoch."""
         average_return = float("nan")
         for epoch in trainer.step_epochs():
             episodes = trainer.obtain_episodes(epoch)
             trainer.record(self.learn(episodes), prefix="PPO/")
-            returns = log_performance(trainer, episodes, discount=self.settings.discount)
+            returns = log_performance(trainer, episodes, discount=self.discount)
             average_return = float(returns.mean())
         return average_return
 

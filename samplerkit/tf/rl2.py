@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class RL2:
-    """The outer loop, around an inner algorithm with ``policy`` and ``learn(episodes)``.
+    """The outer loop, around an inner algorithm with ``policy``, ``discount`` and ``learn(episodes)``.
 
     Args:
         inner_algo: what learns from the trials, `PPO` for one.
@@ -65,6 +65,12 @@ class RL2:
         self._sampler = sampler
 
     @property
+    def discount(self) -> float:
+        """The inner algorithm's; it runs across inner episodes."""
+        discount: float = self.inner_algo.discount
+        return discount
+
+    @property
     def max_episode_length(self) -> float | None:
         """The limit on the length of an inner episode; None if there is none."""
         limit = self._env_spec.max_episode_length
@@ -100,7 +106,7 @@ class RL2:
         by_index = np.nanmean(inner_returns(episodes), axis=0)
         trainer.record(figures, prefix="PPO/")
         trainer.record({"FirstEpisodeReturn": by_index[0], "LastEpisodeReturn": by_index[-1]}, prefix="RL2/")
-        return float(log_performance(trainer, trials).mean())
+        return float(log_performance(trainer, trials, discount=self.discount).mean())
 
     def get_exploration_policy(self) -> NoResetPolicy:
         """A policy to explore one task with: a copy, reset once, whose memory then lives on."""

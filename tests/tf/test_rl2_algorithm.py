@@ -55,6 +55,7 @@ def test_training_records_trials_and_the_first_and_last_of_their_episodes(tmp_pa
     last = read_progress(tmp_path)[-1]
     assert last["Train/AverageReturn"] == pytest.approx(average)
     assert last["Train/NumEpisodes"] == 20
+    assert last["Train/AverageDiscountedReturn"] < average, "discounted across the trial"
     assert 0 <= last["RL2/FirstEpisodeReturn"] <= 1
     assert 0 <= last["RL2/LastEpisodeReturn"] <= 1
 
