@@ -1,11 +1,12 @@
 """What all samplers share; for authors of backends.
 
-`PoolSampler` is the template of a backend whose workers live elsewhere, `serve` its far end;
-`BaseSampler` is for one that runs units itself.
+A backend whose workers live elsewhere is a `Transport` and a `PoolSampler` that makes it; `serve` is the far
+end. `BaseSampler` is for one that runs units itself.
 """
 
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.carrier import serve
-from samplerkit.sampling.pool_sampler import CarrierGone, PoolSampler
+from samplerkit.sampling.pool_sampler import PoolSampler
+from samplerkit.sampling.transport import CarrierGone, Transport
 
-__all__ = ["BaseSampler", "CarrierGone", "PoolSampler", "serve"]
+__all__ = ["BaseSampler", "CarrierGone", "PoolSampler", "Transport", "serve"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import abc
-import logging
-import secrets
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +11,6 @@ from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import psutil
 
 from samplerkit.episodes import EpisodeBatch, Provenance
 from samplerkit.errors import SamplerBusy, SamplerClosed, UnsupportedFeature
@@ -28,14 +25,12 @@ from samplerkit.interfaces import (
 )
 from samplerkit.sampling import boundary
 from samplerkit.sampling.admission import Goal, Steps, Units, n_steps
-from samplerkit.sampling.global_random import GlobalRandomState
+from samplerkit.sampling.construction import complete_factory, each_given, first_record, own_limit
 from samplerkit.sampling.host import HostSetup
 from samplerkit.sampling.numbering import update_seed
-from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
+from samplerkit.sampling.recipes import AgentChange, EnvChange, Record
 from samplerkit.sampling.state import load_state, save_state
 from samplerkit.workers import WorkerFactory
-
-log = logging.getLogger(__name__)
 
 
 class BaseSampler(Sampler):
@@ -94,28 +89,17 @@ class BaseSampler(Sampler):
             "worker_class": worker_class,
             "worker_args": worker_args,
         }
-        given = {name: value for name, value in fields.items() if value is not None}
-        factory = _checked_factory(worker_factory, given)
-        n_workers = factory.n_workers or _n_workers(agents, envs)
-        if factory.seed is None:
-            factory = factory.completed(seed=secrets.randbits(63))
-            log.info("drew seed %d", factory.seed)
-        factory = factory.completed(n_workers=n_workers)
-        self._stateful_env = stateful or not reseed
+        self._factory, self._seed = complete_factory(worker_factory, fields, agents, envs)
         self._reseed = reseed
-        assert factory.seed is not None, "drawn above"
-        self._seed = factory.seed
-        self._factory = factory
-        self._stateful = self._stateful_env or factory.worker_class.stateful
+        self._stateful_env = stateful or not reseed
+        self._stateful = self._stateful_env or self._factory.worker_class.stateful
         if self._stateful:
             self._require("stateful")
-        agent_changes = self._agent_changes(agents)
-        env_changes = self._env_changes(envs, version=0)
-        if agent_changes is None or env_changes is None or None in agent_changes or None in env_changes:
-            raise TypeError("agents and envs are required: None means no update, and there is nothing yet")
-        if factory.max_episode_length is None:
-            self._factory = factory.completed(max_episode_length=_own_limit(env_changes))
-        self._record = _first_record(agent_changes, env_changes)
+        agent_changes = each_given(self._agent_changes(agents), "agents")
+        env_changes = each_given(self._env_changes(envs, version=0), "envs")
+        self._record = first_record(agent_changes, env_changes)
+        if self._factory.max_episode_length is None:
+            self._factory = self._factory.completed(max_episode_length=own_limit(env_changes))
         self._cursor = 0
         self._reproducible = True
         self._statistics = Statistics()
@@ -406,51 +390,3 @@ def _restored(cls: type[BaseSampler], arguments: dict[str, Any], state: dict[str
     sampler._statistics = Statistics(env_steps=saved.total_env_steps)
     sampler._closed = None
     return sampler
-
-
-def _checked_factory(factory: WorkerFactory | None, given: dict[str, Any]) -> WorkerFactory:
-    if factory is None:
-        return WorkerFactory(**given)
-    if not isinstance(factory, WorkerFactory):
-        raise TypeError(f"worker_factory must be a WorkerFactory, not {type(factory).__name__}")
-    if given:
-        raise TypeError(
-            f"{', '.join(given)} cannot be given beside worker_factory, which has fields of these names: "
-            "pass one or the other"
-        )
-    return factory
-
-
-def _n_workers(agents: Any, envs: Any) -> int:
-    for value in (agents, envs):
-        if isinstance(value, list) and value:
-            return len(value)
-    return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-
-
-def _own_limit(changes: Sequence[EnvChange | None]) -> float:
-    distinct = {id(change): change for change in changes if change is not None}
-    with GlobalRandomState():
-        limits = [boundary.own_limit(change.packed.load()) for change in distinct.values()]
-    if any(limit is None for limit in limits):
-        raise ValueError(
-            "the environment has no episode limit of its own: pass max_episode_length (math.inf is legal)"
-        )
-    return max(limit for limit in limits if limit is not None)
-
-
-def _first_record(agents: Sequence[AgentChange | None], envs: Sequence[EnvChange | None]) -> Record:
-    made: dict[tuple[int, int], Recipe] = {}
-    recipes = []
-    for agent, env in zip(agents, envs, strict=True):
-        assert agent is not None, "checked by the constructor"
-        assert env is not None, "checked by the constructor"
-        if not agent.is_policy:
-            raise TypeError(
-                "agents must be policies (objects with get_action), not weights: see samplerkit.Policy"
-            )
-        key = (id(agent), id(env))
-        if key not in made:
-            made[key] = Recipe(agent.packed, None, (env,))
-        recipes.append(made[key])
-    return Record(tuple(recipes))

@@ -37,7 +37,7 @@ def serve(setup: bytes, receive: Callable[[], bytes | None], send: Callable[[byt
     """Host workers until told to close. A backend calls this in each process, thread or actor.
 
     Args:
-        setup: what `PoolSampler.start_carrier` was given.
+        setup: what `Transport.start` was given.
         receive: blocks for the next message; None where there will be no more. It is called from a
             thread of its own, so that a carrier takes messages while a unit runs.
         send: sends a message back.

@@ -1,4 +1,4 @@
-"""The pool template: a backend says how to start, reach and stop a carrier of workers; the rest is here.
+"""The pool template: a backend brings a transport; the rest is here.
 
 Because a batch is a pure function, scheduling is free: any carrier may run a unit of a stateless worker,
 ahead of time, twice, or again after a crash.
@@ -10,7 +10,7 @@ import abc
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic
 
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.errors import SamplerClosed, WorkerDied, describe_exit
@@ -36,10 +36,9 @@ from samplerkit.sampling.messages import (
 )
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
+from samplerkit.sampling.transport import C, CarrierGone, Transport
 
 log = logging.getLogger(__name__)
-
-C = TypeVar("C")
 
 _UNITS_IN_FLIGHT = 2
 """For each carrier: one that runs and one that waits, so that it never waits itself."""
@@ -49,10 +48,6 @@ _GRACE_AFTER_INTERRUPT = 0.5
 
 _GRACE_AT_SHUTDOWN = 2.0
 """Seconds that a carrier has to close its environments before it is ended by force."""
-
-
-class CarrierGone(Exception):
-    """A message could not be sent because the carrier is not there any more."""
 
 
 class _Member(Generic[C]):
@@ -76,9 +71,7 @@ class _Member(Generic[C]):
 class PoolSampler(BaseSampler, Generic[C]):
     """A sampler whose workers live in carriers: processes, threads, actors.
 
-    A backend implements `n_carriers`, `start_carrier`, `send`, `receive`, `exit_status`, `kill_carrier`,
-    `stop_carrier` and `wake`, and calls `samplerkit.sampling.serve` at the far end.
-    See `BaseSampler` for the arguments.
+    A backend implements a `Transport` and `make_transport`. See `BaseSampler` for the arguments.
 
     Options:
         max_restarts: how many times carriers may die while they run the lowest unit that is not yet
@@ -99,52 +92,9 @@ class PoolSampler(BaseSampler, Generic[C]):
         "remote": no("workers live on this machine"),
     }
 
-    # -- what a backend implements ---------------------------------------------------------------
-
     @abc.abstractmethod
-    def n_carriers(self) -> int:
-        """Return how many carriers to start. Never seen in a batch."""
-
-    @abc.abstractmethod
-    def start_carrier(self, index: int, setup: bytes) -> C:
-        """Start a carrier that calls `serve` with `setup`; need not wait until it is up."""
-
-    @abc.abstractmethod
-    def send(self, carrier: C, message: bytes) -> None:
-        """Send a message.
-
-        Raises:
-            CarrierGone: if nobody will ever receive it.
-        """
-
-    @abc.abstractmethod
-    def receive(self, carriers: Sequence[C], timeout: float | None) -> list[tuple[C, bytes | None]]:
-        """Wait for the next messages of any carrier; it must not spin.
-
-        Args:
-            carriers: those that count.
-            timeout: most seconds to wait, None without end.
-
-        Returns:
-            Messages, each carrier's in the order in which it sent them; None follows the last message
-            of a carrier that is dead. Empty after `timeout`, or after `wake`.
-        """
-
-    @abc.abstractmethod
-    def exit_status(self, carrier: C) -> int | None:
-        """Return how a dead carrier ended: its status, minus the signal's number, or None if unknown."""
-
-    @abc.abstractmethod
-    def stop_carrier(self, carrier: C, timeout: float) -> None:
-        """Wait `timeout` seconds until the carrier has ended, then end it by force; release everything."""
-
-    @abc.abstractmethod
-    def kill_carrier(self, carrier: C) -> None:
-        """End a carrier at once, by force; `receive` then reports its death."""
-
-    @abc.abstractmethod
-    def wake(self) -> None:
-        """Make a `receive` in another thread return at once."""
+    def make_transport(self) -> Transport[C]:
+        """Return the transport, made of the options; called when workers come up."""
 
     # -- options ---------------------------------------------------------------------------------
 
@@ -170,30 +120,38 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     # -- life ------------------------------------------------------------------------------------
 
+    _transport: Transport[C] | None = None
     _members: list[_Member[C]] = []  # noqa: RUF012 - replaced by _start, never changed in place
 
+    @property
+    def _link(self) -> Transport[C]:
+        assert self._transport is not None, "made when workers come up"
+        return self._transport
+
     def _start(self, record: Record) -> None:
+        self._transport = self.make_transport()
         self._epoch = 0
         self._epoch_record = record
         self._ahead: dict[int, EpisodeBatch | Failure] = {}
-        self._schedule = Schedule(self.n_carriers(), in_order=self._stateful)
+        self._schedule = Schedule(self._link.n_carriers, in_order=self._stateful)
         self._carrier_setup = encode(CarrierSetup(self._setup, announce_units=self._unit_timeout is not None))
         self._members = []
-        for index in range(self.n_carriers()):
-            self._members.append(_Member(index, self.start_carrier(index, self._carrier_setup)))
+        for index in range(self._link.n_carriers):
+            self._members.append(_Member(index, self._link.start(index, self._carrier_setup)))
         for member in self._members:
             self._configure(member, record)
         failures: list[Failure] = []
         while any(member.unanswered for member in self._members):
             for member, reply in self._replies(None):
                 if reply is None:
-                    status = self.exit_status(member.carrier)
+                    status = self._link.exit_status(member.carrier)
                     raise WorkerDied(_first_seat(member), None, status, 1, "It died before it was up.")
                 failures += self._configured(member, reply)
         _raise_first(failures)
 
     def _interrupt(self) -> None:
-        self.wake()
+        if self._transport is not None:
+            self._transport.wake()
 
     def _stop(self) -> None:
         members, self._members = self._members, []
@@ -201,7 +159,10 @@ class PoolSampler(BaseSampler, Generic[C]):
             self._tell(member, Close())
         deadline = time.monotonic() + _GRACE_AT_SHUTDOWN
         for member in members:
-            self.stop_carrier(member.carrier, max(0.0, deadline - time.monotonic()))
+            self._link.stop(member.carrier, max(0.0, deadline - time.monotonic()))
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
 
     def _forget(self) -> None:
         self._new_epoch()
@@ -258,7 +219,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _replies(self, timeout: float | None) -> list[tuple[_Member[C], Reply | None]]:
         by_carrier = {id(member.carrier): member for member in self._members}
-        received = self.receive([member.carrier for member in self._members], timeout)
+        received = self._link.receive([member.carrier for member in self._members], timeout)
         return [
             (by_carrier[id(carrier)], None if data is None else decode(data)) for carrier, data in received
         ]
@@ -313,12 +274,12 @@ class PoolSampler(BaseSampler, Generic[C]):
         distinct = sorted(set(seats))
         if len(distinct) == 1 and not self._stateful:
             return [None] * len(seats)
-        home = {seat: i % self.n_carriers() for i, seat in enumerate(distinct)}
+        home = {seat: i % self._link.n_carriers for i, seat in enumerate(distinct)}
         return [home[seat] for seat in seats]
 
     def _tell(self, member: _Member[C], request: Request) -> None:
         try:
-            self.send(member.carrier, encode(request))
+            self._link.send(member.carrier, encode(request))
         except CarrierGone:
             # `receive` reports its death, like any other.
             log.debug("carrier %d is gone", member.index)
@@ -327,7 +288,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _bury(self, member: _Member[C], admission: Admission, deaths: dict[int | None, int]) -> None:
         """Replace a dead carrier, and let its units run again."""
-        status = self.exit_status(member.carrier)
+        status = self._link.exit_status(member.carrier)
         running = next(iter(member.units), None)
         worker = _first_seat(member) if running is None else running % self.n_workers
         hint = self._obituary(member)
@@ -349,8 +310,8 @@ class PoolSampler(BaseSampler, Generic[C]):
         return "Look for what ends the process: a crash in native code, lack of memory, os._exit."
 
     def _replace(self, member: _Member[C]) -> None:
-        self.stop_carrier(member.carrier, 0.0)
-        new = self.start_carrier(member.index, self._carrier_setup)
+        self._link.stop(member.carrier, 0.0)
+        new = self._link.start(member.index, self._carrier_setup)
         self._members[member.index] = _Member(member.index, new)
 
     def _kill_overdue(self) -> float | None:
@@ -366,7 +327,7 @@ class PoolSampler(BaseSampler, Generic[C]):
             if left <= 0:
                 member.timed_out = True
                 member.unit_started = None
-                self.kill_carrier(member.carrier)
+                self._link.kill(member.carrier)
             elif patience is None or left < patience:
                 patience = left
         return patience

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sampler_probes import Fault, ProbePolicy, TattooEnv, unclosed, unit_key
 
 from samplerkit import LocalSampler, SamplerClosed, SetTaskUpdate, WorkerError
-from samplerkit.sampling import PoolSampler, serve
+from samplerkit.sampling import PoolSampler, Transport, serve
 from samplerkit.sampling.boundary import check_count
 from samplerkit.sampling.global_random import GlobalRandomState
 
@@ -29,20 +29,18 @@ class ThreadCarrier:
         self.thread.start()
 
 
-class ThreadPool(PoolSampler[ThreadCarrier]):
-    """The smallest backend there is."""
+class ThreadTransport(Transport[ThreadCarrier]):
+    """The smallest transport there is."""
 
-    @classmethod
-    def _check_options(cls, options):
-        options = dict(options)
-        n_threads = check_count("n_threads", options.pop("n_threads", 2))
-        return {"n_threads": n_threads, **super()._check_options(options)}
+    def __init__(self, n_threads):
+        self.n_threads = n_threads
+        self.out = queue.SimpleQueue()
 
+    @property
     def n_carriers(self):
-        return self._options["n_threads"]
+        return self.n_threads
 
-    def start_carrier(self, index, setup):
-        self.out = vars(self).setdefault("out", queue.SimpleQueue())
+    def start(self, index, setup):
         return ThreadCarrier(setup, self.out)
 
     def send(self, carrier, message):
@@ -62,16 +60,27 @@ class ThreadPool(PoolSampler[ThreadCarrier]):
     def exit_status(self, carrier):
         return None
 
-    def stop_carrier(self, carrier, timeout):
+    def stop(self, carrier, timeout):
         carrier.inbox.put(None)
         carrier.thread.join(5)
         assert not carrier.thread.is_alive(), "a carrier did not end"
 
-    def kill_carrier(self, carrier):
+    def kill(self, carrier):
         raise AssertionError("threads cannot be killed")
 
     def wake(self):
-        vars(self).setdefault("out", queue.SimpleQueue()).put(None)
+        self.out.put(None)
+
+
+class ThreadPool(PoolSampler[ThreadCarrier]):
+    @classmethod
+    def _check_options(cls, options):
+        options = dict(options)
+        n_threads = check_count("n_threads", options.pop("n_threads", 2))
+        return {"n_threads": n_threads, **super()._check_options(options)}
+
+    def make_transport(self):
+        return ThreadTransport(self._options["n_threads"])
 
 
 @pytest.fixture(autouse=True)

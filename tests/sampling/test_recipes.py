@@ -48,8 +48,9 @@ def test_equal_workers_with_equal_updates_stay_interchangeable():
     weights = agent({})
     after = record().changed([weights] * 3, None)
     assert after.seats(stateful=False) == (0, 0, 0)
-    assert after.agent_version == 1
-    assert after.env_version == 0
+    assert (after.agent_version, after.env_version) == (1, 0)
+    after = after.changed(None, [env(AddToTag())] * 3)
+    assert (after.agent_version, after.env_version) == (1, 1)
 
 
 def test_lists_make_workers_different():
@@ -110,6 +111,13 @@ def test_tasks_do_not_pile_up():
         recipe = recipe.changed(None, env(SetTaskUpdate(TattooEnv, task)))
     assert len(recipe.envs) <= 3
     assert recipe.envs[-1].value()._task == 49
+
+
+def test_tasks_drop_only_tasks():
+    recipe = record().recipes[0].changed(None, env(AddToTag()))
+    for task in range(3):
+        recipe = recipe.changed(None, env(SetTaskUpdate(TattooEnv, task)))
+    assert names(recipe)[:2] == ["NewEnvUpdate", "AddToTag"]
 
 
 def test_lists_for_slots_supersede_item_by_item():

@@ -322,6 +322,21 @@ def test_what_workers_and_policies_draw_when_they_are_built_is_reproducible(make
     assert batches[0].agent_infos["version"][0] != batches[1].agent_infos["version"][0]
 
 
+class DrawsItsTag(TattooEnv):
+    def __init__(self):
+        super().__init__(tag=int(np.random.randint(2**20)))
+
+
+def test_what_an_environment_draws_when_it_is_made_follows_from_seed_and_version(make):
+    sampler = make(envs=DrawsItsTag)
+    tags = [column(sampler.obtain_samples(0, 1), 0)[0]]
+    for _ in range(2):
+        tags.append(column(sampler.obtain_samples(0, 1, env_update=DrawsItsTag), 0)[0])
+    assert len(set(tags)) == 3, "each version has its own"
+    sampler.set_state(sampler.get_state())
+    assert column(sampler.obtain_samples(0, 1), 0) == tags[-1:], "and keeps it when it is made again"
+
+
 def test_neighbouring_seeds_and_workers_share_no_episode(make):
     keys = [column(make(seed=seed, n_workers=3).obtain_samples(0, 200), 1) for seed in (100, 101)]
     assert len({*keys[0], *keys[1]}) == len(keys[0]) + len(keys[1])

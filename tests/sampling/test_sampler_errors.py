@@ -125,6 +125,34 @@ def test_an_interrupt_ends_the_call_and_changes_nothing(make):
     assert sampler.obtain_samples(0, 20).equals(untouched.obtain_samples(0, 20))
 
 
+class ChangesAndInterrupts(EnvUpdate):
+    def __call__(self, old_env=None):
+        old_env.set_task(77)
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_in_an_update_changes_nothing(make):
+    untouched, sampler = make(), make()
+    with pytest.raises(KeyboardInterrupt):
+        sampler.obtain_samples(0, 5, env_update=ChangesAndInterrupts())
+    assert sampler.obtain_samples(0, 20).equals(untouched.obtain_samples(0, 20))
+
+
+def test_a_worker_that_cannot_be_built_again_at_once_is_built_later(make, tmp_path):
+    class Moody(TattooEnv):
+        def __init__(self):
+            super().__init__(fault=Fault("construct") if (tmp_path / "moody").exists() else None)
+
+    sampler = make(envs=Moody)
+    with pytest.raises(WorkerError):
+        sampler.obtain_samples(0, 5, agent_update="no weights")
+    (tmp_path / "moody").touch()
+    with pytest.raises(WorkerError, match="while it was built or updated"):
+        sampler.obtain_samples(0, 5)
+    (tmp_path / "moody").unlink()
+    assert sampler.obtain_samples(0, 20).equals(make().obtain_samples(0, 20))
+
+
 def test_an_environment_that_will_not_close_does_not_lose_the_call(make):
     class Sticky(TattooEnv):
         def close(self):
@@ -305,7 +333,7 @@ def test_bad_counts_are_refused_and_change_nothing(make, count):
     assert sampler.obtain_samples(0, 9).equals(make().obtain_samples(0, 9))
 
 
-@pytest.mark.parametrize(("updates", "error"), BAD_UPDATES, ids=str)
+@pytest.mark.parametrize(("updates", "error"), BAD_UPDATES, ids=map(str, range(len(BAD_UPDATES))))
 def test_bad_updates_are_refused_and_change_nothing(make, updates, error):
     sampler = make()
     state = sampler.get_state()

@@ -1,0 +1,98 @@
+"""What a sampler's constructor works out before anything is started."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import psutil
+
+from samplerkit.sampling import boundary
+from samplerkit.sampling.global_random import GlobalRandomState
+from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
+from samplerkit.workers import WorkerFactory
+
+log = logging.getLogger(__name__)
+
+
+def complete_factory(
+    factory: WorkerFactory | None, fields: dict[str, Any], agents: Any, envs: Any
+) -> tuple[WorkerFactory, int]:
+    """Return a factory that knows its seed and its number of workers, and the seed.
+
+    Args:
+        factory: the caller's, if there is one.
+        fields: what the caller gave instead; None stands for nothing.
+        agents: as given; a list tells the number of workers where nothing else does.
+        envs: likewise.
+
+    Raises:
+        TypeError: if there is both a factory and one of its fields, or it is no factory.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    if factory is None:
+        factory = WorkerFactory(**given)
+    elif not isinstance(factory, WorkerFactory):
+        raise TypeError(f"worker_factory must be a WorkerFactory, not {type(factory).__name__}")
+    elif given:
+        raise TypeError(
+            f"{', '.join(given)} cannot be given beside worker_factory, which has fields of these names: "
+            "pass one or the other"
+        )
+    seed = factory.seed
+    if seed is None:
+        seed = secrets.randbits(63)
+        log.info("drew seed %d", seed)
+    return factory.completed(seed=seed, n_workers=factory.n_workers or _n_workers(agents, envs)), seed
+
+
+def _n_workers(agents: Any, envs: Any) -> int:
+    for value in (agents, envs):
+        if isinstance(value, list) and value:
+            return len(value)
+    return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+
+
+def own_limit(changes: Sequence[EnvChange]) -> float:
+    """Return the limit that the environments bring along, the longest where they differ.
+
+    Raises:
+        ValueError: if one has none.
+    """
+    distinct = {id(change): change for change in changes}
+    with GlobalRandomState():
+        limits = [boundary.own_limit(change.packed.load()) for change in distinct.values()]
+    if any(limit is None for limit in limits):
+        raise ValueError(
+            "the environment has no episode limit of its own: pass max_episode_length (math.inf is legal)"
+        )
+    return max(limit for limit in limits if limit is not None)
+
+
+def first_record(agents: Sequence[AgentChange], envs: Sequence[EnvChange]) -> Record:
+    """Return the record that a sampler starts from; workers that got the same share a recipe.
+
+    Raises:
+        TypeError: if an agent is no policy.
+    """
+    made: dict[tuple[int, int], Recipe] = {}
+    for agent, env in zip(agents, envs, strict=True):
+        if not agent.is_policy:
+            raise TypeError(
+                "agents must be policies (objects with get_action), not weights: see samplerkit.Policy"
+            )
+        made.setdefault((id(agent), id(env)), Recipe(agent.packed, None, (env,)))
+    return Record(tuple(made[id(agent), id(env)] for agent, env in zip(agents, envs, strict=True)))
+
+
+def each_given(changes: Sequence[Any] | None, what: str) -> list[Any]:
+    """Return what every worker gets at construction.
+
+    Raises:
+        TypeError: if a worker would get nothing.
+    """
+    if changes is None or any(change is None for change in changes):
+        raise TypeError(f"{what} are required: None means no update, and there is nothing yet")
+    return list(changes)

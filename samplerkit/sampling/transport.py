@@ -1,0 +1,71 @@
+"""What a backend is: a way to start, reach and stop carriers of workers."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+C = TypeVar("C")
+
+
+class CarrierGone(Exception):
+    """A message could not be sent because the carrier is not there any more."""
+
+
+class Transport(abc.ABC, Generic[C]):
+    """Carries messages between a pool and its carriers: processes, threads, actors.
+
+    At the far end a carrier calls `samplerkit.sampling.serve`. Messages are bytes, whose meaning is none of
+    the transport's business. All methods but `wake` are called from one thread at a time.
+    """
+
+    @property
+    @abc.abstractmethod
+    def n_carriers(self) -> int:
+        """How many carriers to start. Never seen in a batch."""
+
+    @abc.abstractmethod
+    def start(self, index: int, setup: bytes) -> C:
+        """Start a carrier that calls `serve` with `setup`; need not wait until it is up."""
+
+    @abc.abstractmethod
+    def send(self, carrier: C, message: bytes) -> None:
+        """Send a message.
+
+        Raises:
+            CarrierGone: if nobody will ever receive it.
+        """
+
+    @abc.abstractmethod
+    def receive(self, carriers: Sequence[C], timeout: float | None) -> list[tuple[C, bytes | None]]:
+        """Wait for the next messages of any carrier; it must not spin.
+
+        Args:
+            carriers: those that count.
+            timeout: most seconds to wait, None without end.
+
+        Returns:
+            Messages, each carrier's in the order in which it sent them; None follows the last message
+            of a carrier that is dead. Empty after `timeout`, or after `wake`.
+        """
+
+    @abc.abstractmethod
+    def exit_status(self, carrier: C) -> int | None:
+        """Return how a dead carrier ended: its status, minus the signal's number, or None if unknown."""
+
+    @abc.abstractmethod
+    def kill(self, carrier: C) -> None:
+        """End a carrier at once, by force; `receive` then reports its death."""
+
+    @abc.abstractmethod
+    def stop(self, carrier: C, timeout: float) -> None:
+        """Wait `timeout` seconds until the carrier has ended, then end it by force; release everything."""
+
+    @abc.abstractmethod
+    def wake(self) -> None:
+        """Make a `receive` in another thread return at once."""
+
+    def close(self) -> None:
+        """Release what the transport itself holds. Called once, after every carrier was stopped."""
+        return
