@@ -201,7 +201,7 @@ def test_a_failed_unit_is_raised_in_its_turn_and_nothing_has_happened(pool, make
 
 def test_a_worker_that_cannot_take_an_update_is_built_again(pool, make):
     sampler, local = pool(), make()
-    with pytest.raises(WorkerError, match="worker 1 raised"):
+    with pytest.raises(WorkerError, match="worker 1 raised AttributeError while it was built or updated"):
         sampler.obtain_samples(0, 5, agent_update=[weights(1), "no weights"])
     assert sampler.obtain_samples(0, 30).equals(local.obtain_samples(0, 30))
 
@@ -261,6 +261,13 @@ def test_what_was_dropped_is_counted(pool):
     assert statistics.calls == 10
     assert statistics.env_steps == sampler.total_env_steps >= 70
     assert statistics.units_discarded <= statistics.env_steps_discarded
+
+
+def test_what_was_admitted_is_not_counted_as_dropped(pool):
+    sampler = pool()
+    sampler.obtain_exact_episodes(5)
+    sampler.obtain_exact_episodes(5, agent_update=weights(1))
+    assert sampler.statistics().units_discarded == 0
 
 
 @pytest.mark.parametrize(

@@ -329,9 +329,8 @@ class DrawsItsTag(TattooEnv):
 
 def test_what_an_environment_draws_when_it_is_made_follows_from_seed_and_version(make):
     sampler = make(envs=DrawsItsTag)
-    tags = [column(sampler.obtain_samples(0, 1), 0)[0]]
-    for _ in range(2):
-        tags.append(column(sampler.obtain_samples(0, 1, env_update=DrawsItsTag), 0)[0])
+    updates = (None, DrawsItsTag, DrawsItsTag)
+    tags = [column(sampler.obtain_samples(0, 1, env_update=update), 0)[0] for update in updates]
     assert len(set(tags)) == 3, "each version has its own"
     sampler.set_state(sampler.get_state())
     assert column(sampler.obtain_samples(0, 1), 0) == tags[-1:], "and keeps it when it is made again"
