@@ -227,14 +227,41 @@ def test_every_environment_is_closed_exactly_once(pool, tmp_path):
     assert unclosed(tmp_path / "l") == {}
 
 
-def test_an_info_that_cannot_travel_is_its_unit_s_failure(pool):
-    class Locks(TattooEnv):
+class Shy:
+    """Can be copied, but not sent."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        raise TypeError("this one does not travel")
+
+
+def test_an_info_that_cannot_travel_is_its_unit_s_failure(pool, make):
+    class Shows(TattooEnv):
         def reset(self, **arguments):
             observation, info = super().reset(**arguments)
-            return observation, {**info, "lock": threading.Lock()}
+            return observation, {**info, "shy": Shy()} if self.key == unit_key(SEED, 1) else info
 
-    with pytest.raises(WorkerError, match="unit 0"):
-        pool(envs=Locks).obtain_samples(0, 5)
+    sampler = pool(envs=Shows)
+    with pytest.raises(WorkerError, match=r"unit 1: .*does not travel"):
+        sampler.obtain_exact_episodes(1)
+    assert sampler.obtain_samples(0, 1).equals(make().obtain_samples(0, 1)), "the carrier lives on"
+
+
+def test_a_worker_that_cannot_be_built_again_at_once_is_built_later(pool, make, tmp_path):
+    class Moody(TattooEnv):
+        def __init__(self):
+            super().__init__(fault=Fault("construct") if (tmp_path / "moody").exists() else None)
+
+    sampler = pool(envs=Moody)
+    with pytest.raises(WorkerError):
+        sampler.obtain_samples(0, 5, agent_update="no weights")
+    (tmp_path / "moody").touch()
+    with pytest.raises(WorkerError, match="while it was built or updated"):
+        sampler.obtain_samples(0, 5)
+    (tmp_path / "moody").unlink()
+    assert sampler.obtain_samples(0, 20).equals(make().obtain_samples(0, 20))
 
 
 def test_a_shutdown_ends_a_running_call(pool):
