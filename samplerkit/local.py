@@ -11,15 +11,13 @@ import threadpoolctl
 
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.errors import SamplerClosed
-from samplerkit.interfaces import YES, Capabilities, no
+from samplerkit.interfaces import IN_PROCESS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import WorkerHost, seating
 from samplerkit.sampling.recipes import Record
-
-_IN_PROCESS = no("workers live in the caller's process")
 
 
 class LocalSampler(BaseSampler):
@@ -28,17 +26,7 @@ class LocalSampler(BaseSampler):
     It has no options of its own; see `BaseSampler` for the arguments.
     """
 
-    capabilities: ClassVar[Capabilities] = {
-        "exact_episodes": YES,
-        "fragments": no("a fragment worker provides them"),
-        "per_worker_agents": YES,
-        "per_worker_envs": YES,
-        "reproducible": YES,
-        "restartable": _IN_PROCESS,
-        "stateful": YES,
-        "unit_timeout": _IN_PROCESS,
-        "remote": _IN_PROCESS,
-    }
+    capabilities: ClassVar[Capabilities] = IN_PROCESS
 
     _host: WorkerHost | None = None
 

@@ -1,6 +1,15 @@
 """The interfaces that algorithms depend on and backends implement."""
 
-from samplerkit.interfaces.capabilities import CAPABILITIES, YES, Capabilities, Support, check_capability, no
+from samplerkit.interfaces.capabilities import (
+    CAPABILITIES,
+    IN_CARRIERS,
+    IN_PROCESS,
+    YES,
+    Capabilities,
+    Support,
+    check_capability,
+    no,
+)
 from samplerkit.interfaces.env_update import (
     Env,
     EnvUpdate,
@@ -16,6 +25,8 @@ from samplerkit.interfaces.worker import UnitCancelled, Worker
 
 __all__ = [
     "CAPABILITIES",
+    "IN_CARRIERS",
+    "IN_PROCESS",
     "YES",
     "AgentInfo",
     "Capabilities",

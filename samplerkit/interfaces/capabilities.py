@@ -45,6 +45,33 @@ def no(reason: str) -> Support:
 Capabilities: TypeAlias = Mapping[str, Support]
 
 
+_HERE = no("workers live in the caller's process")
+
+_WHOLE_EPISODES: Capabilities = {
+    "exact_episodes": YES,
+    "fragments": no("a fragment worker provides them"),
+    "per_worker_agents": YES,
+    "per_worker_envs": YES,
+    "reproducible": YES,
+    "stateful": YES,
+}
+
+IN_PROCESS: Final[Capabilities] = MappingProxyType(
+    {**_WHOLE_EPISODES, "restartable": _HERE, "unit_timeout": _HERE, "remote": _HERE}
+)
+"""Of a sampler that runs units itself."""
+
+IN_CARRIERS: Final[Capabilities] = MappingProxyType(
+    {
+        **_WHOLE_EPISODES,
+        "restartable": YES,
+        "unit_timeout": YES,
+        "remote": no("workers live on this machine"),
+    }
+)
+"""Of a `PoolSampler` whose carriers live on this machine and can be killed."""
+
+
 def check_capability(name: str) -> str:
     """Return `name` if it is the name of a capability.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from samplerkit.errors import BackendBroken
-from samplerkit.interfaces.capabilities import YES, no
+from samplerkit.interfaces.capabilities import IN_PROCESS
 from samplerkit.interfaces.sampler import Sampler
 from samplerkit.interfaces.worker import Worker
 from samplerkit.plugins.discovery import Backend, Registry, import_path
@@ -18,17 +18,7 @@ LOCAL = BackendSpec(
     api=API,
     factory="samplerkit.local:LocalSampler",
     summary="workers in this process; nothing to set up, easy to debug",
-    capabilities={
-        "exact_episodes": YES,
-        "fragments": no("a fragment worker provides them"),
-        "per_worker_agents": YES,
-        "per_worker_envs": YES,
-        "reproducible": YES,
-        "restartable": no("workers live in the caller's process"),
-        "stateful": YES,
-        "unit_timeout": no("workers live in the caller's process"),
-        "remote": no("workers live in the caller's process"),
-    },
+    capabilities=IN_PROCESS,
 )
 
 registry = Registry((LOCAL,))

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic
 
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.errors import SamplerClosed, WorkerDied, describe_exit
-from samplerkit.interfaces import YES, Capabilities, no
+from samplerkit.interfaces import IN_CARRIERS, Capabilities
 from samplerkit.sampling import boundary
 from samplerkit.sampling.admission import Admission, Goal, n_steps
 from samplerkit.sampling.base_sampler import BaseSampler
@@ -80,17 +80,7 @@ class PoolSampler(BaseSampler, Generic[C]):
             waits for ever.
     """
 
-    capabilities: ClassVar[Capabilities] = {
-        "exact_episodes": YES,
-        "fragments": no("a fragment worker provides them"),
-        "per_worker_agents": YES,
-        "per_worker_envs": YES,
-        "reproducible": YES,
-        "restartable": YES,
-        "stateful": YES,
-        "unit_timeout": YES,
-        "remote": no("workers live on this machine"),
-    }
+    capabilities: ClassVar[Capabilities] = IN_CARRIERS
 
     @abc.abstractmethod
     def make_transport(self) -> Transport[C]:
