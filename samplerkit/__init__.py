@@ -73,7 +73,8 @@ _PACKAGES = ("cli", "episodes", "interfaces", "plugins", "policies", "rl2", "sam
 
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = sorted([*_HOME, "__version__"])
+# A star import should not need TensorFlow.
+__all__ = sorted([name for name in _HOME if name != "TFTrainer"] + ["__version__"])
 
 
 def __getattr__(name: str) -> Any:
@@ -92,4 +93,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, *_PACKAGES, "TFTrainer"]

@@ -60,6 +60,10 @@ class LocalSampler(BaseSampler):
         self._keys = {seat: recipe.key for seat, recipe in wanted.items() if seat not in failed}
         _raise_first(failures)
 
+    def _forget(self) -> None:
+        if self._stateful:
+            self._keys.clear()
+
     def _interrupt(self) -> None:
         if self._host is not None:
             self._host.cancel()

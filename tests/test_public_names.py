@@ -46,9 +46,7 @@ def test_import_is_light():
 
 
 def test_the_core_imports_nothing_heavy_either():
-    modules = modules_after(
-        "import samplerkit\nfor name in set(samplerkit.__all__) - {'TFTrainer'}: getattr(samplerkit, name)"
-    )
+    modules = modules_after("from samplerkit import *")
     assert not modules & (HEAVY - {"samplerkit.plugins", "samplerkit.trainer"})
 
 
@@ -72,7 +70,8 @@ STUB_PACKAGES = {name for name, module in STUB_IMPORTS.items() if module == "sam
 
 def test_the_stub_lists_the_same_names():
     declared = [node.target.id for node in STUB if isinstance(node, ast.AnnAssign)]
-    assert sorted([*STUB_IMPORTS.keys() - STUB_PACKAGES, *declared]) == samplerkit.__all__
+    names = sorted([*STUB_IMPORTS.keys() - STUB_PACKAGES, *declared])
+    assert [name for name in names if name != "TFTrainer"] == samplerkit.__all__
 
 
 def test_the_stub_takes_each_name_from_its_home():
@@ -91,7 +90,7 @@ def test_packages_are_imported_at_first_use(name):
 
 
 def test_dir_lists_the_public_names():
-    assert dir(samplerkit) == samplerkit.__all__
+    assert set(dir(samplerkit)) >= {*samplerkit.__all__, "TFTrainer", "policies"}
 
 
 def test_an_unknown_name_is_an_attribute_error():

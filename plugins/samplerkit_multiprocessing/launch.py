@@ -29,6 +29,20 @@ def default_start_method() -> str:
     return next(method for method in START_METHODS if method in available)
 
 
+def check_start_method(name: str, value: Any) -> str:
+    """Return a start method that is safe.
+
+    Raises:
+        ValueError: for any other, fork among them.
+    """
+    if value not in START_METHODS:
+        raise ValueError(
+            f"{name} must be one of {', '.join(START_METHODS)}, not {value!r}: "
+            "forked children inherit locks of threads that they do not have, and hang"
+        )
+    return str(value)
+
+
 def context(start_method: str, preload: tuple[str, ...]) -> BaseContext:
     """Return the context of a start method.
 
@@ -37,14 +51,7 @@ def context(start_method: str, preload: tuple[str, ...]) -> BaseContext:
         preload: modules that the fork server imports once for all processes. They count only where the
             program's fork server has not been started yet.
 
-    Raises:
-        ValueError: for any other method; fork is refused by name.
     """
-    if start_method not in START_METHODS:
-        raise ValueError(
-            f"start_method must be one of {', '.join(START_METHODS)}, not {start_method!r}: "
-            "forked children inherit locks of threads that they do not have, and hang"
-        )
     chosen = multiprocessing.get_context(start_method)
     if start_method == "forkserver":
         chosen.set_forkserver_preload([*_PRELOAD, *preload])

@@ -5,12 +5,11 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from typing import Any
+from typing import ClassVar
 
 import psutil
 
-from samplerkit.sampling import PoolSampler
-from samplerkit.sampling.boundary import check_count
+from samplerkit.sampling import Option, Options, PoolSampler, check_count
 from samplerkit_multiprocessing import launch
 from samplerkit_multiprocessing.transport import ProcessCarrier, ProcessTransport
 
@@ -26,24 +25,18 @@ class MultiprocessingSampler(PoolSampler[ProcessCarrier]):
         max_restarts, unit_timeout: see `PoolSampler`.
     """
 
-    @classmethod
-    def _check_options(cls, options: dict[str, Any]) -> dict[str, Any]:
-        options = dict(options)
-        checked: dict[str, Any] = {"n_processes": None, "start_method": None}
-        if options.get("n_processes") is not None:
-            checked["n_processes"] = check_count("n_processes", options["n_processes"])
-        if options.get("start_method") is not None:
-            checked["start_method"] = options["start_method"]
-            launch.context(options["start_method"], ())
-        rest = {name: value for name, value in options.items() if name not in checked}
-        return {**checked, **super()._check_options(rest)}
+    options: ClassVar[Options] = {
+        **PoolSampler.options,
+        "n_processes": Option(None, check_count),
+        "start_method": Option(None, launch.check_start_method),
+    }
 
     def make_transport(self) -> ProcessTransport:
         """Return processes and pipes."""
         _live.add(self)
         return ProcessTransport(
-            self._options["n_processes"] or _usable_cpus(),
-            self._options["start_method"] or launch.default_start_method(),
+            self.option("n_processes") or _usable_cpus(),
+            self.option("start_method") or launch.default_start_method(),
             (_TENSORFLOW,) if self.worker_factory.is_tf_worker else (),
         )
 

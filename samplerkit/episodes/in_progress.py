@@ -48,11 +48,10 @@ class InProgressEpisode:
             initial_observation, episode_info = env.reset()
         self.env = env
         self.episode_info = dict(episode_info)
-        self.last_obs = initial_observation
         self._spec = EnvSpec.from_env(env)
         self._step_type: StepType | None = None
         self._recorder = EpisodeRecorder(self._spec)
-        self._recorder.start(initial_observation, episode_info)
+        self.last_obs = self._recorder.start(initial_observation, episode_info)
 
     @property
     def step_type(self) -> StepType | None:
@@ -74,12 +73,11 @@ class InProgressEpisode:
         observation, reward, terminated, truncated, env_info = self.env.step(
             self._recorder.cast_action(action)
         )
-        self._recorder.add(reward, observation, env_info, agent_info)
+        self.last_obs = self._recorder.add(reward, observation, env_info, agent_info)
         self._step_type = get_step_type(
             self._recorder.length, self._spec.max_episode_length, bool(terminated), bool(truncated)
         )
-        self.last_obs = observation
-        return observation
+        return self.last_obs
 
     def to_batch(self) -> EpisodeBatch:
         """Return the steps so far as a batch of one episode, in fresh arrays.

@@ -38,7 +38,7 @@ class BackendSpec:
     worker: str | None = None
     requires: tuple[str, ...] = ()
     install: str = ""
-    capabilities: Mapping[str, Support] = field(default_factory=dict)
+    capabilities: Mapping[str, Support] = field(default_factory=dict, hash=False)
     summary: str = ""
     url: str = ""
 

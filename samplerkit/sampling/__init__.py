@@ -5,8 +5,19 @@ end. `BaseSampler` is for one that runs units itself.
 """
 
 from samplerkit.sampling.base_sampler import BaseSampler
+from samplerkit.sampling.boundary import check_count
 from samplerkit.sampling.carrier import serve
+from samplerkit.sampling.options import Option, Options
 from samplerkit.sampling.pool_sampler import PoolSampler
 from samplerkit.sampling.transport import CarrierGone, Transport
 
-__all__ = ["BaseSampler", "CarrierGone", "PoolSampler", "Transport", "serve"]
+__all__ = [
+    "BaseSampler",
+    "CarrierGone",
+    "Option",
+    "Options",
+    "PoolSampler",
+    "Transport",
+    "check_count",
+    "serve",
+]

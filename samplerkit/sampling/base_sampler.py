@@ -28,6 +28,7 @@ from samplerkit.sampling.admission import Goal, Steps, Units, n_steps
 from samplerkit.sampling.construction import complete_factory, each_given, first_record, own_limit
 from samplerkit.sampling.host import HostSetup
 from samplerkit.sampling.numbering import update_seed
+from samplerkit.sampling.options import Options, checked_options
 from samplerkit.sampling.recipes import AgentChange, EnvChange, Record
 from samplerkit.sampling.state import load_state, save_state
 from samplerkit.workers import WorkerFactory
@@ -62,6 +63,9 @@ class BaseSampler(Sampler):
     capabilities: ClassVar[Capabilities] = {}
     """What this class of sampler offers, by name."""
 
+    options: ClassVar[Options] = {}
+    """The backend's own options, by name."""
+
     def __init__(
         self,
         agents: Any,
@@ -80,7 +84,7 @@ class BaseSampler(Sampler):
     ) -> None:
         self._closed: str | None = "it has not been started"
         self._lock = threading.Lock()
-        self._options = self._check_options(options)
+        self._options = self._checked(options)
         fields = {
             "max_episode_length": max_episode_length,
             "is_tf_worker": is_tf_worker or None,
@@ -132,17 +136,6 @@ class BaseSampler(Sampler):
     @abc.abstractmethod
     def _stop(self) -> None:
         """Shut the workers down, by force if need be, and release everything."""
-
-    @classmethod
-    def _check_options(cls, options: dict[str, Any]) -> dict[str, Any]:
-        """Return the backend's own options, checked.
-
-        Raises:
-            TypeError: for an option that the backend does not have.
-        """
-        if options:
-            raise TypeError(f"{cls.__name__} has no option {', '.join(map(repr, options))}")
-        return options
 
     # -- the interface ---------------------------------------------------------------------------
 
@@ -228,6 +221,10 @@ class BaseSampler(Sampler):
     def statistics(self) -> Statistics:
         """See `Sampler.statistics`."""
         return self._statistics
+
+    def option(self, name: str) -> Any:
+        """Return the value of one of the backend's options."""
+        return self._options[name]
 
     # -- calls -----------------------------------------------------------------------------------
 
@@ -348,7 +345,14 @@ class BaseSampler(Sampler):
         self._started = True
 
     def _forget(self) -> None:
-        """Drop whatever ran ahead: the record was replaced, or a call did not happen."""
+        """Drop whatever ran ahead, and what stateful workers remember.
+
+        The record was replaced, or a call did not happen.
+        """
+
+    @classmethod
+    def _checked(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        return checked_options(cls.__name__, cls.options, cls.capabilities, options)
 
     @property
     def _setup(self) -> HostSetup:
@@ -381,7 +385,7 @@ def _restored(cls: type[BaseSampler], arguments: dict[str, Any], state: dict[str
     saved = load_state(state, n_workers=factory.n_workers or 0)
     sampler._stateful_env = arguments.pop("stateful")
     sampler._reseed = arguments.pop("reseed")
-    sampler._options = cls._check_options(arguments)
+    sampler._options = cls._checked(arguments)
     sampler._lock = threading.Lock()
     sampler._factory = factory
     sampler._stateful = sampler._stateful_env or factory.worker_class.stateful

@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Generic
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.errors import SamplerClosed, WorkerDied, describe_exit
 from samplerkit.interfaces import IN_CARRIERS, Capabilities
-from samplerkit.sampling import boundary
 from samplerkit.sampling.admission import Admission, Goal, n_steps
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.carrier import CarrierSetup
@@ -34,6 +33,7 @@ from samplerkit.sampling.messages import (
     decode,
     encode,
 )
+from samplerkit.sampling.options import Option, Options, check_restarts, check_seconds
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
 from samplerkit.sampling.transport import C, CarrierGone, Transport
@@ -82,30 +82,23 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     capabilities: ClassVar[Capabilities] = IN_CARRIERS
 
+    options: ClassVar[Options] = {
+        "max_restarts": Option(3, check_restarts),
+        "unit_timeout": Option(None, check_seconds),
+    }
+
     @abc.abstractmethod
     def make_transport(self) -> Transport[C]:
         """Return the transport, made of the options; called when workers come up."""
 
-    # -- options ---------------------------------------------------------------------------------
-
-    @classmethod
-    def _check_options(cls, options: dict[str, Any]) -> dict[str, Any]:
-        options = dict(options)
-        checked: dict[str, Any] = {"max_restarts": 3, "unit_timeout": None}
-        if "max_restarts" in options:
-            checked["max_restarts"] = _check_max_restarts(options.pop("max_restarts"))
-        if "unit_timeout" in options:
-            checked["unit_timeout"] = _check_timeout(options.pop("unit_timeout"))
-        return {**checked, **super()._check_options(options)}
-
     @property
     def _max_restarts(self) -> int:
-        value: int = self._options["max_restarts"]
+        value: int = self.option("max_restarts")
         return value
 
     @property
     def _unit_timeout(self) -> float | None:
-        value: float | None = self._options["unit_timeout"]
+        value: float | None = self.option("unit_timeout")
         return value
 
     # -- life ------------------------------------------------------------------------------------
@@ -156,6 +149,9 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _forget(self) -> None:
         self._new_epoch()
+        if self._stateful:
+            for member in self._members:
+                member.keys.clear()
 
     # -- one call --------------------------------------------------------------------------------
 
@@ -361,19 +357,3 @@ def _first_seat(member: _Member[Any]) -> int:
 def _raise_first(failures: Sequence[Failure]) -> None:
     if failures:
         raise min(failures, key=lambda failure: failure.worker).to_error()
-
-
-def _check_max_restarts(value: Any) -> int:
-    if value == 0 and not isinstance(value, (bool, float)):
-        return 0
-    return boundary.check_count("max_restarts", value)
-
-
-def _check_timeout(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"unit_timeout must be a number of seconds or None, not {value!r}")
-    if not value > 0:
-        raise ValueError(f"unit_timeout must be more than 0 seconds, not {value}")
-    return float(value)

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from samplerkit.interfaces import EnvUpdate, ExistingEnvUpdate
 from samplerkit.sampling.packing import Packed
@@ -93,20 +93,29 @@ class Recipe:
         return Recipe, (self.agent, self.params, self.envs, None, self.key)
 
 
+class _Anything(EnvUpdate):
+    """Stands for an update of which nothing is known: only one that ignores its predecessor supersedes it."""
+
+    def __call__(self, old_env: Any = None) -> NoReturn:
+        raise NotImplementedError("this update only stands for others")
+
+
 def _kept(envs: tuple[EnvChange, ...], new: EnvChange) -> int:
     """Say how many of these are not superseded by a new one."""
+    updates = new.value() if isinstance(new.value(), list) else [new.value()]
+    if all(update.supersedes(_Anything()) for update in updates):
+        return 0
     kept = len(envs)
-    while kept and _supersedes(new.value(), envs[kept - 1]):
+    # The first one constructed the environment, whatever else it did: its traces stay.
+    while kept > 1 and _supersedes(new.value(), envs[kept - 1].value()):
         kept -= 1
     return kept
 
 
-def _supersedes(new: Any, previous: EnvChange) -> bool:
+def _supersedes(new: Any, old: Any) -> bool:
     if isinstance(new, EnvUpdate):
-        old = previous.value()
         return isinstance(old, EnvUpdate) and new.supersedes(old)
     # A list, spread over the slots of a vectorized worker.
-    old = previous.value()
     if not isinstance(old, list) or len(old) != len(new):
         return False
     return all(n.supersedes(o) for n, o in zip(new, old, strict=True))

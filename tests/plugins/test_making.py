@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from sampler_probes import ProbePolicy, TattooEnv
@@ -11,6 +13,7 @@ from samplerkit import BackendSpec, DefaultWorker, LocalSampler, WorkerFactory, 
 from samplerkit.plugins import YES, State, making
 from samplerkit.plugins.discovery import Registry
 from samplerkit.plugins.making import LOCAL
+from samplerkit.sampling import Option
 
 PROBE_WORKER = BackendSpec(name="probe", api=(1, 0), worker="probe_backends:MarkingWorker")
 PROBE_SAMPLER = BackendSpec(name="probe-sampler", api=(1, 0), factory="probe_backends:ProbeSampler")
@@ -30,10 +33,7 @@ class MarkingWorker(DefaultWorker):
 class ProbeSampler(LocalSampler):
     """Has an option."""
 
-    @classmethod
-    def _check_options(cls, options):
-        options = dict(options)
-        return {"colour": options.pop("colour", "red"), **super()._check_options(options)}
+    options: ClassVar = {"colour": Option("red", lambda name, value: value)}
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,8 +14,7 @@ from hypothesis import strategies as st
 from sampler_probes import Fault, ProbePolicy, TattooEnv, unclosed, unit_key
 
 from samplerkit import LocalSampler, SamplerClosed, SetTaskUpdate, WorkerError
-from samplerkit.sampling import PoolSampler, Transport, serve
-from samplerkit.sampling.boundary import check_count
+from samplerkit.sampling import Option, PoolSampler, Transport, check_count, serve
 from samplerkit.sampling.global_random import GlobalRandomState
 
 SEED = 1
@@ -73,14 +73,10 @@ class ThreadTransport(Transport[ThreadCarrier]):
 
 
 class ThreadPool(PoolSampler[ThreadCarrier]):
-    @classmethod
-    def _check_options(cls, options):
-        options = dict(options)
-        n_threads = check_count("n_threads", options.pop("n_threads", 2))
-        return {"n_threads": n_threads, **super()._check_options(options)}
+    options: ClassVar = {**PoolSampler.options, "n_threads": Option(2, check_count)}
 
     def make_transport(self):
-        return ThreadTransport(self._options["n_threads"])
+        return ThreadTransport(self.option("n_threads"))
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,72 @@
+"""Options of a backend: names, defaults and checks, in one table of its sampler class."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from samplerkit.errors import UnsupportedFeature
+from samplerkit.interfaces import Capabilities
+from samplerkit.sampling.boundary import check_count
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    Args:
+        default: what stands for an option that was not given, or given as None.
+        check: ``check(name, value)`` returns the value to use, or raises a TypeError or ValueError.
+    """
+
+    default: Any
+    check: Callable[[str, Any], Any]
+
+
+Options: TypeAlias = Mapping[str, Option]
+
+
+def checked_options(
+    owner: str, table: Options, capabilities: Capabilities, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return every option of a table, as given or by default.
+
+    Raises:
+        TypeError: for an option that is not in the table.
+        UnsupportedFeature: if it names a capability that the owner declares not to have.
+        TypeError, ValueError: from an option's check.
+    """
+    for name in given:
+        if name in table:
+            continue
+        support = capabilities.get(name)
+        if support is not None and not support:
+            raise UnsupportedFeature(f"{owner} does not support {name!r}: {support.reason}")
+        close = difflib.get_close_matches(name, table, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise TypeError(f"{owner} has no option {name!r}.{hint} Its options: {', '.join(table) or 'none'}.")
+    return {name: _value(name, option, given) for name, option in table.items()}
+
+
+def _value(name: str, option: Option, given: Mapping[str, Any]) -> Any:
+    if name not in given or given[name] is None:
+        return option.default
+    return option.check(name, given[name])
+
+
+def check_restarts(name: str, value: Any) -> int:
+    """Return a number of restarts, at least 0."""
+    if value == 0 and not isinstance(value, (bool, float)):
+        return 0
+    return check_count(name, value)
+
+
+def check_seconds(name: str, value: Any) -> float:
+    """Return a number of seconds, more than 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
+    if not value > 0:
+        raise ValueError(f"{name} must be more than 0 seconds, not {value}")
+    return float(value)
