@@ -1,0 +1,9 @@
+"""For all tests."""
+
+from __future__ import annotations
+
+import signal
+
+# Jobs in the background are often started with SIGINT ignored, and children inherit that: tests of Ctrl-C
+# would wait for ever. With a handler of our own in place, children start with the default.
+signal.signal(signal.SIGINT, signal.default_int_handler)
