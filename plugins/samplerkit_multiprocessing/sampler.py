@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import psutil
 
@@ -30,6 +31,12 @@ class MultiprocessingSampler(PoolSampler[ProcessCarrier]):
         "n_processes": Option(None, check_count),
         "start_method": Option(None, launch.check_start_method),
     }
+
+    layouts: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"n_processes": 2},
+        {"n_processes": 1},
+        {"n_processes": 3},
+    )
 
     def make_transport(self) -> ProcessTransport:
         """Return processes and pipes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from samplerkit.sampling.admission import Goal, Steps, Units, n_steps
 from samplerkit.sampling.construction import complete_factory, each_given, first_record, own_limit
 from samplerkit.sampling.host import HostSetup
 from samplerkit.sampling.numbering import update_seed
+from samplerkit.sampling.observing import tell_observers
 from samplerkit.sampling.options import Options, checked_options
 from samplerkit.sampling.recipes import AgentChange, EnvChange, Record
 from samplerkit.sampling.state import load_state, save_state
@@ -65,6 +67,9 @@ class BaseSampler(Sampler):
 
     options: ClassVar[Options] = {}
     """The backend's own options, by name."""
+
+    layouts: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
+    """Sets of options that change where units run and nothing else; the contract suite tries them all."""
 
     def __init__(
         self,
@@ -188,6 +193,7 @@ class BaseSampler(Sampler):
         finally:
             if mine:
                 self._lock.release()
+            self._tell_observers("shut_down")
 
     def get_state(self) -> dict[str, Any]:
         """See `Sampler.get_state`."""
@@ -230,24 +236,42 @@ class BaseSampler(Sampler):
 
     def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
         """Run one call as a transaction: everything is committed at its end, or nothing."""
+        began = time.monotonic()
         with self._exclusive():
             record = self._record.changed(
                 self._agent_changes(agent_update),
                 self._env_changes(env_update, version=self._record.env_version + 1),
             )
+            updated = record is not self._record
             try:
                 units = self._run(record, goal)
                 batch = self._batch(units, record, by_worker=isinstance(goal, Units))
-            except BaseException:
+                with self._committed(record, len(units), n_steps(batch)):
+                    if updated:
+                        self._tell_observers("updated", record.agent_version, record.env_version)
+                    self._tell_observers("batch_collected", batch, time.monotonic() - began)
+            except BaseException as error:
                 self._forget()
                 if self._stateful:
                     # The workers that were touched are built again, without what they remembered.
                     self._reproducible = False
+                self._tell_observers("error", error)
                 raise
-            self._record = record
-            self._cursor += len(units)
-            self._count(calls=1, units=len(units), env_steps=n_steps(batch))
             return batch
+
+    @contextmanager
+    def _committed(self, record: Record, n_units: int, env_steps: int) -> Iterator[None]:
+        """Commit a call; take it back if Ctrl-C comes while observers are told."""
+        before, self._record = self._record, record
+        self._cursor += n_units
+        self._count(calls=1, units=n_units, env_steps=env_steps)
+        try:
+            yield
+        except BaseException:
+            self._record = before
+            self._cursor -= n_units
+            self._count(calls=-1, units=-n_units, env_steps=-env_steps)
+            raise
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -280,6 +304,10 @@ class BaseSampler(Sampler):
             reproducible=self._reproducible,
         )
         return EpisodeBatch.concatenate(*units).replace(provenance=provenance)
+
+    def _tell_observers(self, event: str, *arguments: Any) -> None:
+        """Tell the observers of an event, a method of `Observer`."""
+        tell_observers(self.observers, event, self, *arguments)
 
     def _count(self, **more: int) -> None:
         sums = {name: getattr(self._statistics, name) + value for name, value in more.items()}
@@ -339,8 +367,9 @@ class BaseSampler(Sampler):
     def _bring_up(self) -> None:
         try:
             self._start(self._record)
-        except BaseException:
+        except BaseException as error:
             self._stop()
+            self._tell_observers("error", error)
             raise
         self._started = True
 

@@ -289,6 +289,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._count(restarts=1)
         for number in member.units:
             self._schedule.lost(number, suspect=number == running)
+        self._tell_observers("carrier_restarted", member.index, status)
 
     def _obituary(self, member: _Member[C]) -> str:
         if member.timed_out:

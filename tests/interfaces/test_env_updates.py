@@ -6,9 +6,9 @@ import cloudpickle
 import gymnasium
 import pytest
 from gymnasium.wrappers import TimeLimit
-from sampler_probes import TattooEnv, read_ledger
 
 from samplerkit import EnvUpdate, ExistingEnvUpdate, NewEnvUpdate, SetTaskUpdate
+from samplerkit.contract.probes import TattooEnv, read_ledger
 from samplerkit.interfaces import close_replaced
 
 

@@ -8,9 +8,9 @@ import pickle
 import cloudpickle
 import numpy as np
 import pytest
-from sampler_probes import GlobalDrawPolicy, ProbePolicy, TattooEnv
 
 from samplerkit import DefaultWorker, Policy, Unit, Worker
+from samplerkit.contract.probes import GlobalDrawPolicy, ProbePolicy, TattooEnv
 from samplerkit.interfaces import CAPABILITIES, YES, UnitCancelled, check_capability, is_policy, no
 
 

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from sampler_probes import ProbePolicy, TattooEnv
 
 import samplerkit
 from samplerkit import BackendSpec, DefaultWorker, LocalSampler, WorkerFactory, errors
+from samplerkit.contract.probes import ProbePolicy, TattooEnv
 from samplerkit.plugins import YES, State, making
 from samplerkit.plugins.discovery import Registry
 from samplerkit.plugins.making import LOCAL

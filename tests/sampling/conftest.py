@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sampler_probes import ProbePolicy, TattooEnv
 
 from samplerkit import LocalSampler
+from samplerkit.contract.probes import ProbePolicy, TattooEnv
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.wrappers import TimeLimit
-from sampler_probes import ProbePolicy, TattooEnv, read_ledger, unclosed
 
 from samplerkit import EnvUpdate, ExistingEnvUpdate, NewEnvUpdate, SetTaskUpdate
+from samplerkit.contract.probes import ProbePolicy, TattooEnv, read_ledger, unclosed
 from samplerkit.sampling import boundary
 from samplerkit.sampling.global_random import GlobalRandomState
 

@@ -10,10 +10,10 @@ import time
 import cloudpickle
 import numpy as np
 import pytest
-from sampler_probes import Fault, ProbePolicy, TattooEnv, mark_of, read_ledger, unclosed, unit_key
-from sampler_probes.oracle import unit_seeds
 
 from samplerkit import DefaultWorker, EpisodeBatch, SetTaskUpdate, WorkerFactory
+from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, mark_of, read_ledger, unclosed, unit_key
+from samplerkit.contract.probes.oracle import unit_seeds
 from samplerkit.sampling import boundary
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import GlobalRandomState

@@ -7,10 +7,10 @@ import threading
 
 import numpy as np
 import pytest
-from sampler_probes import UnpicklableError
-from sampler_probes.faults import OddError
 
 from samplerkit import WorkerError
+from samplerkit.contract.probes import UnpicklableError
+from samplerkit.contract.probes.faults import OddError
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.packing import Packed, pack
 
@@ -108,7 +108,9 @@ def test_the_original_exception_is_the_cause():
 
 
 def test_the_type_is_named_with_its_module():
-    assert error_of(UnpicklableError("text")).error_type == "sampler_probes.faults.UnpicklableError"
+    assert (
+        error_of(UnpicklableError("text")).error_type == "samplerkit.contract.probes.faults.UnpicklableError"
+    )
 
 
 @pytest.mark.parametrize("error", [UnpicklableError("text"), OddError("this", "that"), Liar("text")])

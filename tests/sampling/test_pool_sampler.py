@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sampler_probes import Fault, ProbePolicy, TattooEnv, unclosed, unit_key
 
 from samplerkit import LocalSampler, SamplerClosed, SetTaskUpdate, WorkerError
+from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, unclosed, unit_key
 from samplerkit.sampling import Option, PoolSampler, Transport, check_count, serve
 from samplerkit.sampling.global_random import GlobalRandomState
 

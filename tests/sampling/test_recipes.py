@@ -5,9 +5,9 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from sampler_probes import ProbePolicy, TattooEnv
 
 from samplerkit import EnvUpdate, NewEnvUpdate, SetTaskUpdate
+from samplerkit.contract.probes import ProbePolicy, TattooEnv
 from samplerkit.sampling import boundary
 from samplerkit.sampling.recipes import EnvChange, Recipe, Record
 

@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sampler_probes import GlobalDrawPolicy, ProbePolicy, TattooEnv, assert_whole, expected_batch, mark_of
 
 from samplerkit import DefaultWorker, EpisodeBatch, LocalSampler, SetTaskUpdate, WorkerFactory
+from samplerkit.contract.probes import (
+    GlobalDrawPolicy,
+    ProbePolicy,
+    TattooEnv,
+    assert_whole,
+    expected_batch,
+    mark_of,
+)
 
 LENGTHS = (1, 2, 3, 5, 8, 13)
 

@@ -9,17 +9,6 @@ import time
 import gymnasium
 import numpy as np
 import pytest
-from sampler_probes import (
-    Fault,
-    ProbePolicy,
-    TattooEnv,
-    UnpicklableError,
-    assert_whole,
-    raise_odd,
-    raise_unpicklable,
-    unclosed,
-    unit_key,
-)
 
 from samplerkit import (
     DefaultWorker,
@@ -30,6 +19,17 @@ from samplerkit import (
     UnsupportedFeature,
     WorkerError,
     WorkerFactory,
+)
+from samplerkit.contract.probes import (
+    Fault,
+    ProbePolicy,
+    TattooEnv,
+    UnpicklableError,
+    assert_whole,
+    raise_odd,
+    raise_unpicklable,
+    unclosed,
+    unit_key,
 )
 
 SEED = 1

@@ -11,9 +11,9 @@ import cloudpickle
 import numpy as np
 import psutil
 import pytest
-from sampler_probes import ProbePolicy, TattooEnv, read_ledger, unclosed
 
 from samplerkit import DefaultWorker, LocalSampler, SamplerClosed, SetTaskUpdate
+from samplerkit.contract.probes import ProbePolicy, TattooEnv, read_ledger, unclosed
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from sampler_probes import ProbePolicy, TattooEnv
 
+from samplerkit.contract.probes import ProbePolicy, TattooEnv
 from samplerkit.sampling import boundary
 from samplerkit.sampling.recipes import Recipe, Record
 from samplerkit.sampling.state import FORMAT, load_state, save_state

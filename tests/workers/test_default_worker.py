@@ -8,8 +8,6 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.wrappers import TimeLimit
-from sampler_probes import ProbePolicy, TattooEnv, assert_whole, mark_of, read_ledger
-from sampler_probes.oracle import unit_seeds
 
 from samplerkit import (
     DefaultWorker,
@@ -20,6 +18,8 @@ from samplerkit import (
     StepType,
     Unit,
 )
+from samplerkit.contract.probes import ProbePolicy, TattooEnv, assert_whole, mark_of, read_ledger
+from samplerkit.contract.probes.oracle import unit_seeds
 
 FIRST, MID, TERMINAL, TIMEOUT = StepType
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sampler_probes.faults import Fault
-from sampler_probes.tattoo import N_ACTIONS, mark_of, mix
+from samplerkit.contract.probes.faults import Fault
+from samplerkit.contract.probes.tattoo import N_ACTIONS, mark_of, mix
 
 
 class ProbePolicy:

@@ -12,8 +12,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from sampler_probes.faults import Fault
-from sampler_probes.ledger import note
+from samplerkit.contract.probes.faults import Fault
+from samplerkit.contract.probes.ledger import note
 
 N_ACTIONS = 997
 _PRIME = 2_147_483_647

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sampler_probes.policies import ProbePolicy
-from sampler_probes.tattoo import TattooEnv, chain, mark_of, reward_of
+from samplerkit.contract.probes.policies import ProbePolicy
+from samplerkit.contract.probes.tattoo import TattooEnv, chain, mark_of, reward_of
 
 FIRST, MID, TERMINAL, TIMEOUT = range(4)
 

@@ -1,0 +1,177 @@
+"""The bench: clauses are examined in a process group of their own, which ends when it hangs.
+
+Whatever a backend does, the suite goes on: a bench that does not answer before the deadline is killed with
+all its descendants, and the next clause gets a new one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from selectors import EVENT_READ, DefaultSelector
+from time import monotonic
+from types import TracebackType
+from typing import IO, Any, Self
+
+import cloudpickle
+
+from samplerkit.contract.clause import Clause
+from samplerkit.contract.examine import State, Verdict
+from samplerkit.contract.profiles import Profile
+from samplerkit.contract.subject import Subject
+
+_LENGTH = struct.Struct("!Q")
+
+
+class Bench:
+    """Examines clauses of one subject, one at a time, each before a deadline.
+
+    Args:
+        subject: the backend under test.
+        profile: how much to try.
+    """
+
+    def __init__(self, subject: Subject, profile: Profile) -> None:
+        self._subject = subject
+        self._profile = profile
+        self._process: subprocess.Popen[bytes] | None = None
+        self._doing = ""
+
+    def examine(self, it: Clause) -> Verdict:
+        """Return the verdict on a clause; `State.HUNG` if there was none in time."""
+        self._doing = ""
+        started = monotonic()
+        try:
+            self._ask(it.id)
+            answer = self._answer(started + self._profile.deadline)
+        except (EOFError, OSError) as error:
+            status = self._end()
+            what = f"the process that checked it ended ({status}): {error or 'no more words'}"
+            return Verdict(it.id, State.FAILED, monotonic() - started, what=what, script=self._doing)
+        if answer is not None:
+            return answer
+        self._end()
+        what = f"no answer within {self._profile.deadline:g} s"
+        return Verdict(it.id, State.HUNG, monotonic() - started, what=what, script=self._doing)
+
+    def _ask(self, clause_id: str) -> None:
+        if self._process is None:
+            self._process = _start()
+            self._send({"subject": self._subject, "profile": self._profile, "path": sys.path})
+        self._send(clause_id)
+
+    def _send(self, message: Any) -> None:
+        assert self._process is not None, "started by _ask"
+        assert self._process.stdin is not None, "a pipe"
+        write(self._process.stdin, message)
+
+    def _answer(self, deadline: float) -> Verdict | None:
+        assert self._process is not None, "started by _ask"
+        assert self._process.stdout is not None, "a pipe"
+        with DefaultSelector() as selector:
+            selector.register(self._process.stdout, EVENT_READ)
+            while (left := deadline - monotonic()) > 0:
+                if not selector.select(left):
+                    break
+                message = read(self._process.stdout)
+                if isinstance(message, Verdict):
+                    return message
+                self._doing = str(message)
+        return None
+
+    def _end(self) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        status = process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    pass
+        return status
+
+    def close(self) -> None:
+        """End the process group."""
+        self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", "from samplerkit.contract.bench import serve; serve()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        bufsize=0,
+    )
+
+
+def write(stream: IO[bytes], message: Any) -> None:
+    """Write one message."""
+    data = cloudpickle.dumps(message)
+    stream.write(_LENGTH.pack(len(data)) + data)
+    stream.flush()
+
+
+def read(stream: IO[bytes]) -> Any:
+    """Read one message.
+
+    Raises:
+        EOFError: if there is none.
+    """
+    (length,) = _LENGTH.unpack(_exactly(stream, _LENGTH.size))
+    return cloudpickle.loads(_exactly(stream, length))
+
+
+def _exactly(stream: IO[bytes], size: int) -> bytes:
+    parts = []
+    while size:
+        part = stream.read(size)
+        if not part:
+            raise EOFError
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def serve() -> None:
+    """Answer questions until there are no more. Runs in the process that a `Bench` starts."""
+    questions = os.fdopen(os.dup(0), "rb", buffering=0)
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    # What a backend prints must not mix with the answers.
+    os.dup2(2, 1)
+    setup = read(questions)
+    sys.path[:] = setup["path"]
+    from samplerkit.contract.clause import all_clauses
+    from samplerkit.contract.examine import examine
+    from samplerkit.contract.lab import Lab
+
+    say: Callable[[str], None] = lambda text: write(answers, text)  # noqa: E731
+    lab = Lab(setup["subject"], setup["profile"], note=say)
+    clauses = {it.id: it for it in all_clauses()}
+    while True:
+        try:
+            clause_id = read(questions)
+        except EOFError:
+            return
+        write(answers, examine(clauses[clause_id], lab))

@@ -1,0 +1,148 @@
+"""The lab: runs scripts on the subject and keeps what was seen, so that every clause may look at it."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samplerkit.contract.clause import Violation
+from samplerkit.contract.probes import read_ledger
+from samplerkit.contract.profiles import PROFILES, Profile
+from samplerkit.contract.reference import Expected, expected
+from samplerkit.contract.script import Script
+from samplerkit.contract.subject import Subject
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.interfaces import Sampler
+
+
+@dataclass
+class Trace:
+    """What came of a script.
+
+    Attributes:
+        script: the script.
+        expected: what each call should return.
+        batches: what each call returned, up to the first that raised.
+        copies: the same, copied right away: later calls must not change a batch.
+        error: what the first failing call (or the constructor) raised.
+        totals: ``total_env_steps`` after each call.
+        cursors: the cursor in the state after each call.
+        globals_moved: which global generators were not as before, after which call.
+        events: the ledger of the environments' lives.
+    """
+
+    script: Script
+    expected: list[Expected]
+    batches: list[EpisodeBatch] = field(default_factory=list)
+    copies: list[EpisodeBatch] = field(default_factory=list)
+    error: BaseException | None = None
+    totals: list[int] = field(default_factory=list)
+    cursors: list[int] = field(default_factory=list)
+    globals_moved: list[str] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)
+
+    def all_returned(self) -> None:
+        """Raise a `Violation` if a call raised."""
+        if self.error is not None:
+            index = len(self.batches)
+            raise Violation(
+                f"call {index} raised {type(self.error).__name__}: {str(self.error).splitlines()[0]}"
+            ) from self.error
+
+
+class Lab:
+    """Everything that a clause may use.
+
+    Args:
+        subject: the backend under test.
+        profile: how much to try.
+        note: told what is being done, for the case that it hangs.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        profile: Profile = PROFILES["quick"],
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.subject = subject
+        self.profile = profile
+        self.note = note
+        self._traces: dict[Script, Trace] = {}
+
+    def knows(self, script: Script) -> bool:
+        """Whether a script was run already."""
+        return script in self._traces
+
+    def trace(self, script: Script) -> Trace:
+        """Run a script, once, and return what came of it."""
+        if script not in self._traces:
+            self._traces[script] = self._run(script)
+        return self._traces[script]
+
+    def _run(self, script: Script) -> Trace:
+        trace = Trace(script, expected(script))
+        with tempfile.TemporaryDirectory() as folder:
+            ledger = Path(folder) / "ledger"
+            try:
+                with self.subject.make(
+                    script.agents(),
+                    script.envs(ledger=str(ledger)),
+                    layout=script.layout,
+                    n_workers=script.n_workers,
+                    seed=script.seed,
+                    max_episode_length=script.limit,
+                ) as sampler:
+                    for index in range(len(script.ops)):
+                        self._call(trace, sampler, index, str(ledger))
+            except Exception as error:
+                trace.error = error
+            trace.events = read_ledger(ledger)
+        return trace
+
+    @staticmethod
+    def _call(trace: Trace, sampler: Sampler, index: int, ledger: str) -> None:
+        script, op = trace.script, trace.script.ops[index]
+        agent_update, _ = script.agent_update(index)
+        env_update, _ = script.env_update(index, ledger=ledger)
+        before = _global_state()
+        if op.exact:
+            batch = sampler.obtain_exact_episodes(op.count, agent_update, env_update)
+        else:
+            batch = sampler.obtain_samples(index, op.count, agent_update, env_update)
+        trace.globals_moved += [
+            f"{name} after call {index}"
+            for name, same in _compare(before, _global_state()).items()
+            if not same
+        ]
+        trace.batches.append(batch)
+        trace.copies.append(EpisodeBatch.concatenate(batch) if isinstance(batch, EpisodeBatch) else batch)
+        trace.totals.append(sampler.total_env_steps)
+        with contextlib.suppress(Exception):
+            trace.cursors.append(sampler.get_state()["cursor"])
+
+    @contextlib.contextmanager
+    def sampler(self, agents: Any, envs: Any, **arguments: Any) -> Iterator[Sampler]:
+        """Make a sampler of the subject for a clause of its own; shut down at the end of the block."""
+        made = self.subject.make(
+            agents, envs, **{"seed": 1, "n_workers": 2, "max_episode_length": 8, **arguments}
+        )
+        try:
+            yield made
+        finally:
+            made.shutdown_worker()
+
+
+def _global_state() -> dict[str, Any]:
+    return {"random": random.getstate(), "numpy.random": np.random.get_state(legacy=False)}
+
+
+def _compare(before: dict[str, Any], after: dict[str, Any]) -> dict[str, bool]:
+    return {name: repr(before[name]) == repr(after[name]) for name in before}

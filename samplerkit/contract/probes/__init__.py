@@ -1,0 +1,33 @@
+"""Probe environments and policies: data that says where it comes from, so that any mix-up shows."""
+
+from samplerkit.contract.probes.faults import (
+    Fault,
+    UnpicklableError,
+    crash,
+    raise_odd,
+    raise_unpicklable,
+    raise_value,
+)
+from samplerkit.contract.probes.ledger import note, read_ledger, unclosed
+from samplerkit.contract.probes.oracle import assert_whole, expected_batch, unit_key
+from samplerkit.contract.probes.policies import GlobalDrawPolicy, ProbePolicy
+from samplerkit.contract.probes.tattoo import TattooEnv, mark_of
+
+__all__ = [
+    "Fault",
+    "GlobalDrawPolicy",
+    "ProbePolicy",
+    "TattooEnv",
+    "UnpicklableError",
+    "assert_whole",
+    "crash",
+    "expected_batch",
+    "mark_of",
+    "note",
+    "raise_odd",
+    "raise_unpicklable",
+    "raise_value",
+    "read_ledger",
+    "unclosed",
+    "unit_key",
+]

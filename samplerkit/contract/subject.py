@@ -1,0 +1,101 @@
+"""The subject: the backend, or kind of worker, that is under test."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from samplerkit.interfaces import Capabilities, Sampler, Worker
+from samplerkit.plugins.making import registry
+from samplerkit.version import API
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """How to make samplers of the backend under test.
+
+    Attributes:
+        name: as its author calls it.
+        sampler: the class of the sampler, or anything that is called like one.
+        worker: a kind of worker, where that is what is under test.
+        worker_args: further arguments of the worker.
+        capabilities: what it declares.
+        options: given to every sampler.
+        layouts: sets of options that change the physical layout only (processes, threads), never a batch.
+        distribution: where it comes from.
+        api: the version that it was written for.
+    """
+
+    name: str
+    sampler: Any
+    worker: type[Worker] | None = None
+    worker_args: Mapping[str, Any] = field(default_factory=dict)
+    capabilities: Capabilities
+    options: Mapping[str, Any] = field(default_factory=dict)
+    layouts: tuple[Mapping[str, Any], ...] = ({},)
+    distribution: str = ""
+    api: tuple[int, int] = API
+
+    def make(self, agents: Any, envs: Any, *, layout: int = 0, **arguments: Any) -> Sampler:
+        """Make a sampler.
+
+        Args:
+            agents: as for any sampler.
+            envs: as for any sampler.
+            layout: index of a set of layout options, modulo their number.
+            arguments: of the sampler.
+        """
+        if self.worker is not None:
+            arguments.setdefault("worker_class", self.worker)
+            if self.worker_args:
+                arguments.setdefault("worker_args", dict(self.worker_args))
+        chosen = self.layouts[layout % len(self.layouts)]
+        made: Sampler = self.sampler(agents, envs, **{**self.options, **chosen, **arguments})
+        return made
+
+
+def find_subject(name: str, options: Mapping[str, Any] | None = None) -> Subject:
+    """Return the subject that a name stands for.
+
+    Args:
+        name: an installed backend, a kind of worker, a composite of both, or ``module:Class`` of a sampler.
+        options: given to every sampler.
+
+    Raises:
+        BackendError, ValueError, ImportError: if it cannot be found or loaded.
+    """
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        return subject_of(getattr(importlib.import_module(module), attribute), name=name, options=options)
+    from samplerkit.plugins import get_backend
+
+    sampler_name, _, kind = name.partition("+")
+    if registry.spec(sampler_name).is_worker:
+        sampler_name, kind = "local", sampler_name
+    backend = registry.find(sampler_name)
+    worker = get_backend(kind) if kind else None
+    capabilities = {**backend.capabilities, **(registry.find(kind).capabilities if kind else {})}
+    return Subject(
+        name=name,
+        sampler=(cls := get_backend(sampler_name)),
+        worker=worker,
+        capabilities=capabilities,
+        options=dict(options or {}),
+        layouts=tuple(getattr(cls, "layouts", ({},))),
+        distribution=registry.find(kind).distribution if kind else backend.distribution,
+        api=backend.api or API,
+    )
+
+
+def subject_of(cls: Any, *, name: str = "", options: Mapping[str, Any] | None = None) -> Subject:
+    """Return the subject that a sampler class is."""
+    return Subject(
+        name=name or f"{cls.__module__}:{cls.__qualname__}",
+        sampler=cls,
+        capabilities=dict(getattr(cls, "capabilities", {})),
+        options=dict(options or {}),
+        layouts=tuple(getattr(cls, "layouts", ({},))),
+        distribution=cls.__module__.partition(".")[0],
+    )
