@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import weakref
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -40,7 +38,6 @@ class MultiprocessingSampler(PoolSampler[ProcessCarrier]):
 
     def make_transport(self) -> ProcessTransport:
         """Return processes and pipes."""
-        _live.add(self)
         return ProcessTransport(
             self.option("n_processes") or _usable_cpus(),
             self.option("start_method") or launch.default_start_method(),
@@ -53,13 +50,3 @@ def _usable_cpus() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return psutil.cpu_count() or 1
-
-
-_live: weakref.WeakSet[MultiprocessingSampler] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_live() -> None:
-    """End what was never shut down: multiprocessing, whose own hook runs later, would wait for it."""
-    for sampler in list(_live):
-        sampler.shutdown_worker()

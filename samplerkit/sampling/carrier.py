@@ -38,8 +38,9 @@ def serve(setup: bytes, receive: Callable[[], bytes | None], send: Callable[[byt
 
     Args:
         setup: what `Transport.start` was given.
-        receive: blocks for the next message; None where there will be no more. It is called from a
-            thread of its own, so that a carrier takes messages while a unit runs.
+        receive: blocks for the next message; None where there will be no more, which ends the carrier. It
+            is called from a thread of its own, so that a carrier takes messages while a unit runs, and up
+            to the None: a carrier in the caller's own process must get one, or this thread stays.
         send: sends a message back.
     """
     threadpoolctl.threadpool_limits(limits=1)
@@ -70,18 +71,21 @@ class _Carrier:
             self._host.close()
 
     def _read(self, receive: Callable[[], bytes | None]) -> None:
-        while not self._closing:
-            data = receive()
-            request = Close() if data is None else decode(data)
-            if isinstance(request, Cancel):
-                self._cancelled_epoch = request.epoch
-                if self._epoch <= request.epoch:
-                    self._host.cancel()
-                continue
-            if isinstance(request, Close):
-                self._closing = True
+        # After `Close` too: while a unit hangs, `receive` is how a backend hears that the parent is gone.
+        while (data := receive()) is not None:
+            self._take(decode(data))
+        self._take(Close())
+
+    def _take(self, request: Configure | Run | Cancel | Close) -> None:
+        if isinstance(request, Cancel):
+            self._cancelled_epoch = request.epoch
+            if self._epoch <= request.epoch:
                 self._host.cancel()
-            self._inbox.put(request)
+            return
+        if isinstance(request, Close):
+            self._closing = True
+            self._host.cancel()
+        self._inbox.put(request)
 
     def _configure(self, request: Configure) -> None:
         if self._closing:

@@ -7,8 +7,10 @@ ahead of time, twice, or again after a crash.
 from __future__ import annotations
 
 import abc
+import atexit
 import logging
 import time
+import weakref
 from collections.abc import Sequence
 from typing import Any, ClassVar, Generic
 
@@ -113,6 +115,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _start(self, record: Record) -> None:
         self._transport = self.make_transport()
+        _close_at_exit(self)
         self._epoch = 0
         self._epoch_record = record
         self._ahead: dict[int, EpisodeBatch | Failure] = {}
@@ -349,6 +352,23 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _discard(self, result: EpisodeBatch | Failure) -> None:
         if not isinstance(result, Failure):
             self._count(units_discarded=1, env_steps_discarded=n_steps(result))
+
+
+_live: weakref.WeakSet[PoolSampler[Any]] = weakref.WeakSet()
+
+
+def _close_at_exit(sampler: PoolSampler[Any]) -> None:
+    """See to it that a program which forgets the shutdown leaves nothing."""
+    _live.add(sampler)
+    # Again each time, because the last to register runs first: before the hooks of whatever libraries the
+    # transport is made of (multiprocessing's would wait for the processes).
+    atexit.unregister(_close_live)
+    atexit.register(_close_live)
+
+
+def _close_live() -> None:
+    for sampler in list(_live):
+        sampler.shutdown_worker()
 
 
 def _first_seat(member: _Member[Any]) -> int:

@@ -228,6 +228,28 @@ def test_a_parent_killed_by_sigkill_leaves_no_worker(tmp_path):
     assert_gone(pids, within=2)
 
 
+def test_a_parent_killed_while_it_shuts_down_a_worker_that_hangs_leaves_no_worker(tmp_path):
+    script = run_script(
+        tmp_path,
+        """
+        import os, threading, time, psutil
+
+        def hang(self, action):
+            time.sleep(1000)
+
+        Still.step = hang
+        s = make("multiprocessing", n_processes=1)
+        print(*[p.pid for p in psutil.Process().children(recursive=True)], flush=True)
+        threading.Timer(0.3, s.shutdown_worker).start()
+        threading.Timer(1.0, os.kill, args=(os.getpid(), 9)).start()
+        s.obtain_samples(0, 1)
+        """,
+    )
+    out, _ = script.communicate(timeout=10)
+    assert script.returncode == -signal.SIGKILL
+    assert_gone(out.splitlines()[1].split(), within=2)
+
+
 def assert_gone(pids, within: float) -> None:
     pids = [int(pid) for pid in pids]
     assert pids, "there is nobody to wait for"
