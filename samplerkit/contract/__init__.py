@@ -1,9 +1,27 @@
 """The contract suite: decides whether a sampler backend, or a kind of worker, is right."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from samplerkit.contract.clause import Clause, NotApplicable, Violation, all_clauses, clause
-from samplerkit.contract.examine import State, Verdict
-from samplerkit.contract.runner import Report, check
-from samplerkit.contract.subject import Subject, find_subject, subject_of
+
+if TYPE_CHECKING:
+    from samplerkit.contract.examine import State, Verdict
+    from samplerkit.contract.runner import Report, check
+    from samplerkit.contract.subject import Subject, find_subject, subject_of
+
+# Worker processes unpickle probes, and must not wait for hypothesis.
+_HOMES = {
+    "State": "examine",
+    "Verdict": "examine",
+    "Report": "runner",
+    "check": "runner",
+    "Subject": "subject",
+    "find_subject": "subject",
+    "subject_of": "subject",
+}
 
 __all__ = [
     "Clause",
@@ -19,3 +37,9 @@ __all__ = [
     "find_subject",
     "subject_of",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
