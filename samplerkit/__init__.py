@@ -64,6 +64,8 @@ _HOMES = {
         "get_backend",
         "make_sampler",
         "register_backend",
+        "register_hooks",
+        "unregister_hooks",
     ),
     "samplerkit.trainer": ("Trainer",),
     "samplerkit.tf": ("TFTrainer",),

@@ -132,6 +132,12 @@ from samplerkit.plugins import (
 from samplerkit.plugins import (
     register_backend as register_backend,
 )
+from samplerkit.plugins import (
+    register_hooks as register_hooks,
+)
+from samplerkit.plugins import (
+    unregister_hooks as unregister_hooks,
+)
 from samplerkit.tf import TFTrainer as TFTrainer
 from samplerkit.trainer import Trainer as Trainer
 from samplerkit.version import (

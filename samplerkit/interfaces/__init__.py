@@ -18,6 +18,7 @@ from samplerkit.interfaces.env_update import (
     SetTaskUpdate,
     close_replaced,
 )
+from samplerkit.interfaces.observer import Observer
 from samplerkit.interfaces.policy import AgentInfo, Params, Policy, is_policy
 from samplerkit.interfaces.sampler import Sampler, Statistics
 from samplerkit.interfaces.unit import Unit
@@ -34,6 +35,7 @@ __all__ = [
     "EnvUpdate",
     "ExistingEnvUpdate",
     "NewEnvUpdate",
+    "Observer",
     "Params",
     "Policy",
     "Sampler",

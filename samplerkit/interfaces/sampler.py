@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from samplerkit.episodes import EpisodeBatch
+from samplerkit.interfaces.observer import Observer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,10 @@ class Sampler(abc.ABC):
     A call that raises, for whatever reason, has not happened: cursor, versions, counts, agents and
     environments are as before.
     """
+
+    observers: tuple[Observer, ...] = ()
+    """Who is told what happens. `make_sampler` adds the plugins of group ``samplerkit.hooks``; a copy and an
+    unpickled sampler have none."""
 
     @property
     @abc.abstractmethod

@@ -1,7 +1,9 @@
-"""Backends as plugins: how one describes itself, how it is found, how a sampler is made by name."""
+"""Plugins: how backends describe themselves and are found, samplers by name, and who is told of them."""
 
 from samplerkit.interfaces.capabilities import IN_CARRIERS, IN_PROCESS, YES, Support, no
 from samplerkit.plugins.discovery import Backend, State
+from samplerkit.plugins.hook_registry import HookPlugin
+from samplerkit.plugins.hooks import hook_plugins, register_hooks, unregister_hooks
 from samplerkit.plugins.making import backends, get_backend, make_sampler, register_backend
 from samplerkit.plugins.spec import BackendSpec
 
@@ -11,11 +13,15 @@ __all__ = [
     "YES",
     "Backend",
     "BackendSpec",
+    "HookPlugin",
     "State",
     "Support",
     "backends",
     "get_backend",
+    "hook_plugins",
     "make_sampler",
     "no",
     "register_backend",
+    "register_hooks",
+    "unregister_hooks",
 ]

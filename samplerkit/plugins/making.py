@@ -9,6 +9,7 @@ from samplerkit.errors import BackendBroken
 from samplerkit.interfaces.capabilities import IN_PROCESS
 from samplerkit.interfaces.sampler import Sampler
 from samplerkit.interfaces.worker import Worker
+from samplerkit.plugins import hooks
 from samplerkit.plugins.discovery import Backend, Registry, import_path
 from samplerkit.plugins.spec import BackendSpec
 from samplerkit.version import API
@@ -101,6 +102,7 @@ def make_sampler(
             given = "worker_class" if worker_class is not None else "worker_factory"
             raise TypeError(f"{name!r} already names the kind of worker: leave {given} out")
         worker_class = get_backend(kind)
+    hooks.installed.load()
     sampler: Sampler = get_backend(backend)(
         agents,
         envs,
@@ -112,6 +114,7 @@ def make_sampler(
         worker_args=worker_args,
         **options,
     )
+    hooks.HookObserver(hooks.installed).created(sampler, registry.spec(backend))
     return sampler
 
 
