@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -58,7 +60,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
     def send(self, carrier: ProcessCarrier, message: bytes) -> None:
         """Write to the pipe."""
         try:
-            carrier.pipe.send_bytes(message)
+            with _whole_messages(carrier):
+                carrier.pipe.send_bytes(message)
         except OSError as error:
             raise CarrierGone from error
 
@@ -82,7 +85,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
 
     def _read(self, carrier: ProcessCarrier, received: list[tuple[ProcessCarrier, bytes | None]]) -> None:
         try:
-            received.append((carrier, carrier.pipe.recv_bytes()))
+            with _whole_messages(carrier):
+                received.append((carrier, carrier.pipe.recv_bytes()))
         except (EOFError, OSError):
             # Half a message, or the end: the sentinel says the rest.
             carrier.ended = True
@@ -108,12 +112,20 @@ class ProcessTransport(Transport[ProcessCarrier]):
         """Join, kill what is left, close the pipe and the sentinel."""
         process = carrier.process
         if timeout > 0:
-            process.join(timeout)
+            self._listen_until_it_ends(carrier, timeout)
         if process.is_alive():
             process.kill()
         process.join()
         process.close()
         carrier.pipe.close()
+
+    def _listen_until_it_ends(self, carrier: ProcessCarrier, timeout: float) -> None:
+        """Read on meanwhile: a process whose last batch nobody takes would wait for ever."""
+        until = time.monotonic() + timeout
+        while (left := until - time.monotonic()) > 0:
+            for _, message in self.receive([carrier], left):
+                if message is None:
+                    return
 
     def wake(self) -> None:
         """Write a byte that `receive` waits for."""
@@ -123,3 +135,13 @@ class ProcessTransport(Transport[ProcessCarrier]):
         """Close the pair of sockets that `wake` uses."""
         self._wake_end.close()
         self._waker.close()
+
+
+@contextlib.contextmanager
+def _whole_messages(carrier: ProcessCarrier) -> Iterator[None]:
+    """After Ctrl-C in the middle of a message nothing that follows on that pipe would make sense."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        carrier.process.kill()
+        raise

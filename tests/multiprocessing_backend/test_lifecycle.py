@@ -208,6 +208,36 @@ def test_ctrl_c_in_a_program_leaves_nothing(tmp_path):
     assert_gone(pids, within=2)
 
 
+def test_shutdown_waits_for_no_batch_that_nobody_takes(tmp_path):
+    script = run_script(
+        tmp_path,
+        """
+        import os, time
+
+        class Large(Still):
+            observation_space = gymnasium.spaces.Box(0, 1, (500_000,), numpy.float32)
+            def reset(self, *, seed=None, options=None):
+                super().reset(seed=seed)
+                return numpy.zeros(500_000, numpy.float32), {}
+            def step(self, action):
+                return numpy.zeros(500_000, numpy.float32), 0.0, True, False, {}
+            def close(self):
+                open(f"closed-{os.getpid()}", "x").close()
+
+        Still = Large
+        s = make("multiprocessing", n_processes=2)
+        s.obtain_samples(0, 1)
+        time.sleep(0.3)  # the next batches are on their way, and fill the pipes
+        started = time.monotonic()
+        s.shutdown_worker()
+        print(time.monotonic() - started)
+        """,
+    )
+    out, err = script.communicate(timeout=20)
+    assert float(out.splitlines()[-1]) < 1.5, err
+    assert len(list(tmp_path.glob("closed-*"))) == 2, "an environment was not closed"
+
+
 def test_a_parent_killed_by_sigkill_leaves_no_worker(tmp_path):
     script = run_script(
         tmp_path,

@@ -1,0 +1,55 @@
+"""The transport by itself, with fakes for what cannot be timed."""
+
+from __future__ import annotations
+
+import os
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from types import SimpleNamespace
+
+import pytest
+
+from samplerkit_multiprocessing.transport import ProcessCarrier, ProcessTransport
+
+
+class InterruptedConnection(Connection):
+    """Ctrl-C comes in the middle of every message."""
+
+    def send_bytes(self, *_):
+        raise KeyboardInterrupt
+
+    recv_bytes = send_bytes
+
+
+@pytest.fixture
+def transport():
+    made = ProcessTransport(1, "spawn")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def interrupted():
+    """A carrier with a message that can be read, and a list of the signals that it got."""
+    signals = []
+    mine, theirs = Pipe()
+    silent, writer = Pipe()
+    process = SimpleNamespace(kill=lambda: signals.append("SIGKILL"), sentinel=silent.fileno())
+    with theirs, silent, writer, InterruptedConnection(os.dup(mine.fileno())) as pipe:
+        mine.close()
+        theirs.send_bytes(b"message")
+        yield ProcessCarrier(process, pipe), signals
+
+
+def test_a_process_that_was_sent_half_a_message_is_killed(transport, interrupted):
+    carrier, signals = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        transport.send(carrier, b"message")
+    assert signals == ["SIGKILL"]
+
+
+def test_a_process_of_which_half_a_message_was_read_is_killed(transport, interrupted):
+    carrier, signals = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        transport.receive([carrier], 5.0)
+    assert signals == ["SIGKILL"]
