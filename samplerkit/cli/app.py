@@ -153,6 +153,29 @@ def evaluate(
     )
 
 
+@app.command(name="check-env")
+def check_env(
+    environment: Annotated[
+        str, typer.Argument(metavar="ID|module:callable", help="A gymnasium id, or what constructs it.")
+    ],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the units.")] = 0,
+    units: Annotated[int, typer.Option("--units", min=1, help="How many units to compare.")] = 4,
+    max_episode_length: Annotated[
+        int | None, typer.Option("--max-episode-length", min=1, help="By default the environment's own.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> int:
+    """Say whether an environment gives the same unit wherever and whenever it runs, and what to do if not.
+
+    Exit status: 0 if it does, 1 if not, 2 if it cannot be checked.
+    """
+    from samplerkit.cli.check_env import check_env as check
+
+    return check(
+        environment, seed=seed, n_units=units, max_episode_length=max_episode_length, as_json=as_json
+    )
+
+
 def _list_configurations() -> int:
     from samplerkit.cli.configuration import named_configurations, read_tables
 
