@@ -9,8 +9,10 @@ from samplerkit.contract.clause import Clause, NotApplicable, Violation, all_cla
 
 if TYPE_CHECKING:
     from samplerkit.contract.examine import State, Verdict
+    from samplerkit.contract.replaying import replay
     from samplerkit.contract.runner import Report, check
     from samplerkit.contract.subject import Subject, find_subject, subject_of
+    from samplerkit.contract.testing import contract_tests
 
 # Worker processes unpickle probes, and must not wait for hypothesis.
 _HOMES = {
@@ -18,6 +20,8 @@ _HOMES = {
     "Verdict": "examine",
     "Report": "runner",
     "check": "runner",
+    "contract_tests": "testing",
+    "replay": "replaying",
     "Subject": "subject",
     "find_subject": "subject",
     "subject_of": "subject",
@@ -34,7 +38,9 @@ __all__ = [
     "all_clauses",
     "check",
     "clause",
+    "contract_tests",
     "find_subject",
+    "replay",
     "subject_of",
 ]
 

@@ -19,6 +19,7 @@ from typing import IO, Any, Self
 
 import cloudpickle
 
+from samplerkit.contract.carrying import pack
 from samplerkit.contract.clause import Clause
 from samplerkit.contract.examine import State, Verdict
 from samplerkit.contract.profiles import Profile
@@ -41,12 +42,17 @@ class Bench:
         self._process: subprocess.Popen[bytes] | None = None
         self._doing = ""
 
-    def examine(self, it: Clause) -> Verdict:
-        """Return the verdict on a clause; `State.HUNG` if there was none in time."""
+    def examine(self, it: Clause, *, smallest: bool = True) -> Verdict:
+        """Return the verdict on a clause; `State.HUNG` if there was none in time.
+
+        Args:
+            it: the clause.
+            smallest: whether to look for the smallest script that shows a violation.
+        """
         self._doing = ""
         started = monotonic()
         try:
-            self._ask(it.id)
+            self._ask(it, smallest)
             answer = self._answer(started + self._profile.deadline)
         except (EOFError, OSError) as error:
             status = self._end()
@@ -58,16 +64,19 @@ class Bench:
         what = f"no answer within {self._profile.deadline:g} s"
         return Verdict(it.id, State.HUNG, monotonic() - started, what=what, script=self._doing)
 
-    def _ask(self, clause_id: str) -> None:
+    def _ask(self, it: Clause, smallest: bool) -> None:
         if self._process is None:
             self._process = _start()
-            self._send({"subject": self._subject, "profile": self._profile, "path": sys.path})
-        self._send(clause_id)
+            # The path comes first: to unpickle the subject may need it.
+            self._send(sys.path)
+            subject = self._subject
+            self._send((subject, self._profile), subject.sampler, subject.worker)
+        self._send((it, smallest), it.check)
 
-    def _send(self, message: Any) -> None:
+    def _send(self, message: Any, *about: Any) -> None:
         assert self._process is not None, "started by _ask"
         assert self._process.stdin is not None, "a pipe"
-        write(self._process.stdin, message)
+        write_packed(self._process.stdin, pack(message, *about))
 
     def _answer(self, deadline: float) -> Verdict | None:
         assert self._process is not None, "started by _ask"
@@ -128,7 +137,11 @@ def _start() -> subprocess.Popen[bytes]:
 
 def write(stream: IO[bytes], message: Any) -> None:
     """Write one message."""
-    data = cloudpickle.dumps(message)
+    write_packed(stream, cloudpickle.dumps(message))
+
+
+def write_packed(stream: IO[bytes], data: bytes) -> None:
+    """Write one message that is pickled already."""
     stream.write(_LENGTH.pack(len(data)) + data)
     stream.flush()
 
@@ -160,18 +173,16 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     # What a backend prints must not mix with the answers.
     os.dup2(2, 1)
-    setup = read(questions)
-    sys.path[:] = setup["path"]
-    from samplerkit.contract.clause import all_clauses
+    sys.path[:] = read(questions)
+    subject, profile = read(questions)
     from samplerkit.contract.examine import examine
     from samplerkit.contract.lab import Lab
 
     say: Callable[[str], None] = lambda text: write(answers, text)  # noqa: E731
-    lab = Lab(setup["subject"], setup["profile"], note=say)
-    clauses = {it.id: it for it in all_clauses()}
+    lab = Lab(subject, profile, note=say)
     while True:
         try:
-            clause_id = read(questions)
+            it, smallest = read(questions)
         except EOFError:
             return
-        write(answers, examine(clauses[clause_id], lab))
+        write(answers, examine(it, lab, smallest=smallest))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
@@ -128,13 +128,14 @@ class Script:
 
     # -- for people ------------------------------------------------------------------------------
 
-    def code(self, backend: str) -> str:
+    def code(self, backend: str, options: Mapping[str, Any] | None = None) -> str:
         """Return a program that does the same."""
+        given = f", options={dict(options)!r}" if options else ""
         lines = [
-            "from samplerkit.contract.script import Op, Script",
             "from samplerkit.contract import replay",
+            "from samplerkit.contract.script import Op, Script",
             "",
-            f"replay({backend!r}, {self.short()})",
+            f"replay({backend!r}, {self.short()}{given})",
         ]
         return "\n".join(lines)
 
