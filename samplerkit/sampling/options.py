@@ -18,7 +18,8 @@ class Option:
 
     Args:
         default: what stands for an option that was not given, or given as None.
-        check: ``check(name, value)`` returns the value to use, or raises a TypeError or ValueError.
+        check: ``check(name, value)`` returns the value to use, or raises a TypeError or ValueError. It gets
+            its own results too, where a sampler is unpickled, and must accept them.
     """
 
     default: Any
@@ -38,12 +39,13 @@ def checked_options(
         UnsupportedFeature: if it names a capability that the owner declares not to have.
         TypeError, ValueError: from an option's check.
     """
-    for name in given:
+    for name, value in given.items():
+        support = capabilities.get(name)
+        # A table that was inherited may hold options of what a backend lacks: None asks for nothing.
+        if support is not None and not support and not (name in table and value is None):
+            raise UnsupportedFeature(f"{owner} does not support {name!r}: {support.reason}")
         if name in table:
             continue
-        support = capabilities.get(name)
-        if support is not None and not support:
-            raise UnsupportedFeature(f"{owner} does not support {name!r}: {support.reason}")
         close = difflib.get_close_matches(name, table, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise TypeError(f"{owner} has no option {name!r}.{hint} Its options: {', '.join(table) or 'none'}.")
