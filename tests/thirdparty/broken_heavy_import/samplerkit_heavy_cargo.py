@@ -1,0 +1,3 @@
+"""Stands for a package that takes seconds to import."""
+
+CARGO = "lead"
