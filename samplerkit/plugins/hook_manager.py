@@ -9,7 +9,6 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from types import ModuleType
 from typing import Any, Final
 
 import pluggy
@@ -63,10 +62,7 @@ class HookManager(pluggy.PluginManager):
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
         """See pluggy; lazy attributes of modules and properties of objects are not evaluated."""
-        if isinstance(plugin, ModuleType):
-            found = vars(plugin).get(name)
-        else:
-            found = inspect.getattr_static(plugin, name, None)
+        found = inspect.getattr_static(plugin, name, None)
         if not (inspect.isfunction(found) or isinstance(found, (staticmethod, classmethod))):
             return None
         return super().parse_hookimpl_opts(plugin, name)
