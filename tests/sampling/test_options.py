@@ -40,5 +40,5 @@ def test_none_asks_for_nothing_that_a_backend_lacks():
 
 
 def test_an_unknown_option_is_refused_with_the_nearest_name():
-    with pytest.raises(TypeError, match="no option 'n_task'. Did you mean 'n_tasks'?"):
+    with pytest.raises(TypeError, match=r"no option 'n_task'\. Did you mean 'n_tasks'\?"):
         checked({"n_task": 1})
