@@ -7,6 +7,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from samplerkit.contract.profiles import PROFILES, Profile
 from samplerkit.contract.reference import Expected, expected
 from samplerkit.contract.script import Script
 from samplerkit.contract.subject import Subject
+from samplerkit.contract.views import CallView, malformation
 from samplerkit.episodes import EpisodeBatch
-from samplerkit.interfaces import Sampler
+from samplerkit.interfaces import Sampler, Statistics
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Trace:
         error: what the first failing call (or the constructor) raised.
         totals: ``total_env_steps`` after each call.
         cursors: the cursor in the state after each call.
+        statistics: after each call.
         globals_moved: which global generators were not as before, after which call.
         events: the ledger of the environments' lives.
     """
@@ -45,8 +48,25 @@ class Trace:
     error: BaseException | None = None
     totals: list[int] = field(default_factory=list)
     cursors: list[int] = field(default_factory=list)
+    statistics: list[Statistics] = field(default_factory=list)
     globals_moved: list[str] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
+
+    @cached_property
+    def malformed(self) -> list[str]:
+        """Why batches cannot be taken apart, where they cannot."""
+        found = [(index, malformation(copy)) for index, copy in enumerate(self.copies)]
+        return [f"call {index}, {what}" for index, what in found if what is not None]
+
+    @cached_property
+    def calls(self) -> list[CallView]:
+        """The calls that returned a batch which can be taken apart, for clauses that look inside."""
+        pairs = enumerate(zip(self.copies, self.expected, strict=False))
+        return [
+            CallView(self.script, index, batch, wanted)
+            for index, (batch, wanted) in pairs
+            if malformation(batch) is None
+        ]
 
     def all_returned(self) -> None:
         """Raise a `Violation` if a call raised."""
@@ -125,6 +145,7 @@ class Lab:
         trace.batches.append(batch)
         trace.copies.append(EpisodeBatch.concatenate(batch) if isinstance(batch, EpisodeBatch) else batch)
         trace.totals.append(sampler.total_env_steps)
+        trace.statistics.append(sampler.statistics())
         with contextlib.suppress(Exception):
             trace.cursors.append(sampler.get_state()["cursor"])
 

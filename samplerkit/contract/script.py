@@ -40,7 +40,7 @@ class Script:
         ops: the calls, in order.
         n_workers: logical workers.
         seed: of the sampler.
-        limit: ``max_episode_length``.
+        limit: ``max_episode_length``; infinity too.
         each: whether every worker has an environment and a policy of its own from the start.
         lengths: an episode's own length is one of these.
         ends: how episodes end by themselves: see `TattooEnv`.
@@ -53,7 +53,7 @@ class Script:
     ops: tuple[Op, ...] = (Op(),)
     n_workers: int = 1
     seed: int = 0
-    limit: int = 8
+    limit: float = 8
     each: bool = False
     lengths: tuple[int, ...] = (1, 2, 3, 5, 8)
     ends: str = "terminated"
@@ -206,3 +206,4 @@ def examples() -> Iterator[Script]:
     yield Script(n_workers=3, ops=(Op(count=30),), delays=True, layout=1, lengths=(8, 1))
     yield Script(n_workers=2, ops=(Op(env="existing"), Op(env="task"), Op(env="environment")), infos="rich")
     yield Script(ops=(Op(count=300),), infos="rich", observations="dict", ends="mixed")
+    yield Script(n_workers=2, limit=200, lengths=(130,), ops=(Op(count=200), Op(count=1, exact=True)))

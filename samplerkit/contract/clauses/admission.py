@@ -1,12 +1,12 @@
-"""Section A over scripts: the batch is a function, and units are admitted by their numbers."""
+"""Clauses A1, A3, A4 and A5: units are numbered, and admitted by their numbers."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.script import Script
+from samplerkit.contract.script import Op, Script
+from samplerkit.contract.views import CallView, in_words
+from samplerkit.episodes import EpisodeBatch
 
 
 @clause(
@@ -21,8 +21,39 @@ def reference(lab: Lab, script: Script) -> None:
     trace = lab.trace(script)
     trace.all_returned()
     for index, (batch, wanted) in enumerate(zip(trace.copies, trace.expected, strict=True)):
+        require(
+            isinstance(batch, EpisodeBatch),
+            f"call {index}: expected an EpisodeBatch, got {type(batch).__name__}",
+        )
         difference = wanted.batch.difference(batch)
-        require(difference is None, f"call {index}: (expected is 'here', got is 'there') {difference}")
+        require(difference is None, f"call {index}: {in_words(difference)}")
+
+
+@clause(
+    "A1.numbering",
+    kind="script",
+    says="Units are numbered 0, 1, 2, … over the sampler's life; unit u belongs to worker u mod n_workers.",
+    why="The number of a unit is all that its data depend on: it must mean the same on every backend.",
+    causes="counting from anew in each call or each worker; handing worker w a run of its own units.",
+)
+def numbering(lab: Lab, script: Script) -> None:
+    """Look at the units and workers that provenance names."""
+    cursor = 0
+    for call in lab.trace(script).calls:
+        provenance = call.batch.provenance
+        if provenance is None:  # B6.provenance says so
+            return
+        units = sorted(provenance.units.tolist())
+        wanted = list(range(cursor, cursor + len(units)))
+        require(units == wanted, f"call {call.index}: expected the units {wanted}, got {units}")
+        cursor += len(units)
+        for unit, worker in zip(provenance.units.tolist(), provenance.workers.tolist(), strict=True):
+            expected = unit % script.n_workers
+            require(
+                worker == expected,
+                f"call {call.index}, unit {unit}: expected worker {expected} of {script.n_workers}, "
+                f"got {worker}",
+            )
 
 
 @clause(
@@ -33,18 +64,115 @@ def reference(lab: Lab, script: Script) -> None:
     causes="results taken in the order of arrival; a unit too many or too few; the last episode trimmed.",
 )
 def shortest_run(lab: Lab, script: Script) -> None:
-    """Compare the units that were admitted, and their number of steps."""
-    trace = lab.trace(script)
-    trace.all_returned()
-    pairs = zip(trace.batches, trace.expected, strict=True)
-    for index, (batch, wanted) in enumerate(pairs):
-        if script.ops[index].exact:
+    """Compare the units that were admitted, by their data, and their number of steps."""
+    for call in _in_step(lab.trace(script).calls):
+        if call.op.exact:
             continue
-        least, steps = script.ops[index].count, int(batch.lengths.sum())
-        require(steps >= least, f"call {index}: expected at least {least} steps, got {steps}")
-        units = [] if batch.provenance is None else batch.provenance.units.tolist()
-        expected_units = wanted.batch.provenance.units.tolist() if wanted.batch.provenance else []
-        require(units == expected_units, f"call {index}: expected units {expected_units}, got {units}")
-        if not np.array_equal(batch.lengths, wanted.batch.lengths):
-            wanted_lengths, got = wanted.batch.lengths.tolist(), batch.lengths.tolist()
-            raise Violation(f"call {index}: expected lengths {wanted_lengths}, got {got}")
+        least, lengths = call.op.count, call.batch.lengths.tolist()
+        where = f"call {call.index}, obtain_samples(…, {least})"
+        require(
+            sum(lengths) >= least,
+            f"{where}: expected at least {least} steps, got {sum(lengths)} in episodes of {lengths}",
+        )
+        require(
+            sum(lengths[:-1]) < least,
+            f"{where}: expected no more episodes than it takes, got lengths {lengths}: the last is too many",
+        )
+        _same_units(call, where)
+        wanted = call.wanted.batch.lengths.tolist()
+        require(lengths == wanted, f"{where}: expected lengths {wanted}, got {lengths}")
+
+
+@clause(
+    "A4.exact-episodes",
+    kind="script",
+    needs={"exact_episodes"},
+    says="obtain_exact_episodes(k) returns k units of every worker: worker 0's first, then worker 1's, …",
+    why="Evaluation and meta-learning pair episodes with workers by their position in the batch.",
+    causes="results in the order of arrival; k batches rather than k episodes; a fast worker that does more.",
+)
+def exact_episodes(lab: Lab, script: Script) -> None:
+    """Compare the order of workers and units, by the data."""
+    for call in _in_step(lab.trace(script).calls):
+        if not call.op.exact:
+            continue
+        k, n = call.op.count, script.n_workers
+        where = f"call {call.index}, obtain_exact_episodes({k})"
+        require(
+            len(call.episodes) == k * n,
+            f"{where}: expected {k * n} episodes, {k} of each of {n} workers, got {len(call.episodes)}",
+        )
+        workers = [episode.worker for episode in call.episodes]
+        wanted = [worker for worker in range(n) for _ in range(k)]
+        require(workers == wanted, f"{where}: expected episodes of the workers {wanted}, got {workers}")
+        _same_units(call, where)
+
+
+def _same_units(call: CallView, where: str) -> None:
+    assert call.wanted.batch.provenance is not None, "the reference says where data come from"
+    units, wanted = call.units(), call.wanted.batch.provenance.units.tolist()
+    require(units == wanted, f"{where}: expected the units {wanted}, got the data of units {units}")
+
+
+def _in_step(calls: list[CallView]) -> list[CallView]:
+    """Leave out what follows a call that admitted another number of units: all of it would differ."""
+    for position, call in enumerate(calls):
+        if call.index != position or len(call.episodes) != len(call.wanted.tags):
+            return calls[: position + 1]
+    return calls
+
+
+@clause(
+    "A5.cursor",
+    kind="script",
+    says="The cursor moves by admitted units only: each call goes on where the admitted units ended.",
+    why="Units that ran ahead and are forgotten would be missing from the data: the long ones, mostly.",
+    causes="dropping what is under way at an update; counting units that ran rather than those admitted.",
+)
+def cursor(lab: Lab, script: Script) -> None:
+    """Look for gaps and repetitions between calls, by the data."""
+    first, trace = 0, lab.trace(script)
+    for position, call in enumerate(trace.calls):
+        if call.index != position:
+            return
+        numbers = [episode.unit for episode in call.episodes]
+        units = sorted(number for number in numbers if number is not None)
+        if not units:  # A2.seeds says so
+            return
+        before = f"{first} units were admitted before"
+        require(
+            units[0] == first,
+            f"call {call.index}: expected unit {first} to come first ({before}), got unit {units[0]}",
+        )
+        missing = sorted(set(range(first, first + len(units))) - set(units))
+        require(
+            not missing,
+            f"call {call.index}: expected consecutive units from {first}, got {units}: {missing} are missing",
+        )
+        first += len(numbers)
+        if len(trace.cursors) > position:
+            got = trace.cursors[position]
+            require(got == first, f"call {call.index}: expected cursor {first} in get_state(), got {got}")
+
+
+@clause(
+    "A5.one-sequence",
+    says="Any sequence of calls without updates admits consecutive units of one and the same sequence.",
+    why="How an algorithm cuts its demand into calls must not decide what data it gets.",
+    causes="restarting workers' random streams in each call; discarding and skipping what ran ahead.",
+)
+def one_sequence(lab: Lab) -> None:
+    """Compare several calls with one."""
+    parts = Script(n_workers=2, ops=(Op(7), Op(1), Op(12), Op(5)), delays=True)
+    several = lab.trace(parts)
+    several.all_returned()
+    joined = EpisodeBatch.concatenate(*several.copies)
+    whole = lab.trace(Script(n_workers=2, ops=(Op(len(joined.rewards)),)))
+    whole.all_returned()
+    difference = whole.copies[0].difference(joined)
+    if difference is not None:
+        counts = [op.count for op in parts.ops]
+        raise Violation(
+            f"expected obtain_samples of {counts} one after the other to equal one of {len(joined.rewards)}: "
+            f"{in_words(difference)}"
+        )

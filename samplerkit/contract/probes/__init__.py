@@ -1,5 +1,6 @@
 """Probe environments and policies: data that says where it comes from, so that any mix-up shows."""
 
+from samplerkit.contract.probes.echo import EchoEnv, ScriptedPolicy, counting
 from samplerkit.contract.probes.faults import (
     Fault,
     UnpicklableError,
@@ -14,12 +15,15 @@ from samplerkit.contract.probes.policies import GlobalDrawPolicy, ProbePolicy
 from samplerkit.contract.probes.tattoo import TattooEnv, mark_of
 
 __all__ = [
+    "EchoEnv",
     "Fault",
     "GlobalDrawPolicy",
     "ProbePolicy",
+    "ScriptedPolicy",
     "TattooEnv",
     "UnpicklableError",
     "assert_whole",
+    "counting",
     "crash",
     "expected_batch",
     "mark_of",

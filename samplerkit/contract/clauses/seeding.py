@@ -1,0 +1,98 @@
+"""Clause A2: everything random in a unit comes from its three seeds, and nothing carries over."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from samplerkit.contract.clause import clause, require
+from samplerkit.contract.lab import Lab
+from samplerkit.contract.reference import unit_seeds
+from samplerkit.contract.script import Script
+from samplerkit.contract.views import EpisodeView
+
+
+@clause(
+    "A2.env-seed",
+    kind="script",
+    says="In unit u the environment is reset with the env_seed of unit u, and no two units share one.",
+    why="Workers with equal seeds give the same episode many times; `seed + worker` repeats other runs.",
+    causes="one seed for all workers, or for all calls; seed + worker; no seed after the first reset.",
+)
+def env_seed(lab: Lab, script: Script) -> None:
+    """Compare the seeds that environments were reset with."""
+    seen: dict[int, str] = {}
+    for call in lab.trace(script).calls:
+        for episode in call.episodes:
+            place, claimed = episode.place(), episode.claimed_unit
+            require(
+                episode.key not in seen,
+                f"{place}: expected a seed of its own, got {episode.key}, that of {seen.get(episode.key)}",
+            )
+            seen[episode.key] = place
+            if claimed is None:
+                require(
+                    episode.unit is not None,
+                    f"{place}: expected the env_seed of a unit, got the environment's seed {episode.key}",
+                )
+                continue
+            wanted = unit_seeds(script.seed, claimed)[0]
+            require(
+                episode.key == wanted,
+                f"{place}: expected the environment's seed {wanted}, of unit {claimed} as in provenance, "
+                f"got {episode.key}",
+            )
+
+
+@clause(
+    "A2.policy-seed",
+    kind="script",
+    says="In unit u the policy is reset, and then seeded with the policy_seed of unit u.",
+    why="A policy that goes on with its own stream makes data depend on who ran what before.",
+    causes="seeding once only; the environment's seed given to the policy; reset after seed.",
+)
+def policy_seed(lab: Lab, script: Script) -> None:
+    """Compare the seeds that the policy reports."""
+    for call in lab.trace(script).calls:
+        for episode in call.episodes:
+            seeds = _info(episode, "seed")
+            if seeds is None or episode.unit is None:
+                continue
+            wanted = np.uint64(unit_seeds(script.seed, episode.unit)[1])
+            wrong = np.flatnonzero(seeds != wanted)
+            require(
+                not len(wrong),
+                f"{episode.place(_first(wrong))}: expected agent_infos['seed'] {wanted}, "
+                f"the unit's policy_seed, got {seeds[_first(wrong)]}",
+            )
+
+
+@clause(
+    "A2.fresh-start",
+    kind="script",
+    says="Nothing carries over from unit to unit: every episode begins with a policy that was just reset.",
+    why="A recurrent policy that keeps its state acts on the episode before.",
+    causes="no policy.reset() between episodes; a policy object shared by workers that take turns.",
+)
+def fresh_start(lab: Lab, script: Script) -> None:
+    """Look at how often the policy says that it acted since its reset."""
+    for call in lab.trace(script).calls:
+        for episode in call.episodes:
+            counts = _info(episode, "count")
+            if counts is None:
+                continue
+            wrong = np.flatnonzero(counts != np.arange(len(counts)))
+            step = _first(wrong)
+            require(
+                not len(wrong),
+                f"{episode.place(step)}: expected agent_infos['count'] {step}, "
+                f"the actions since policy.reset(), got {counts[step]}",
+            )
+
+
+def _info(episode: EpisodeView, key: str) -> np.ndarray | None:
+    column = episode.agent_infos.get(key)  # B4.infos says where it is missing
+    return column if isinstance(column, np.ndarray) else None
+
+
+def _first(wrong: np.ndarray) -> int:
+    return int(wrong[0]) if len(wrong) else 0

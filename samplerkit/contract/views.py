@@ -1,0 +1,199 @@
+"""Views of what a call returned: episode by episode, with what the data themselves say of their origin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from samplerkit.contract.probes import mark_of
+from samplerkit.contract.reference import Expected, unit_seeds
+from samplerkit.contract.script import Op, Script
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes.bits import column_differences
+from samplerkit.episodes.columns import Array, Columns, arrays_of, rows_of_each
+
+_UNITS = 1024
+"""Keys are recognised for so many units; no script comes near."""
+
+
+@lru_cache(maxsize=64)
+def units_by_key(seed: int) -> dict[int, int]:
+    """Return the number of the unit that each environment seed belongs to."""
+    return {unit_seeds(seed, number)[0]: number for number in range(_UNITS)}
+
+
+@dataclass(frozen=True)
+class EpisodeView:
+    """One episode of a batch.
+
+    Attributes:
+        script: what was run.
+        call: index of the call.
+        index: of the episode in the batch.
+        rows: of the episode's steps.
+        marks: (L + 1, 4), the probe's marks in its observations, the last one in `last_observations`.
+        batch: that it is in.
+    """
+
+    script: Script
+    call: int
+    index: int
+    rows: slice
+    marks: Array
+    batch: EpisodeBatch
+
+    @property
+    def length(self) -> int:
+        """The number of steps."""
+        return self.rows.stop - self.rows.start
+
+    @property
+    def tag(self) -> int:
+        """The tag of the environment, as the first observation has it."""
+        return int(self.marks[0, 0])
+
+    @property
+    def key(self) -> int:
+        """The environment's seed, as the first observation has it."""
+        return int(self.marks[0, 1])
+
+    @property
+    def unit(self) -> int | None:
+        """The unit whose environment seed this is, whatever provenance says; None if there is none."""
+        return units_by_key(self.script.seed).get(self.key)
+
+    @property
+    def claimed_unit(self) -> int | None:
+        """The unit that provenance names."""
+        provenance = self.batch.provenance
+        return None if provenance is None else int(provenance.units[self.index])
+
+    @property
+    def worker(self) -> int | None:
+        """The worker whose unit this is."""
+        unit = self.claimed_unit if self.unit is None else self.unit
+        return None if unit is None else unit % self.script.n_workers
+
+    @property
+    def actions(self) -> list[int]:
+        """The recorded actions."""
+        return np.asarray(self.batch.actions)[self.rows].tolist()
+
+    @property
+    def step_types(self) -> list[int]:
+        """The recorded step types."""
+        return self.batch.step_types[self.rows].tolist()
+
+    @cached_property
+    def env_infos(self) -> Columns:
+        """The rows of the environment's infos."""
+        return rows_of_each(self.batch.env_infos, self.rows)
+
+    @cached_property
+    def agent_infos(self) -> Columns:
+        """The rows of the policy's infos."""
+        return rows_of_each(self.batch.agent_infos, self.rows)
+
+    def place(self, step: int | None = None) -> str:
+        """Say where this is."""
+        unit = "unknown unit" if self.unit is None else f"unit {self.unit}"
+        where = f"call {self.call}, episode {self.index} (worker {self.worker}, {unit})"
+        return where if step is None else f"{where}, step {step}"
+
+
+@dataclass(frozen=True)
+class CallView:
+    """A batch that is well formed, and what it should be."""
+
+    script: Script
+    index: int
+    batch: EpisodeBatch
+    wanted: Expected
+
+    @property
+    def op(self) -> Op:
+        """The call."""
+        return self.script.ops[self.index]
+
+    @cached_property
+    def episodes(self) -> list[EpisodeView]:
+        """The episodes, in the order of the batch."""
+        marks, last = mark_of(self.batch.observations), mark_of(self.batch.last_observations)
+        stops = np.cumsum(self.batch.lengths).tolist()
+        return [
+            EpisodeView(
+                self.script,
+                self.index,
+                i,
+                slice(start, stop),
+                np.concatenate([marks[start:stop], last[i : i + 1]]),
+                self.batch,
+            )
+            for i, (start, stop) in enumerate(zip([0, *stops[:-1]], stops, strict=True))
+        ]
+
+    def units(self) -> list[int | str]:
+        """Return the number of each episode's unit, by its data; a word where no unit has such a seed."""
+        return [f"unknown key {it.key}" if it.unit is None else it.unit for it in self.episodes]
+
+
+def malformation(batch: Any) -> str | None:
+    """Say why a batch cannot be taken apart into episodes; None if it can."""
+    if not isinstance(batch, EpisodeBatch):
+        return f"expected an EpisodeBatch, got {type(batch).__name__}"
+    lengths = batch.lengths
+    if not isinstance(lengths, np.ndarray) or lengths.ndim != 1 or lengths.dtype.kind not in "iu":
+        return f"lengths: expected a one-dimensional array of integers, got {lengths!r}"
+    if len(lengths) == 0 or lengths.min() < 1:
+        return f"lengths: expected at least one episode, each of at least one step, got {lengths.tolist()}"
+    return _wrong_rows(batch, int(lengths.sum()), len(lengths)) or _unreadable(batch)
+
+
+def _wrong_rows(batch: EpisodeBatch, steps: int, episodes: int) -> str | None:
+    wanted = {
+        "observations": steps,
+        "actions": steps,
+        "rewards": steps,
+        "step_types": steps,
+        "env_infos": steps,
+        "agent_infos": steps,
+        "last_observations": episodes,
+        "episode_infos_by_episode": episodes,
+    }
+    for name, rows in wanted.items():
+        for path, array in arrays_of(getattr(batch, name), name):
+            got = len(array) if isinstance(array, np.ndarray) and array.ndim else None
+            if got != rows:
+                return f"{path}: expected {rows} rows, by the lengths {batch.lengths.tolist()}, got {got}"
+    if batch.provenance is not None and len(batch.provenance.units) != episodes:
+        return f"provenance: expected {episodes} entries, got {len(batch.provenance.units)}"
+    return None
+
+
+def _unreadable(batch: EpisodeBatch) -> str | None:
+    for name in ("observations", "last_observations"):
+        try:
+            shape = mark_of(getattr(batch, name)).shape
+        except Exception as error:
+            return f"{name}: expected the probe's marks, got what cannot be read ({error!r})"
+        if len(shape) != 2 or shape[1] != 4:
+            return f"{name}: expected rows of 4 numbers, got shape {shape}"
+    return None
+
+
+def in_words(difference: str | None) -> str:
+    """Return a difference between what was expected and what came, in these words."""
+    text = (difference or "").removesuffix(".").removesuffix(" there")
+    return text.replace(" here and ", ", expected, but got ")
+
+
+def column_violation(wanted: Columns, got: Columns, name: str) -> str | None:
+    """Return a sentence on the first place where columns differ, bit for bit; None where they are equal."""
+    found = next(column_differences(wanted, got, name), None)
+    if found is None:
+        return None
+    row = "" if found.row is None else f", row {found.row}"
+    return f"{found.path}{row} {in_words(found.reason)}"
