@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import environment_zoo as zoo
@@ -301,3 +302,9 @@ def test_the_report_as_plain_values_names_everything() -> None:
     assert plain["findings"][0]["kind"] == "remembers earlier episodes"
     assert plain["declare"] == {"stateful": True}
     assert {comparison["name"] for comparison in plain["comparisons"]} >= {"in another copy"}
+
+
+def test_the_page_on_environments_says_how_to_mend_each_kind() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "environments.md").read_text()
+    missing = [kind for kind in Impurity if f"| {kind} |" not in page]
+    assert not missing, f"docs/environments.md does not say how to mend: {missing}"
