@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+Profile: TypeAlias = Literal["quick", "ci", "thorough"]
 SamplerOption = Annotated[
     str | None, typer.Option("--sampler", "-s", help="Backend by name; `samplerkit backends` lists them.")
 ]
@@ -150,6 +151,52 @@ def evaluate(
     resolved = configuration.resolve(_tables_of_run(folder), sampler=sampler)
     return evaluate_run(
         resolved, folder, trials=trials or resolved.evaluation.trials or 100, require_target=require_target
+    )
+
+
+@app.command()
+def check(
+    backend: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|module:Class", help="A backend, a kind of worker, a composite of both, or a class."
+        ),
+    ],
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="ID", help="This clause, or those that begin so; may be repeated."),
+    ] = None,
+    profile: Annotated[
+        Profile,
+        typer.Option("--profile", "-p", help="How much to try: in under a minute, for CI, for hours."),
+    ] = "quick",
+    contract: Annotated[
+        str | None,
+        typer.Option(
+            "--contract", metavar="X.Y", help="Act as the suite of this version of the contract did."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write a report to this file, as JSON.")
+    ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="An option of the backend; may be repeated."),
+    ] = None,
+) -> int:
+    """Say whether a backend, or a kind of worker, keeps the sampler contract.
+
+    Exit status: 0 if every clause holds that applies, 1 if not, 2 if it cannot be checked.
+    """
+    from samplerkit.cli.check import check as check_backend
+
+    return check_backend(
+        backend,
+        only=only or (),
+        profile=profile,
+        contract=contract,
+        report=report,
+        options=options or (),
     )
 
 

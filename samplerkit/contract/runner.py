@@ -11,6 +11,7 @@ from typing import Self
 from samplerkit.contract.bench import Bench
 from samplerkit.contract.clause import Clause, clauses_of
 from samplerkit.contract.examine import State, Verdict
+from samplerkit.contract.further import further_clauses
 from samplerkit.contract.profiles import PROFILES, Profile
 from samplerkit.contract.subject import Subject
 from samplerkit.version import API
@@ -160,6 +161,7 @@ def select(only: Iterable[str] = (), version: tuple[int, int] | None = None) -> 
             f"not {dotted(version)}"
         )
     clauses = clauses_of(version)
+    clauses += further_clauses({it.id for it in clauses}, version)
     wanted = list(only)
     for prefix in wanted:
         if not any(it.id.startswith(prefix) for it in clauses):

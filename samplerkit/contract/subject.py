@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from samplerkit.interfaces import Capabilities, Sampler, Worker
+from samplerkit.local import LocalSampler
 from samplerkit.plugins.making import registry
 from samplerkit.version import API
 
@@ -60,7 +62,7 @@ def find_subject(name: str, options: Mapping[str, Any] | None = None) -> Subject
     """Return the subject that a name stands for.
 
     Args:
-        name: an installed backend, a kind of worker, a composite of both, or ``module:Class`` of a sampler.
+        name: an installed backend, a kind of worker, a composite of both, or ``module:Class`` of either.
         options: given to every sampler.
 
     Raises:
@@ -73,10 +75,13 @@ def find_subject(name: str, options: Mapping[str, Any] | None = None) -> Subject
 
     sampler_name, _, kind = name.partition("+")
     if registry.spec(sampler_name).is_worker:
+        if kind:
+            raise ValueError(f"{name!r}: a composite is a sampler, '+', and a kind of worker")
         sampler_name, kind = "local", sampler_name
     backend = registry.find(sampler_name)
     worker = get_backend(kind) if kind else None
-    capabilities = {**backend.capabilities, **(registry.find(kind).capabilities if kind else {})}
+    tested = registry.find(kind) if kind else backend
+    capabilities = {**backend.capabilities, **(tested.capabilities if kind else {})}
     return Subject(
         name=name,
         sampler=(cls := get_backend(sampler_name)),
@@ -84,18 +89,33 @@ def find_subject(name: str, options: Mapping[str, Any] | None = None) -> Subject
         capabilities=capabilities,
         options=dict(options or {}),
         layouts=tuple(getattr(cls, "layouts", ({},))),
-        distribution=registry.find(kind).distribution if kind else backend.distribution,
-        api=backend.api or API,
+        distribution=tested.distribution,
+        api=tested.api or API,
     )
 
 
 def subject_of(cls: Any, *, name: str = "", options: Mapping[str, Any] | None = None) -> Subject:
-    """Return the subject that a sampler class is."""
+    """Return the subject that a class is: a sampler, or a kind of worker on the local sampler.
+
+    Raises:
+        TypeError: for anything that cannot be called.
+    """
+    if not callable(cls):
+        raise TypeError(f"{name or cls!r} is a {type(cls).__name__}, not a class of samplers or of workers")
+    worker = cls if isinstance(cls, type) and issubclass(cls, Worker) else None
+    sampler = cls if worker is None else LocalSampler
+    module = getattr(cls, "__module__", "") or ""
     return Subject(
-        name=name or f"{cls.__module__}:{cls.__qualname__}",
-        sampler=cls,
-        capabilities=dict(getattr(cls, "capabilities", {})),
+        name=name or f"{module}:{getattr(cls, '__qualname__', repr(cls))}",
+        sampler=sampler,
+        worker=worker,
+        capabilities=dict(getattr(sampler, "capabilities", {})),
         options=dict(options or {}),
-        layouts=tuple(getattr(cls, "layouts", ({},))),
-        distribution=cls.__module__.partition(".")[0],
+        layouts=tuple(getattr(sampler, "layouts", ({},))),
+        distribution=_distribution(module.partition(".")[0]),
     )
+
+
+def _distribution(package: str) -> str:
+    """Return the distribution that a package came with; its own name, where it came with none."""
+    return next(iter(importlib.metadata.packages_distributions().get(package, ())), package)

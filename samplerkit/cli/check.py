@@ -1,0 +1,129 @@
+"""``samplerkit check``: whether a backend, or a kind of worker, keeps the contract."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from samplerkit.cli.errors import FAILURE, UsageError
+from samplerkit.errors import SamplerKitError
+
+if TYPE_CHECKING:
+    from samplerkit.contract import Clause, Report, Verdict
+    from samplerkit.contract.runner import Examination
+
+_STYLES = {"held": "green", "not applicable": "dim", "notice": "yellow", "hung": "red", "failed": "red"}
+
+
+def check(
+    backend: str,
+    *,
+    only: Sequence[str] = (),
+    profile: str = "quick",
+    contract: str | None = None,
+    report: Path | None = None,
+    options: Sequence[str] = (),
+) -> int:
+    """Check a backend, and print what was found.
+
+    Args:
+        backend: a name, a composite, or ``module:Class``.
+        only: ids of clauses, or beginnings of ids.
+        profile: "quick", "ci" or "thorough".
+        contract: act as the suite of this version did.
+        report: a file for the report as JSON.
+        options: of the backend, as ``key=value``.
+
+    Returns:
+        0 if every clause holds that applies, else 1.
+
+    Raises:
+        UsageError: if the backend cannot be found or loaded, or an argument makes no sense.
+    """
+    need_hypothesis()
+    from samplerkit.contract.report import as_json, failures, header, summary, write_json
+
+    if report is not None and not report.absolute().parent.is_dir():
+        raise UsageError(f"--report {report}: there is no folder {report.absolute().parent}")
+    with _examination(backend, only, profile, contract, options) as examination:
+        display = Display()
+        display.text(header(examination.subject, examination.profile, examination.version) + "\n")
+        for it in examination.clauses:
+            with display.busy(it):
+                verdict = examination.examine(it)
+            display.verdict(verdict)
+        done = examination.report()
+    for failure in failures(done):
+        display.text("\n" + failure)
+    display.text("")
+    display.outcome(summary(done), done)
+    if report is not None:
+        write_json(as_json(done), report)
+    return 0 if done.green else FAILURE
+
+
+def need_hypothesis() -> None:
+    """Refuse to go on without the contract suite's own requirement.
+
+    Raises:
+        UsageError: if it is not installed.
+    """
+    if importlib.util.find_spec("hypothesis") is None:
+        raise UsageError("The contract suite needs hypothesis: run `pip install 'samplerkit[contract]'`.")
+
+
+def _examination(
+    backend: str, only: Sequence[str], profile: str, contract: str | None, options: Sequence[str]
+) -> Examination:
+    from samplerkit.contract import find_subject
+    from samplerkit.contract.option_values import parse_options
+    from samplerkit.contract.runner import Examination, parse_version
+
+    # Where the command was installed is on the path, where it is typed is not.
+    if str(Path.cwd()) not in sys.path:  # last, so that nothing is hidden by it
+        sys.path.append(str(Path.cwd()))
+    try:
+        given = parse_options(options)
+        version = None if contract is None else parse_version(contract)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    try:
+        subject = find_subject(backend, given)
+    except SamplerKitError as error:
+        raise UsageError(str(error)) from error
+    except Exception as error:  # whatever importing a stranger's module may raise
+        raise UsageError(f"{backend} cannot be loaded: {type(error).__name__}: {error}") from error
+    try:
+        return Examination(subject, profile, only=only, version=version)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+class Display:
+    """Shows how far the suite is: with colours on a terminal, in plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, markup=False, soft_wrap=True, emoji=False)
+
+    def text(self, text: str) -> None:
+        """Print text as it stands."""
+        self._console.print(text)
+
+    def busy(self, it: Clause) -> Any:
+        """Return a context in which a clause is shown as being examined; nothing but on a terminal."""
+        return self._console.status(f"{it.id}  {it.says}")
+
+    def verdict(self, verdict: Verdict) -> None:
+        """Print what became of a clause."""
+        from samplerkit.contract.report import progress
+
+        self._console.print(progress(verdict), style=_STYLES[verdict.state])
+
+    def outcome(self, text: str, report: Report) -> None:
+        """Print the summary."""
+        self._console.print(text, style="green" if report.green else "red")

@@ -1,0 +1,31 @@
+"""Options of a backend, as words on a command line."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from typing import Any
+
+
+def parse_options(words: Iterable[str]) -> dict[str, Any]:
+    """Return the options that words such as ``n_processes=2`` give.
+
+    Values are TOML (``2``, ``1.5``, ``true``, ``[1, 2]``); anything else is a string as it stands.
+
+    Raises:
+        ValueError: for a word without a key.
+    """
+    options = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not (equals and key.strip().isidentifier()):
+            raise ValueError(f"an option of a backend is written key=value, not {word!r}")
+        options[key.strip()] = _value(text.strip())
+    return options
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
