@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from samplerkit.contract.census import Census, left_over, own_temporary_folder
 from samplerkit.contract.clause import Violation
-from samplerkit.contract.probes import read_ledger
+from samplerkit.contract.probes import ProbePolicy, TattooEnv, read_ledger
 from samplerkit.contract.profiles import PROFILES, Profile
 from samplerkit.contract.reference import Expected, expected
 from samplerkit.contract.script import Script
 from samplerkit.contract.subject import Subject
 from samplerkit.contract.views import CallView, malformation
 from samplerkit.episodes import EpisodeBatch
-from samplerkit.interfaces import Sampler, Statistics
+from samplerkit.interfaces import NewEnvUpdate, Sampler, Statistics
 
 
 @dataclass
@@ -96,6 +97,9 @@ class Lab:
         self.profile = profile
         self.note = note
         self._traces: dict[Script, Trace] = {}
+        self._folder = own_temporary_folder()
+        self._settled = False
+        self.at_first = Census.take(self._folder)
 
     def knows(self, script: Script) -> bool:
         """Whether a script was run already."""
@@ -159,6 +163,23 @@ class Lab:
             yield made
         finally:
             made.shutdown_worker()
+
+    # -- what is left behind ---------------------------------------------------------------------
+
+    def census(self) -> Census:
+        """Return what there is now.
+
+        The first time it comes after the life of a sampler, which starts what a program has only once.
+        """
+        if not self._settled:
+            with self.sampler(ProbePolicy(1), NewEnvUpdate(TattooEnv)) as warm_up:
+                warm_up.obtain_samples(0, 1)
+            self._settled = True
+        return Census.take(self._folder)
+
+    def left_over(self, before: Census) -> str | None:
+        """Say what is there that was not there before, and does not go; None if there is nothing."""
+        return left_over(before, self._folder)
 
 
 def _global_state() -> dict[str, Any]:

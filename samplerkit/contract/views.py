@@ -13,7 +13,7 @@ from samplerkit.contract.reference import Expected, unit_seeds
 from samplerkit.contract.script import Op, Script
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.episodes.bits import column_differences
-from samplerkit.episodes.columns import Array, Columns, arrays_of, rows_of_each
+from samplerkit.episodes.columns import Array, Column, Columns, arrays_of, rows_of_each
 
 _UNITS = 1024
 """Keys are recognised for so many units; no script comes near."""
@@ -48,7 +48,7 @@ class EpisodeView:
     @property
     def length(self) -> int:
         """The number of steps."""
-        return self.rows.stop - self.rows.start
+        return int(self.rows.stop - self.rows.start)
 
     @property
     def tag(self) -> int:
@@ -80,12 +80,14 @@ class EpisodeView:
     @property
     def actions(self) -> list[int]:
         """The recorded actions."""
-        return np.asarray(self.batch.actions)[self.rows].tolist()
+        actions: list[int] = np.asarray(self.batch.actions)[self.rows].tolist()
+        return actions
 
     @property
     def step_types(self) -> list[int]:
         """The recorded step types."""
-        return self.batch.step_types[self.rows].tolist()
+        step_types: list[int] = self.batch.step_types[self.rows].tolist()
+        return step_types
 
     @cached_property
     def env_infos(self) -> Columns:
@@ -190,7 +192,7 @@ def in_words(difference: str | None) -> str:
     return text.replace(" here and ", ", expected, but got ")
 
 
-def column_violation(wanted: Columns, got: Columns, name: str) -> str | None:
+def column_violation(wanted: Column, got: Column, name: str) -> str | None:
     """Return a sentence on the first place where columns differ, bit for bit; None where they are equal."""
     found = next(column_differences(wanted, got, name), None)
     if found is None:

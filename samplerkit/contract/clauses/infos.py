@@ -150,7 +150,7 @@ class _Grabbing(gymnasium.ActionWrapper[Any, Any, Any]):
 
 @clause(
     "B4.given-actions",
-    says="Actions are cast before step, never clipped; what an environment writes to its copy is not recorded.",
+    says="Actions are cast before step, never clipped; what is then written to one is not recorded.",
     why="The recorded action must be the one whose probability the policy knows.",
     causes="recording after step, or without a copy; clipping to the bounds of the space.",
 )

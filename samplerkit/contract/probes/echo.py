@@ -46,9 +46,18 @@ class EchoEnv(gymnasium.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         t, self.t = self.t, self.t + 1
-        info = {**({} if self.infos is None else self.infos[t]), "seen": copy.deepcopy(action)}
+        info = {**({} if self.infos is None else self.infos[t]), "seen": _as_info(action)}
         reward = 0.0 if self.rewards is None else self.rewards[t]
         return self.observations[self.t], reward, self.t == len(self.observations) - 1, False, info
+
+
+def _as_info(action: Any) -> Any:
+    """Return a copy in which tuples are dicts: infos know no tuples."""
+    if isinstance(action, tuple):
+        return {str(index): _as_info(item) for index, item in enumerate(action)}
+    if isinstance(action, Mapping):
+        return {key: _as_info(item) for key, item in action.items()}
+    return copy.deepcopy(action)
 
 
 def counting(n: int) -> list[np.ndarray]:

@@ -1,0 +1,109 @@
+"""Clause B5: a returned batch is the caller's."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from samplerkit.contract.clause import clause, require
+from samplerkit.contract.lab import Lab
+from samplerkit.contract.reference import expected
+from samplerkit.contract.script import Op, Script
+from samplerkit.contract.views import in_words
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes.columns import Array, arrays_of
+
+_FIELDS = ("lengths", *EpisodeBatch._data_fields[1:])
+
+
+def _arrays(batch: EpisodeBatch) -> Iterator[tuple[str, Array]]:
+    for name in _FIELDS:
+        yield from arrays_of(getattr(batch, name), name)
+
+
+@clause(
+    "B5.unchanged",
+    kind="script",
+    says="No later call, update or shutdown changes a batch.",
+    why="Replay buffers and off-policy corrections keep batches for a long time.",
+    causes="views of a buffer that the next call fills; shared memory that shutdown releases.",
+)
+def unchanged(lab: Lab, script: Script) -> None:
+    """Compare batches with the copies that were made of them when they were returned."""
+    trace = lab.trace(script)
+    for index, (batch, copy) in enumerate(zip(trace.batches, trace.copies, strict=False)):
+        if not isinstance(batch, EpisodeBatch):
+            continue
+        difference = copy.difference(batch)
+        require(
+            difference is None,
+            f"call {index}: expected the batch as it was returned, after {len(trace.batches) - index - 1} "
+            f"more calls and a shutdown: {in_words(difference)}",
+        )
+
+
+@clause(
+    "B5.writeable",
+    kind="script",
+    says="The arrays of a batch can be written to.",
+    why="Normalising rewards in place is ordinary; it must not fail on one backend only.",
+    causes="np.frombuffer of a message; memory of an object store, which is read-only.",
+)
+def writeable(lab: Lab, script: Script) -> None:
+    """Look at the flags."""
+    for call in lab.trace(script).calls:
+        for path, array in _arrays(lab.trace(script).batches[call.index]):
+            require(array.flags.writeable, f"call {call.index}, {path}: expected writeable, got read-only")
+
+
+@clause(
+    "B5.apart",
+    kind="script",
+    says="No two arrays of a sampler's batches share memory.",
+    why="Writing to one batch must not change another one.",
+    causes="one buffer for all calls; views of a larger array that the sampler keeps.",
+)
+def apart(lab: Lab, script: Script) -> None:
+    """Compare the bounds of all arrays."""
+    trace, spans = lab.trace(script), []
+    for call in trace.calls:
+        for path, array in _arrays(trace.batches[call.index]):
+            if array.size:
+                spans.append((*np.lib.array_utils.byte_bounds(array), f"call {call.index}, {path}"))
+    spans.sort()
+    for (_, stop, one), (start, _, other) in itertools.pairwise(spans):
+        require(start >= stop, f"{other}: expected memory of its own, got that of {one}")
+
+
+@clause(
+    "B5.caller-writes",
+    says="What the caller writes to a batch changes nothing in the sampler.",
+    why="In-process backends would hand out the very arrays that they record to.",
+    causes="returning the recorder's buffers; keeping what ran ahead in the arrays that were returned.",
+)
+def caller_writes(lab: Lab) -> None:
+    """Overwrite each batch, and compare the next one."""
+    script = Script(n_workers=2, ops=(Op(9), Op(9), Op(2, exact=True), Op(9)), infos="rich", ends="mixed")
+    with lab.sampler(
+        script.agents(),
+        script.envs(),
+        n_workers=script.n_workers,
+        seed=script.seed,
+        max_episode_length=script.limit,
+    ) as sampler:
+        for index, (op, wanted) in enumerate(zip(script.ops, expected(script), strict=True)):
+            if op.exact and not sampler.supports("exact_episodes"):
+                return
+            batch = (
+                sampler.obtain_exact_episodes(op.count) if op.exact else sampler.obtain_samples(0, op.count)
+            )
+            difference = wanted.batch.difference(batch)
+            require(
+                difference is None,
+                f"call {index}, after the batches before it were overwritten: {in_words(difference)}",
+            )
+            for _, array in _arrays(batch):
+                if array.flags.writeable:
+                    array[...] = 1
