@@ -9,7 +9,7 @@ from samplerkit import make_sampler
 from samplerkit.contract import contract_tests
 from samplerkit.policies import RandomPolicy
 
-TestPipes = contract_tests("pipes", options={"n_processes": 2})
+TestPipes = contract_tests("pipes")
 
 SPACE = gymnasium.spaces.Discrete(2)
 
