@@ -18,6 +18,9 @@ class Transport(abc.ABC, Generic[C]):
 
     At the far end a carrier calls `samplerkit.sampling.serve`. Messages are bytes, whose meaning is none of
     the transport's business. All methods but `wake` are called from one thread at a time.
+
+    A KeyboardInterrupt may come anywhere, also in the middle of a message: `kill` that carrier, and let the
+    exception through. A message that was received whole and is lost then does no harm.
     """
 
     @property
@@ -42,7 +45,7 @@ class Transport(abc.ABC, Generic[C]):
         """Wait for the next messages of any carrier; it must not spin.
 
         Args:
-            carriers: those that count.
+            carriers: those that count; what others still say (they were stopped) is dropped.
             timeout: most seconds to wait, None without end.
 
         Returns:
@@ -52,7 +55,10 @@ class Transport(abc.ABC, Generic[C]):
 
     @abc.abstractmethod
     def exit_status(self, carrier: C) -> int | None:
-        """Return how a dead carrier ended: its status, minus the signal's number, or None if unknown."""
+        """Return how a dead carrier ended: its status, minus the signal's number, or None if unknown.
+
+        Asked as soon as `receive` has reported the death: wait for the status, but not for long.
+        """
 
     @abc.abstractmethod
     def kill(self, carrier: C) -> None:
@@ -60,7 +66,10 @@ class Transport(abc.ABC, Generic[C]):
 
     @abc.abstractmethod
     def stop(self, carrier: C, timeout: float) -> None:
-        """Wait `timeout` seconds until the carrier has ended, then end it by force; release everything."""
+        """Wait `timeout` seconds until the carrier has ended, then end it by force; release everything.
+
+        Read on meanwhile: a carrier that cannot get rid of its last message never ends.
+        """
 
     @abc.abstractmethod
     def wake(self) -> None:
