@@ -294,6 +294,6 @@ def _update_env(worker: Worker, change: EnvChange) -> None:
 def _shut(worker: Worker) -> None:
     try:
         worker.shutdown()
-    except Exception:
+    except (Exception, SystemExit):
         # The unit's own outcome counts; a close() that fails must not replace it.
         log.warning("worker %d raised while it was shut down", worker.worker_number, exc_info=True)

@@ -1,0 +1,113 @@
+"""Attempts: calls that may fail or hang, bounded by an alarm in this process's main thread."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from samplerkit.contract.clause import Violation
+from samplerkit.errors import SamplerKitError
+
+_AGAIN = 2.0
+"""Seconds after which the alarm goes off once more: whoever cleans up may hang as well."""
+
+
+class Overdue(BaseException):
+    """Time is up. No Exception, so that nobody takes it for an error of theirs."""
+
+
+@contextlib.contextmanager
+def within(seconds: float, what: str) -> Iterator[None]:
+    """Let a block take so many seconds at most.
+
+    Outside the main thread, where no alarm can be set, the bench's own deadline must do.
+
+    Raises:
+        Violation: if it took longer.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise Overdue
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+    try:
+        yield
+    except Overdue:
+        raise Violation(f"{what} did not end within {seconds:g} s") from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a call.
+
+    Attributes:
+        value: what it returned.
+        error: what it raised.
+        seconds: how long it took.
+    """
+
+    value: Any
+    error: BaseException | None
+    seconds: float
+
+    def __str__(self) -> str:
+        return "nothing was raised" if self.error is None else f"got {sentence_of(self.error)}"
+
+
+def attempt(what: str, call: Callable[[], Any], *, seconds: float = 10.0) -> Outcome:
+    """Make a call and catch whatever it raises.
+
+    Args:
+        what: in words, for the report.
+        call: what to call.
+        seconds: how long it may take.
+
+    Raises:
+        Violation: if it takes longer.
+    """
+    started = time.monotonic()
+    with within(seconds, what):
+        try:
+            value = call()
+        except (Overdue, Violation):
+            raise
+        except BaseException as error:
+            return Outcome(None, error, time.monotonic() - started)
+        return Outcome(value, None, time.monotonic() - started)
+    raise AssertionError("the block above returns or raises")
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return an exception's type and the first line of its text."""
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}"
+
+
+def fails_with(outcome: Outcome, kind: type[BaseException], what: str, *, naming: str = "") -> None:
+    """Raise a `Violation` unless a call raised an error of a type.
+
+    Args:
+        outcome: of the call.
+        kind: the type.
+        what: the call, in words.
+        naming: something that its text must contain.
+    """
+    if not isinstance(outcome.error, kind):
+        raise Violation(f"{what}: expected {kind.__name__}, {outcome}") from outcome.error
+    if naming not in str(outcome.error):
+        raise Violation(f"{what}: expected an error that names {naming!r}, {outcome}") from outcome.error
+    if not isinstance(outcome.error, SamplerKitError) and len(str(outcome.error).split()) < 4:
+        raise Violation(f"{what}: expected a sentence that says what to pass, {outcome}") from outcome.error

@@ -1,0 +1,113 @@
+"""Clause C5 and section D, cell by cell: every failure is bounded, typed, atomic and clean."""
+
+from __future__ import annotations
+
+from samplerkit.contract.clause import clause
+from samplerkit.contract.lab import Lab
+from samplerkit.contract.trial import try_cells
+
+
+@clause(
+    "D1.typed-errors",
+    kind="fault",
+    says="An exception in an environment or a policy raises WorkerError with worker, unit, original type and "
+    "text, and the remote traceback; the call has not happened, and the sampler can be used again.",
+    why="Whoever has to find the error in an environment that runs elsewhere needs all of these.",
+    causes="the exception sent as it is (what cannot be pickled kills the channel, what unpickles badly the "
+    "reader); SystemExit not caught; replies of the failed call taken for those of the next.",
+)
+def typed_errors(lab: Lab) -> None:
+    """Try exceptions of every sort in units."""
+    try_cells(lab, "D1.typed-errors")
+
+
+@clause(
+    "C5.atomic",
+    kind="fault",
+    says="A call that raises while workers are updated, or under the update, has not happened: state, "
+    "counts, agents and environments are as before, for every worker.",
+    why="Half an update leaves workers that disagree, and batches of two policies that say one version.",
+    causes="updates applied as they are sent; versions counted at the beginning; workers that had succeeded "
+    "not rolled back.",
+)
+def atomic(lab: Lab) -> None:
+    """Try exceptions of every sort in updates, of all workers and of the last one."""
+    try_cells(lab, "C5.atomic")
+
+
+@clause(
+    "D2.no-trace",
+    kind="fault",
+    needs={"restartable"},
+    says="A worker process that dies is replaced and its units run again; the batch is the same.",
+    why="A crash must cost time, never change the data or skip the units of the process that died.",
+    causes="units of the dead process lost, or admitted twice; the new one built from the construction's "
+    "policy instead of the latest weights.",
+)
+def deaths_leave_no_trace(lab: Lab) -> None:
+    """Kill the process once."""
+    try_cells(lab, "D2.no-trace")
+
+
+@clause(
+    "D2.worker-died",
+    kind="fault",
+    needs={"restartable"},
+    says="A unit that kills its process every time raises WorkerDied after max_restarts, with the exit code "
+    "or signal, the worker and the unit; the call has not happened.",
+    why="A crash in native code or the lack of memory shows in nothing but the exit code.",
+    causes="restarting for ever; the death not noticed; exit code 0 taken for a good end.",
+)
+def worker_died(lab: Lab) -> None:
+    """Kill the process every time."""
+    try_cells(lab, "D2.worker-died")
+
+
+@clause(
+    "D3.hang",
+    kind="fault",
+    needs={"unit_timeout", "restartable"},
+    says="With unit_timeout set, a worker that hangs is killed and counts as dead.",
+    why="One simulator that hangs at night must not stop a run until the morning.",
+    causes="the time-out measured between messages, so that it never expires, or from the call's start.",
+)
+def hang(lab: Lab) -> None:
+    """Let units hang, once and always."""
+    try_cells(lab, "D3.hang")
+
+
+@clause(
+    "E1.constructor",
+    kind="fault",
+    says="If a worker cannot start, those already started are stopped and the constructor raises the error.",
+    why="A constructor that raises leaves no object to call shutdown_worker() on: what it leaks stays.",
+    causes="the error of a later worker raised without stopping the earlier; starting at the first call.",
+)
+def constructor(lab: Lab) -> None:
+    """Let factories, constructors and policies fail at the start."""
+    try_cells(lab, "E1.constructor")
+
+
+@clause(
+    "E2.shutdown-whatever-comes",
+    kind="fault",
+    says="shutdown_worker() ends within 5 s and leaves nothing, whatever environments do when they are "
+    "closed and whatever runs; a call that is running in another thread ends with SamplerClosed.",
+    why="What does not end at shutdown fills a cluster with orphans.",
+    causes="waiting for a worker without a limit; the first error in close() ends the loop over the others.",
+)
+def shutdown_whatever_comes(lab: Lab) -> None:
+    """Let close() fail, and shut down while units run."""
+    try_cells(lab, "E2.shutdown-whatever-comes")
+
+
+@clause(
+    "B1.slow-or-large",
+    kind="fault",
+    says="Payloads larger than any pipe, and workers that are slow, give the same batch.",
+    why="Images and large networks are the normal case; pipes hold 64 KiB.",
+    causes="both ends writing to full pipes and neither reading; a time-out that a slow update runs into.",
+)
+def slow_or_large(lab: Lab) -> None:
+    """Send megabytes, and take one's time."""
+    try_cells(lab, "B1.slow-or-large")

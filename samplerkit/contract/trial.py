@@ -1,0 +1,314 @@
+"""A trial: one cell of the fault table, and whether it is bounded, typed, atomic and clean."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from samplerkit.contract.attempts import Outcome, attempt, fails_with, sentence_of, within
+from samplerkit.contract.clause import Violation
+from samplerkit.contract.differences import first_difference
+from samplerkit.contract.faults import (
+    AT_SHUTDOWN,
+    DEATHS,
+    HANG,
+    UNIT_TIMEOUT,
+    WHILE_CLOSING,
+    Cell,
+    chosen_cells,
+)
+from samplerkit.contract.faulty import FaultScript, Props
+from samplerkit.contract.lab import Lab
+from samplerkit.contract.probes import read_ledger, unclosed
+from samplerkit.contract.reference import Expected, expected
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes.objects import encode
+from samplerkit.errors import SamplerClosed, WorkerDied, WorkerError
+from samplerkit.interfaces import Sampler
+
+_MAX_RESTARTS = 1
+"""In cells where a carrier dies every time; so it dies twice."""
+
+_UNDER_WAY = 0.1
+"""Seconds until a call that was started in another thread runs."""
+
+_TO_SHUT_DOWN = 7.0
+"""Seconds: the contract's 5, and something for a machine that is busy."""
+
+
+def try_cells(lab: Lab, promise: str) -> None:
+    """Try the cells of one promise.
+
+    Args:
+        lab: where.
+        promise: id of the clause.
+
+    Raises:
+        Violation: in the first cell where a promise is broken; it names the cell.
+    """
+    cells = [it for it in chosen_cells(lab.profile, lab.subject.capabilities) if it.promise == promise]
+    # What hangs comes last, so that whatever else is wrong is heard of soon.
+    for cell in sorted(cells, key=lambda it: HANG in it.kind):
+        try_cell(lab, cell)
+
+
+def try_cell(lab: Lab, cell: Cell) -> None:
+    """Try one cell.
+
+    Raises:
+        Violation: if it is not bounded, typed, atomic and clean; it names the cell.
+    """
+    lab.note(f"fault: {cell}")
+    before = lab.census()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            Trial(lab, cell, Path(folder)).run()
+        except Violation as violation:
+            raise Violation(f"{cell}: {violation.what}", code=violation.code) from violation
+    left = lab.left_over(before)
+    if left is not None:
+        raise Violation(f"{cell}: not clean: {left}")
+
+
+class Trial:
+    """One cell, tried once.
+
+    Args:
+        lab: where.
+        cell: of the table.
+        folder: for files of its own.
+    """
+
+    def __init__(self, lab: Lab, cell: Cell, folder: Path) -> None:
+        self._lab = lab
+        self._cell = cell
+        self._marker = folder / "struck"
+        self._ledger = folder / "ledger"
+        self._props = Props(cell, str(self._marker), str(self._ledger))
+
+    def run(self) -> None:
+        """Make a sampler, let it fail, look at what is left, and shut it down.
+
+        Raises:
+            Violation: if a promise is broken.
+        """
+        made = attempt("the constructor", self._make)
+        if made.error is not None:
+            self._judge_start(made)
+            self._check_closed()
+            return
+        try:
+            self._use(made.value)
+        finally:
+            shut = attempt("shutdown_worker()", made.value.shutdown_worker, seconds=_TO_SHUT_DOWN)
+        if shut.error is not None:
+            raise Violation(f"not typed: shutdown_worker() raised {sentence_of(shut.error)}") from shut.error
+        self._check_closed()
+
+    def _make(self) -> Sampler:
+        subject, props = self._lab.subject, self._props
+        arguments = props.arguments(subject.worker, dict(subject.worker_args))
+        if self._cell.lethal:
+            once = self._cell.once or self._cell.moment == WHILE_CLOSING
+            arguments["max_restarts"] = 3 if once else _MAX_RESTARTS
+        if self._cell.what == HANG and self._cell.site != "close" and self._cell.moment != WHILE_CLOSING:
+            arguments["unit_timeout"] = UNIT_TIMEOUT
+        return subject.make(props.agents(), props.envs(), **arguments)
+
+    def _use(self, sampler: Sampler) -> None:
+        cell, props = self._cell, self._props
+        if cell.moment == AT_SHUTDOWN:
+            self._check_batch(attempt("the first call", lambda: props.call(sampler, 0)), props.script, 0)
+            return
+        if cell.moment == WHILE_CLOSING:
+            self._close_meanwhile(sampler)
+            return
+        if props.at_start and not self._may_succeed:
+            raise Violation(f"expected {self._wanted}, but the constructor returned")
+        for index in range(props.index):
+            self._check_batch(
+                attempt(f"call {index}", lambda i=index: props.call(sampler, i)), props.script, index
+            )
+        before = _state(sampler)
+        outcome = attempt(f"call {props.index}", lambda: props.call(sampler, props.index))
+        if outcome.error is None:
+            self._returned(sampler, outcome)
+        else:
+            self._raised(sampler, outcome, before)
+
+    def _close_meanwhile(self, sampler: Sampler) -> None:
+        """Shut down while a unit runs in a call in another thread."""
+        outcomes: list[Outcome] = []
+        call = threading.Thread(
+            target=lambda: outcomes.append(attempt("the call", lambda: self._props.call(sampler, 0)))
+        )
+        call.start()
+        time.sleep(_UNDER_WAY)
+        with within(_TO_SHUT_DOWN, "shutdown_worker() while a call runs"):
+            sampler.shutdown_worker()
+        call.join(_TO_SHUT_DOWN)
+        if not outcomes:
+            raise Violation("the call went on after the shutdown")
+        fails_with(outcomes[0], SamplerClosed, "the call that was running")
+
+    # -- what should come ------------------------------------------------------------------------
+
+    @property
+    def _may_succeed(self) -> bool:
+        """Whether a call may return: the fault does no harm, or need not come to pass."""
+        harmless = not self._cell.lethal and self._cell.raises is None
+        # Where nothing is pickled on the way, nothing goes wrong there.
+        return harmless or self._cell.once or self._cell.site == "transfer"
+
+    @property
+    def _may_fail(self) -> bool:
+        if self._props.at_start:
+            return True
+        return self._cell.raises is not None or (self._cell.lethal and not self._cell.once)
+
+    @property
+    def _wanted(self) -> str:
+        return "WorkerDied" if self._cell.lethal else "WorkerError"
+
+    # -- typed -----------------------------------------------------------------------------------
+
+    def _judge_start(self, made: Outcome) -> None:
+        if not self._props.at_start:
+            raise Violation(
+                f"the constructor raised {sentence_of(made.error or Exception())}"
+            ) from made.error
+        self._check_type(made)
+
+    def _check_type(self, outcome: Outcome) -> None:
+        """Check the error's type, and everything that it says."""
+        error, raised = outcome.error, self._cell.raises
+        if isinstance(error, KeyboardInterrupt) and self._cell.kind == "KeyboardInterrupt":
+            return  # in the caller's process it cannot be told from the caller's own
+        if raised is None and isinstance(error, WorkerDied):
+            self._check_death(error)
+        elif raised is not None and isinstance(error, WorkerError):
+            self._check_error(error)
+        else:
+            raise Violation(f"not typed: expected {self._wanted}, {outcome}") from error
+
+    def _check_error(self, error: WorkerError) -> None:
+        raised = self._cell.raises
+        assert raised is not None, "asked for exceptions only"
+        self._check_fields(
+            error, worker=(error.worker, self._props.worker), unit=(error.unit, self._props.unit)
+        )
+        if "in strike" not in error.remote_traceback:
+            raise Violation("not typed: the remote traceback does not show where the exception was raised")
+        if self._cell.site == "transfer":
+            return  # whoever copies or pickles infos may say so in words of its own
+        self._check_fields(
+            error,
+            error_type=(error.error_type.rpartition(".")[2], raised.name),
+            message=(_cut(error.message), _cut(raised.text)),
+        )
+        if raised.type is not None and not isinstance(error.__cause__, raised.type):
+            raise Violation(
+                f"not typed: expected the original {raised.name} as __cause__, got {error.__cause__!r:.200}"
+            )
+
+    def _check_death(self, error: WorkerDied) -> None:
+        fields: dict[str, tuple[Any, Any]] = {"unit": (error.unit, self._props.unit)}
+        if self._props.unit is not None:
+            fields["worker"] = (error.worker, self._props.worker)
+        if not self._props.at_start:
+            fields["deaths"] = (error.deaths, _MAX_RESTARTS + 1)
+        if self._cell.what in DEATHS:
+            fields["exitcode"] = (error.exitcode, DEATHS[self._cell.what])
+        self._check_fields(error, **fields)
+
+    @staticmethod
+    def _check_fields(error: BaseException, **fields: tuple[Any, Any]) -> None:
+        for name, (got, wanted) in fields.items():
+            if got != wanted:
+                kind = type(error).__name__
+                raise Violation(f"not typed: {kind}.{name}: expected {wanted!r:.300}, got {got!r:.300}")
+
+    # -- atomic ----------------------------------------------------------------------------------
+
+    def _returned(self, sampler: Sampler, outcome: Outcome) -> None:
+        if not self._may_succeed:
+            raise Violation(f"not typed: expected {self._wanted}, but the call returned") from None
+        self._check_batch(outcome, self._props.script, self._props.index)
+        if self._cell.once and self._cell.site != "transfer" and not self._marker.exists():
+            raise Violation("the batch came without a run of the unit in question")
+        last = len(self._props.script.ops) - 1
+        after = attempt("the call after it", lambda: self._props.call(sampler, last))
+        self._check_batch(after, self._props.script, last)
+
+    def _raised(self, sampler: Sampler, outcome: Outcome, before: dict[str, Any]) -> None:
+        if not self._may_fail:
+            raise Violation(f"the call should have returned, {outcome}") from outcome.error
+        self._check_type(outcome)
+        now = _state(sampler)
+        for name, value in before.items():
+            if now[name] != value:
+                raise Violation(
+                    f"not atomic: {name} changed: expected {value!r:.100}, got {now[name]!r:.100}"
+                )
+        script = self._props.recovery()
+        last = len(script.ops) - 1
+        after = attempt("the call after it", lambda: self._props.call(sampler, last, script=script))
+        self._check_batch(after, script, last, "not atomic: the call after it: ")
+
+    def _check_batch(self, outcome: Outcome, script: FaultScript, index: int, where: str = "") -> None:
+        where = where or f"call {index}: "
+        if isinstance(outcome.error, SamplerClosed):
+            raise Violation(f"{where}the sampler cannot be used any more: {outcome.error}") from outcome.error
+        if outcome.error is not None:
+            raise Violation(f"{where}expected a batch, {outcome}") from outcome.error
+        wanted: Expected = expected(script)[index]
+        difference = _difference(
+            wanted.batch, outcome.value, infos=self._cell.site != "transfer" or script.ballast
+        )
+        if difference is not None:
+            raise Violation(f"{where}{difference}")
+
+    # -- clean -----------------------------------------------------------------------------------
+
+    def _check_closed(self) -> None:
+        """Check that environments were closed once each; those of processes that died could not be."""
+        twice = {who: n for who, n in unclosed(self._ledger).items() if n < 0}
+        if twice:
+            raise Violation(f"not clean: {len(twice)} environments were closed more than once")
+        mine = {event.who for event in read_ledger(self._ledger) if event.pid == os.getpid()}
+        left = [who for who in unclosed(self._ledger) if not self._cell.lethal or who in mine]
+        if left:
+            raise Violation(f"not clean: {len(left)} environments were opened and never closed")
+
+
+def _difference(wanted: EpisodeBatch, got: Any, *, infos: bool) -> str | None:
+    if not infos and isinstance(got, EpisodeBatch):
+        wanted, got = wanted.replace(env_infos={}), got.replace(env_infos={})
+    difference = first_difference(wanted, got)
+    if difference is not None or wanted.provenance is None:
+        return difference
+    for name in ("units", "workers", "agent_versions", "env_versions"):
+        here, there = getattr(wanted.provenance, name).tolist(), getattr(got.provenance, name, None)
+        if there is None or there.tolist() != here:
+            return f"provenance.{name}: expected {here}, got {None if there is None else there.tolist()}"
+    return None
+
+
+def _state(sampler: Sampler) -> dict[str, Any]:
+    """Return all of a sampler's state that a call can change."""
+    counts = sampler.statistics()
+    return {
+        "the state": encode(sampler.get_state()),
+        "total_env_steps": sampler.total_env_steps,
+        "statistics()": (counts.calls, counts.units, counts.env_steps),
+    }
+
+
+def _cut(text: str) -> str:
+    """Return a text, or what is left of it with its length where it is long."""
+    return text if len(text) < 200 else f"{text[:40]}… ({len(text)} characters)"
