@@ -8,7 +8,7 @@ from typing import Any
 from samplerkit.contract.clause import NotApplicable, Violation, all_clauses, check_applies
 from samplerkit.contract.differences import first_difference
 from samplerkit.contract.lab import Lab, Trace
-from samplerkit.contract.script import Script
+from samplerkit.contract.script import Script, short
 from samplerkit.contract.subject import Subject, find_subject, subject_of
 
 
@@ -61,7 +61,7 @@ def _first(trace: Trace) -> str:
     for index, (batch, wanted) in enumerate(zip(trace.copies, trace.expected, strict=False)):
         difference = first_difference(wanted.batch, batch)
         if difference is not None:
-            return f"call {index}, {trace.script.ops[index]}: {difference}"
+            return f"call {index}, {short(trace.script.ops[index])}: {difference}"
     if trace.error is not None:
         return f"call {len(trace.batches)} raised {type(trace.error).__name__}: {trace.error}"
     return ""

@@ -59,7 +59,7 @@ def failure(it: Clause, verdict: Verdict, subject: Subject, profile: Profile) ->
     """Say on one screen what is wrong, what shows it, its usual causes, and how to see it again."""
     return "\n".join(
         [
-            f"CONTRACT {it.id} {_outcome(verdict)} by backend {subject.name!r} ({origin(subject)})",
+            f"{_outcome(it, verdict)} by backend {subject.name!r} ({origin(subject)})",
             *_wrapped("  ", it.says, ""),
             *_newer(it, verdict, subject),
             *_wrapped(
@@ -126,8 +126,10 @@ def version_of(distribution: str) -> str:
         return ""
 
 
-def _outcome(verdict: Verdict) -> str:
-    return {State.HUNG: "HUNG", State.NOTICE: "(a notice) VIOLATED"}.get(verdict.state, "VIOLATED")
+def _outcome(it: Clause, verdict: Verdict) -> str:
+    if verdict.state is State.HUNG:
+        return f"CONTRACT {it.id} MADE TO HANG"
+    return f"{'NOTICE: ' if verdict.state is State.NOTICE else ''}CONTRACT {it.id} VIOLATED"
 
 
 def _newer(it: Clause, verdict: Verdict, subject: Subject) -> list[str]:

@@ -141,7 +141,7 @@ class Script:
 
     def short(self) -> str:
         """Return the script as an expression, without what is at its default."""
-        return _short(self)
+        return short(self)
 
 
 class _Make:
@@ -154,14 +154,15 @@ class _Make:
         return self.script.env(self.tag, **self.more)
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """Return a script, a call, or a part of either as an expression, without what is at its default."""
     if isinstance(value, tuple):
-        return "(" + ", ".join(map(_short, value)) + ("," if len(value) == 1 else "") + ")"
+        return "(" + ", ".join(map(short, value)) + ("," if len(value) == 1 else "") + ")"
     if not isinstance(value, (Op, Script)):
         return repr(value)
     default = type(value)()
     changed = [f for f in fields(value) if getattr(value, f.name) != getattr(default, f.name)]
-    arguments = ", ".join(f"{f.name}={_short(getattr(value, f.name))}" for f in changed)
+    arguments = ", ".join(f"{f.name}={short(getattr(value, f.name))}" for f in changed)
     return f"{type(value).__name__}({arguments})"
 
 
