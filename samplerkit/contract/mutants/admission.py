@@ -1,0 +1,251 @@
+"""Wrong admission: other units than the shortest run from the cursor, or another order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from samplerkit.contract.mutants.anything import AnyPool, AnySampler
+from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STATEFUL, altered, mapped
+from samplerkit.contract.mutants.catalogue import mutant
+from samplerkit.contract.mutants.content import BatchDefect
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.sampling.admission import Admission, Goal, Steps, Units, n_steps
+from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.recipes import Record
+
+
+@mutant("too-few-steps", "A3", bases=EVERYWHERE)
+class TooFewSteps(AnySampler):
+    """One step less than was asked for is enough."""
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        return super()._run(record, Steps(max(1, goal.least - 1)) if isinstance(goal, Steps) else goal)
+
+
+@mutant("more-than-asked", "A3")
+class MoreThanAsked(AnySampler):
+    """Exactly as many steps as were asked for are not enough."""
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        return super()._run(record, Steps(goal.least + 1) if isinstance(goal, Steps) else goal)
+
+
+@mutant("one-unit-too-many", "A3", bases=EVERYWHERE)
+class OneUnitTooMany(AnySampler):
+    """A batch holds one episode more than it needs."""
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        units = super()._run(record, goal)
+        if isinstance(goal, Units):
+            return units
+        return super()._run(record, Units(len(units) + 1))
+
+
+@mutant("trimmed-last-episode", "A3", "B1")
+class TrimmedLastEpisode(BatchDefect):
+    """The last episode is cut so that the number of steps is exact."""
+
+    _wanted = 0
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        self._wanted = goal.least if isinstance(goal, Steps) else 0
+        return super()._obtain(goal, agent_update, env_update)
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        surplus = len(batch.rewards) - self._wanted
+        if not self._wanted or not surplus:
+            return batch
+        lengths = batch.lengths.copy()
+        lengths[-1] -= surplus
+        names = ("observations", "actions", "rewards", "env_infos", "agent_infos", "step_types")
+        cut = {name: mapped(lambda it: it[:-surplus], getattr(batch, name)) for name in names}
+        return altered(batch, lengths=lengths, **cut)
+
+
+@mutant("shortest-first", "A3", bases=(LOCAL, PROCESSES, STATEFUL))
+class ShortestFirst(AnySampler):
+    """Of the next episodes the shortest come first, as when whoever finishes first is taken."""
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        if isinstance(goal, Units):
+            return super()._run(record, goal)
+        units = super()._run(record, goal)
+        units = sorted(super()._run(record, Units(len(units) + self.n_workers)), key=n_steps)
+        admission = Admission(goal, 0)
+        for number, unit in enumerate(units):
+            admission.offer(number, unit)
+        return admission.admitted
+
+
+class _AsTheyCome(Admission):
+    def offer(self, number: int, result: EpisodeBatch | Failure) -> None:
+        if not self.complete:
+            super().offer(self.next, result)
+
+
+class _Lenient(dict[int, Any]):
+    def __delitem__(self, key: int) -> None:
+        self.pop(key, None)
+
+
+@mutant("first-finished", "A3", "A4", "A0", bases=(PROCESSES,))
+class FirstFinished(AnyPool):
+    """A batch is filled with whatever result comes first."""
+
+    def _collect(self, record: Record, admission: Admission) -> list[EpisodeBatch]:
+        self._ahead = _Lenient(self._ahead)
+        return super()._collect(record, _AsTheyCome(admission.goal, admission.first))
+
+
+@mutant("exact-by-number", "A4", bases=EVERYWHERE)
+class ExactByNumber(AnySampler):
+    """Exact episodes come in the order of their numbers, not worker by worker."""
+
+    def _batch(self, units: Any, record: Record, *, by_worker: bool) -> EpisodeBatch:
+        return super()._batch(units, record, by_worker=False)
+
+
+@mutant("exact-counts-all", "A4")
+class ExactCountsAll(AnySampler):
+    """obtain_exact_episodes(k) gathers k episodes of all workers together."""
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        if isinstance(goal, Units):
+            goal = Units(goal.count // self.n_workers)
+        return super()._run(record, goal)
+
+
+@mutant("exact-doubled", "A4", bases=(LOCAL,))
+class ExactDoubled(AnySampler):
+    """obtain_exact_episodes(k) gathers 2 k episodes of every worker."""
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        return super()._run(record, Units(2 * goal.count) if isinstance(goal, Units) else goal)
+
+
+@mutant("exact-fastest-worker", "A4", "A0")
+class ExactFastestWorker(AnySampler):
+    """The number of exact episodes is right, but worker 0 runs all of them."""
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        if isinstance(goal, Steps):
+            return super()._run(record, goal)
+        units = super()._run(record, Units(goal.count * self.n_workers))
+        return units[:: self.n_workers][: goal.count]
+
+
+@mutant("last-unit-lost", "A3", "A4")
+class LastUnitLost(AnySampler):
+    """The last episode of a batch is lost."""
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        units = super()._run(record, goal)
+        return units[:-1] or units
+
+
+@mutant("unit-twice", "A3", "A0", "A4", bases=(LOCAL, PROCESSES))
+class UnitTwice(AnySampler):
+    """The first episode of longer batches is in it twice."""
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        units = super()._run(record, goal)
+        return [units[0], units[0], *units[2:]] if len(units) > 1 else units
+
+
+@mutant("reversed-batch", "A0", "A3", bases=(LOCAL,))
+class ReversedBatch(AnySampler):
+    """The episodes of a batch are in the reverse order."""
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        return super()._run(record, goal)[::-1]
+
+
+@mutant("cursor-runs-ahead", "A5", "A3", bases=EVERYWHERE)
+class CursorRunsAhead(AnySampler):
+    """The cursor moves by what was run, not by what was admitted."""
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        batch = super()._obtain(goal, agent_update, env_update)
+        self._cursor += self.n_workers
+        return batch
+
+
+@mutant("cursor-stands", "A5", "A3")
+class CursorStands(AnySampler):
+    """Every call begins with unit 0."""
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        self._cursor = 0
+        self._forget()
+        return super()._obtain(goal, agent_update, env_update)
+
+
+@mutant("update-skips-units", "A5", "A3", bases=EVERYWHERE)
+class UpdateSkipsUnits(AnySampler):
+    """Episodes that were running when an update came never run again."""
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        if agent_update is not None and self._cursor:
+            self._cursor += 1
+            self._forget()
+        return super()._obtain(goal, agent_update, env_update)
+
+
+@mutant("stale-episodes", "A5", "C3", "C1", bases=(LOCAL, STATEFUL))
+class StaleEpisodes(AnySampler):
+    """An episode that ran ahead under the old policy is admitted after the update."""
+
+    _kept: EpisodeBatch | None = None
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        units = super()._run(record, goal)
+        if self._kept is not None:
+            units = [self._kept, *units[1:]]
+        cursor, self._cursor = self._cursor, self._cursor + len(units)
+        try:
+            self._kept = super()._run(record, Units(1))[0]
+        finally:
+            self._cursor = cursor
+        return units
+
+
+@mutant("stale-results", "A5", "C3", "C1", bases=(PROCESSES,))
+class StaleResults(AnyPool):
+    """Results that came ahead of time are kept although an update came between."""
+
+    def _new_epoch(self) -> None:
+        kept = dict(self._ahead)
+        super()._new_epoch()
+        self._ahead.update(kept)
+
+
+@mutant("next-worker", "A1", "C1", bases=(LOCAL, PROCESSES, STATEFUL))
+class NextWorker(AnySampler):
+    """Unit u runs on worker (u + 1) mod n_workers."""
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        recipes = record.recipes[1:] + record.recipes[:1]
+        return super()._run(Record(recipes, record.agent_version, record.env_version), goal)
+
+
+@mutant("worker-zero-only", "A1", "C1", "A0", bases=(LOCAL, PROCESSES))
+class WorkerZeroOnly(AnySampler):
+    """Worker 0 runs the units of all workers."""
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        recipes = record.recipes[:1] * self.n_workers
+        return super()._run(Record(recipes, record.agent_version, record.env_version), goal)
+
+
+@mutant("ignores-n-workers", "A1", "A", "D5", bases=(LOCAL, PROCESSES))
+class IgnoresNWorkers(AnySampler):
+    """There is one worker, whatever n_workers says."""
+
+    def __init__(self, agents: Any, envs: Any, **arguments: Any) -> None:
+        if "worker_factory" not in arguments:
+            arguments["n_workers"] = 1
+        super().__init__(_first(agents), _first(envs), **arguments)
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and value else value

@@ -1,0 +1,103 @@
+"""What defects are brought into: right backends of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, cast
+
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.interfaces import Capabilities, Worker, no
+from samplerkit.local import LocalSampler
+from samplerkit.sampling.base_sampler import BaseSampler
+from samplerkit.sampling.host import HostSetup
+from samplerkit.workers import DefaultWorker
+
+LOCAL, PROCESSES, STATEFUL, STATEFUL_PROCESSES = "local", "processes", "stateful", "stateful-processes"
+EVERYWHERE = (LOCAL, PROCESSES, STATEFUL)
+
+
+class StatefulWorker(DefaultWorker):
+    """Says that it remembers (it does not): its units run in order, in one place, and nothing runs ahead."""
+
+    stateful: ClassVar[bool] = True
+
+
+class _WithStatefulWorker(BaseSampler):
+    """Uses a stateful worker where none was asked for."""
+
+    def __init__(self, agents: Any, envs: Any, **arguments: Any) -> None:
+        if arguments.get("worker_factory") is None and arguments.get("worker_class") is None:
+            arguments["worker_class"] = StatefulWorker
+        super().__init__(agents, envs, **arguments)
+
+
+def _processes() -> type[BaseSampler]:
+    from samplerkit.plugins import get_backend
+
+    return cast(type[BaseSampler], get_backend("multiprocessing"))
+
+
+def _stateful(base: type[BaseSampler]) -> type[BaseSampler]:
+    capabilities: Capabilities = {
+        **base.capabilities,
+        "restartable": no("what stateful workers remember dies with them"),
+    }
+    return type(
+        f"Stateful{base.__name__}",
+        (_WithStatefulWorker, base),
+        {"capabilities": capabilities, "__module__": __name__},
+    )
+
+
+BASES: Mapping[str, Callable[[], type[BaseSampler]]] = {
+    LOCAL: lambda: LocalSampler,
+    PROCESSES: _processes,
+    STATEFUL: lambda: _stateful(LocalSampler),
+    STATEFUL_PROCESSES: lambda: _stateful(_processes()),
+}
+"""The right backends, by name. Those in processes are looked up when they are asked for."""
+
+
+class _InWorker(BaseSampler):
+    """Brings a defect of a worker to wherever workers are built."""
+
+    worker_defect: ClassVar[type[DefaultWorker]]
+
+    @property
+    def _setup(self) -> HostSetup:
+        setup = super()._setup
+        broken = broken_worker(self.worker_defect, setup.factory.worker_class)
+        return replace(setup, factory=setup.factory.completed(worker_class=broken))
+
+
+def broken_worker(defect: type[DefaultWorker], worker_class: type[Worker]) -> type[Worker]:
+    """Return a worker class with a defect; one that steps episodes in its own way stays as it is."""
+    if not issubclass(worker_class, DefaultWorker):
+        return worker_class
+    return type(f"{defect.__name__}{worker_class.__name__}", (defect, worker_class), {"__module__": __name__})
+
+
+def injected(defect: type[Any], base: type[BaseSampler]) -> type[BaseSampler]:
+    """Return a class of samplers: the base with the defect."""
+    namespace: dict[str, Any] = {"__doc__": defect.__doc__, "__module__": __name__}
+    if issubclass(defect, DefaultWorker):
+        namespace["worker_defect"] = defect
+        return type(defect.__name__, (_InWorker, base), namespace)
+    return type(defect.__name__, (defect, base), namespace)
+
+
+def altered(batch: EpisodeBatch, **changes: Any) -> EpisodeBatch:
+    """Return a batch with some columns changed, and nothing checked."""
+    fields = {**batch.__dict__}
+    fields["episode_infos"] = fields.pop("episode_infos_by_episode")
+    return EpisodeBatch.unchecked(**{**fields, **changes})
+
+
+def mapped(function: Callable[[Any], Any], column: Any) -> Any:
+    """Return a column, or a dict or tuple of columns, with the function applied to each array."""
+    if isinstance(column, dict):
+        return {key: mapped(function, child) for key, child in column.items()}
+    if isinstance(column, tuple):
+        return tuple(mapped(function, child) for child in column)
+    return function(column)

@@ -1,0 +1,288 @@
+"""Wrong columns: infos lost, dtypes changed, arrays that are not the caller's, wrong provenance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from samplerkit.contract.mutants.anything import AnySampler
+from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, altered, mapped
+from samplerkit.contract.mutants.catalogue import mutant
+from samplerkit.contract.mutants.content import BatchDefect, EpisodeDefect
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.sampling.admission import Goal
+
+
+@mutant("no-agent-infos", "B4", "B1", bases=EVERYWHERE)
+class NoAgentInfos(BatchDefect):
+    """What the policy said is dropped."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        return altered(batch, agent_infos={})
+
+
+@mutant("no-env-infos", "B4", bases=EVERYWHERE)
+class NoEnvInfos(EpisodeDefect):
+    """What the environment said is dropped."""
+
+    def spoil(self, episode: EpisodeBatch) -> EpisodeBatch:
+        return altered(episode, env_infos={})
+
+
+@mutant("no-episode-infos", "B4")
+class NoEpisodeInfos(EpisodeDefect):
+    """What the environment said at a reset is dropped."""
+
+    def spoil(self, episode: EpisodeBatch) -> EpisodeBatch:
+        return altered(episode, episode_infos={})
+
+
+@mutant("first-episode-infos", "B4", "B1")
+class FirstEpisodeInfos(BatchDefect):
+    """Every episode has the first one's infos."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        infos = mapped(lambda it: np.repeat(it[:1], len(it), axis=0), batch.episode_infos_by_episode)
+        return altered(batch, episode_infos=infos)
+
+
+@mutant("lost-info-key", "B4", bases=(LOCAL, PROCESSES))
+class LostInfoKey(BatchDefect):
+    """The last key of the environment's infos is lost."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        return altered(batch, env_infos=dict(list(batch.env_infos.items())[:-1]))
+
+
+@mutant("no-masks", "B4", bases=(LOCAL,))
+class NoMasks(BatchDefect):
+    """Where a key was missing from some steps, nothing says so."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        return altered(batch, env_infos={k: v for k, v in batch.env_infos.items() if k[0] != "_"})
+
+
+@mutant("flat-infos", "B4", bases=(LOCAL,))
+class FlatInfos(BatchDefect):
+    """Nested infos are flattened."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        flat: dict[str, Any] = {}
+        for key, value in batch.env_infos.items():
+            inner = {f"{key}/{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+            flat.update(inner)
+        return altered(batch, env_infos=flat)
+
+
+@mutant("narrow-rewards", "B3", bases=EVERYWHERE)
+class NarrowRewards(BatchDefect):
+    """Rewards are float32."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        return altered(batch, rewards=batch.rewards.astype(np.float32))
+
+
+@mutant("wide-observations", "B3")
+class WideObservations(BatchDefect):
+    """Observations are float64, whatever their space says."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        wide = mapped(lambda it: it.astype(np.float64), batch.observations)
+        last = mapped(lambda it: it.astype(np.float64), batch.last_observations)
+        return altered(batch, observations=wide, last_observations=last)
+
+
+@mutant("narrow-actions", "B3", bases=(LOCAL,))
+class NarrowActions(BatchDefect):
+    """Actions are int32."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        return altered(batch, actions=mapped(lambda it: it.astype(np.int32), batch.actions))
+
+
+@mutant("object-infos", "B3", "B4", bases=(LOCAL,))
+class ObjectInfos(BatchDefect):
+    """Infos are arrays of objects."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        return altered(batch, agent_infos=mapped(lambda it: it.astype(object), batch.agent_infos))
+
+
+@mutant("narrow-infos", "B3", "B4")
+class NarrowInfos(EpisodeDefect):
+    """64-bit numbers among the infos become 32-bit ones."""
+
+    def spoil(self, episode: EpisodeBatch) -> EpisodeBatch:
+        def narrowed(it: Any) -> Any:
+            return it.astype(f"{it.dtype.kind}4") if it.dtype.kind in "iuf" else it
+
+        return altered(episode, agent_infos=mapped(narrowed, episode.agent_infos))
+
+
+@mutant("flat-observations", "B3", bases=(LOCAL,))
+class FlatObservations(BatchDefect):
+    """Dict observations become tuples."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        return altered(
+            batch, observations=_flat(batch.observations), last_observations=_flat(batch.last_observations)
+        )
+
+
+def _flat(column: Any) -> Any:
+    return tuple(column.values()) if isinstance(column, dict) else column
+
+
+@mutant("no-nan", "B3")
+class NoNan(EpisodeDefect):
+    """NaN and infinities are replaced by numbers, and -0.0 by 0.0."""
+
+    def spoil(self, episode: EpisodeBatch) -> EpisodeBatch:
+        def tidy(it: Any) -> Any:
+            return (np.nan_to_num(it) + 0.0).astype(it.dtype) if it.dtype.kind == "f" else it
+
+        names = ("observations", "last_observations", "rewards", "env_infos")
+        return altered(episode, **{name: mapped(tidy, getattr(episode, name)) for name in names})
+
+
+@mutant("small-lengths", "B", "A0", bases=(LOCAL,))
+class SmallLengths(BatchDefect):
+    """Lengths are 8-bit numbers."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        return altered(batch, lengths=batch.lengths.astype(np.int8))
+
+
+@mutant("read-only", "B5")
+class ReadOnly(BatchDefect):
+    """The caller cannot write to a batch."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        batch.rewards.flags.writeable = False
+        mapped(lambda it: it.setflags(write=False), batch.observations)
+        return batch
+
+
+@mutant("reused-memory", "B5", bases=EVERYWHERE)
+class ReusedMemory(BatchDefect):
+    """The next call writes over the batch of the last one."""
+
+    _last: EpisodeBatch | None = None
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        if self._last is not None:
+            self._last.rewards[:] = 0.5
+        self._last = batch
+        return batch
+
+
+@mutant("memory-dies", "B5")
+class MemoryDies(BatchDefect):
+    """The shutdown overwrites the batches that were returned."""
+
+    _last: EpisodeBatch | None = None
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        self._last = batch
+        return batch
+
+    def _stop(self) -> None:
+        super()._stop()
+        if self._last is not None:
+            mapped(lambda it: it.fill(0), self._last.observations)
+
+
+class ProvenanceDefect(BatchDefect):
+    """Says something wrong about where a batch comes from."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        return altered(batch, provenance=self.lie(batch.provenance))
+
+    def lie(self, truth: Any) -> Any:
+        raise NotImplementedError
+
+
+@mutant("no-provenance", "B6", "A1", bases=(LOCAL, PROCESSES))
+class NoProvenance(ProvenanceDefect):
+    """A batch does not say where it comes from."""
+
+    def lie(self, truth: Any) -> Any:
+        return None
+
+
+@mutant("units-from-zero", "A1", "A3", "B6", "A5", bases=(LOCAL,))
+class UnitsFromZero(ProvenanceDefect):
+    """Units are numbered from 0 in every call."""
+
+    def lie(self, truth: Any) -> Any:
+        return replace(truth, units=truth.units - truth.units.min())
+
+
+@mutant("wrong-workers", "A1", "B6", bases=(LOCAL, PROCESSES))
+class WrongWorkers(ProvenanceDefect):
+    """Provenance names the carrier of an episode, not its logical worker."""
+
+    def lie(self, truth: Any) -> Any:
+        return replace(truth, workers=np.zeros_like(truth.workers))
+
+
+@mutant("stuck-agent-version", "B6", "C3", bases=(LOCAL,))
+class StuckAgentVersion(ProvenanceDefect):
+    """The version of the policy is always 0."""
+
+    def lie(self, truth: Any) -> Any:
+        return replace(truth, agent_versions=np.zeros_like(truth.agent_versions))
+
+
+@mutant("stuck-env-version", "B6", "C3", bases=(LOCAL,))
+class StuckEnvVersion(ProvenanceDefect):
+    """The version of the environments is always 0."""
+
+    def lie(self, truth: Any) -> Any:
+        return replace(truth, env_versions=np.zeros_like(truth.env_versions))
+
+
+@mutant("versions-swapped", "B6", bases=(LOCAL,))
+class VersionsSwapped(ProvenanceDefect):
+    """The versions of policy and environments change places."""
+
+    def lie(self, truth: Any) -> Any:
+        return replace(truth, agent_versions=truth.env_versions, env_versions=truth.agent_versions)
+
+
+@mutant("version-each-call", "B6", bases=(LOCAL,))
+class VersionEachCall(ProvenanceDefect):
+    """Versions count calls, not updates."""
+
+    def lie(self, truth: Any) -> Any:
+        calls = self.statistics().calls
+        return replace(truth, agent_versions=np.full_like(truth.agent_versions, calls))
+
+
+@mutant("counts-run-ahead", "B6", bases=(LOCAL, PROCESSES))
+class CountsRunAhead(AnySampler):
+    """total_env_steps counts steps that were not admitted."""
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        batch = super()._obtain(goal, agent_update, env_update)
+        self._count(env_steps=1)
+        return batch
+
+
+@mutant("counts-reset", "B6", "C5")
+class CountsReset(AnySampler):
+    """A call that raises sets total_env_steps to 0."""
+
+    def _forget(self) -> None:
+        self._count(env_steps=-self.total_env_steps)
+        super()._forget()
+
+
+@mutant("no-call-count", "B6", bases=(LOCAL,))
+class NoCallCount(AnySampler):
+    """statistics() always says that no unit was taken."""
+
+    def _count(self, **more: int) -> None:
+        super()._count(**{**more, "units": 0})

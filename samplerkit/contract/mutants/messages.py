@@ -1,0 +1,237 @@
+"""Messages that are dropped, doubled, delayed, cut or reordered between a pool and its processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from samplerkit.contract.mutants.anything import AnyPool
+from samplerkit.contract.mutants.bases import PROCESSES
+from samplerkit.contract.mutants.catalogue import mutant
+from samplerkit.sampling import Transport
+from samplerkit.sampling.messages import Cancel, Configured, Finished, Run, decode, encode
+
+Messages = list[tuple[Any, bytes | None]]
+
+
+class Meddler(Transport[Any]):
+    """A transport that meddles with what another one carries."""
+
+    def __init__(self, inner: Transport[Any]) -> None:
+        self.inner = inner
+
+    @property
+    def n_carriers(self) -> int:
+        return self.inner.n_carriers
+
+    def start(self, index: int, setup: bytes) -> Any:
+        return self.inner.start(index, setup)
+
+    def send(self, carrier: Any, message: bytes) -> None:
+        self.inner.send(carrier, message)
+
+    def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
+        return self.inner.receive(carriers, timeout)
+
+    def exit_status(self, carrier: Any) -> int | None:
+        return self.inner.exit_status(carrier)
+
+    def kill(self, carrier: Any) -> None:
+        self.inner.kill(carrier)
+
+    def stop(self, carrier: Any, timeout: float) -> None:
+        self.inner.stop(carrier, timeout)
+
+    def wake(self) -> None:
+        self.inner.wake()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class MessageDefect(AnyPool):
+    """Puts a meddler between the pool and its carriers."""
+
+    meddler: type[Meddler]
+
+    def make_transport(self) -> Transport[Any]:
+        return self.meddler(super().make_transport())
+
+
+def _is(data: bytes | None, kind: type[Any]) -> bool:
+    return data is not None and isinstance(decode(data), kind)
+
+
+class _DeathUnnoticed(Meddler):
+    def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
+        received = self.inner.receive(carriers, timeout)
+        while received and all(data is None for _, data in received):
+            received = self.inner.receive(carriers, 0.05 if timeout is None else timeout)
+            if timeout is not None:
+                break
+        return [(carrier, data) for carrier, data in received if data is not None]
+
+
+@mutant("death-unnoticed", "D2", "E1", bases=(PROCESSES,))
+class DeathUnnoticed(MessageDefect):
+    """Nobody hears of the death of a process."""
+
+    meddler = _DeathUnnoticed
+
+
+class _EarlyDeath(Meddler):
+    def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
+        received = self.inner.receive(carriers, timeout)
+        dead = {id(carrier) for carrier, data in received if data is None}
+        return [(carrier, data) for carrier, data in received if data is None or id(carrier) not in dead]
+
+
+class _ManyLost(Meddler):
+    count = 0
+
+    def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
+        received = self.inner.receive(carriers, timeout)
+        kept = []
+        for carrier, data in received:
+            self.count += _is(data, Finished)
+            if self.count <= 150 or not _is(data, Finished):
+                kept.append((carrier, data))
+        return kept
+
+
+@mutant("queue-full", "D", "A2", "A0", "B1", bases=(PROCESSES,))
+class QueueFull(MessageDefect):
+    """After 150 results the queue is full, and everything stands still."""
+
+    meddler = _ManyLost
+
+
+class _LargeLost(Meddler):
+    def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
+        received = self.inner.receive(carriers, timeout)
+        return [(carrier, data) for carrier, data in received if data is None or len(data) < 2**16]
+
+
+@mutant("large-result-lost", "D", "B1", bases=(PROCESSES,))
+class LargeResultLost(MessageDefect):
+    """A result larger than a pipe never arrives."""
+
+    meddler = _LargeLost
+
+
+class _LargeZeroed(Meddler):
+    def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
+        return [(carrier, _zeroed(data)) for carrier, data in self.inner.receive(carriers, timeout)]
+
+
+def _zeroed(data: bytes | None) -> bytes | None:
+    if data is None or len(data) < 2**16 or not isinstance(message := decode(data), Finished):
+        return data
+    rewards = getattr(message.result, "rewards", None)
+    if rewards is not None and rewards.flags.writeable:
+        rewards[-1:] = 0.0
+    return encode(message)
+
+
+@mutant("large-result-cut", "D", "B1", bases=(PROCESSES,))
+class LargeResultCut(MessageDefect):
+    """The last reward of a result larger than a pipe is 0."""
+
+    meddler = _LargeZeroed
+
+
+class _LargeUpdateLost(Meddler):
+    def send(self, carrier: Any, message: bytes) -> None:
+        if len(message) < 2**16:
+            self.inner.send(carrier, message)
+
+
+@mutant("large-update-lost", "D", "C1", bases=(PROCESSES,))
+class LargeUpdateLost(MessageDefect):
+    """An update larger than a pipe never arrives."""
+
+    meddler = _LargeUpdateLost
+
+
+class _Swapped(Meddler):
+    """Gives every unit the result of the one before it, on the same process."""
+
+    last: dict[int, Any]
+
+    def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
+        received = self.inner.receive(carriers, timeout)
+        return [(carrier, self._swap(carrier, data)) for carrier, data in received]
+
+    def _swap(self, carrier: Any, data: bytes | None) -> bytes | None:
+        if not _is(data, Finished) or data is None:
+            return data
+        message: Finished = decode(data)
+        self.last = getattr(self, "last", {})
+        before = self.last.get(id(carrier), message.result)
+        self.last[id(carrier)] = message.result
+        return encode(Finished(message.epoch, message.number, before))
+
+
+@mutant("off-by-one-result", "A0", "A2", "A1", bases=(PROCESSES,))
+class OffByOneResult(MessageDefect):
+    """A unit is given the result of the one that its process ran before."""
+
+    meddler = _Swapped
+
+
+class _Renumbered(Meddler):
+    def send(self, carrier: Any, message: bytes) -> None:
+        request = decode(message)
+        if isinstance(request, Run) and request.numbers[0] % 5 == 4:
+            return
+        self.inner.send(carrier, message)
+
+
+@mutant("request-lost", "A0", "A3", "D", bases=(PROCESSES,))
+class RequestLost(MessageDefect):
+    """Every fifth unit is never asked for, and the call waits for it."""
+
+    meddler = _Renumbered
+
+
+class _NoCancel(Meddler):
+    def send(self, carrier: Any, message: bytes) -> None:
+        if not _is(message, Cancel):
+            self.inner.send(carrier, message)
+
+
+@mutant("never-cancels", "D4", "C5", "D1", "A5", "B2", bases=(PROCESSES,))
+class NeverCancels(MessageDefect):
+    """Units that are not wanted any more run to their end: after Ctrl-C, too."""
+
+    meddler = _NoCancel
+
+
+class _FailuresDropped(Meddler):
+    def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
+        return [(carrier, self._quiet(data)) for carrier, data in self.inner.receive(carriers, timeout)]
+
+    def _quiet(self, data: bytes | None) -> bytes | None:
+        if data is None or not isinstance(message := decode(data), Configured):
+            return data
+        return encode(Configured(message.epoch, []))
+
+
+@mutant("update-errors-dropped", "D1", "C5", "E1", bases=(PROCESSES,))
+class UpdateErrorsDropped(MessageDefect):
+    """That a worker could not take an update is not reported."""
+
+    meddler = _FailuresDropped
+
+
+class _Leaky(Meddler):
+    def stop(self, carrier: Any, timeout: float) -> None:
+        if timeout == 0.0:
+            self.inner.stop(carrier, timeout)
+
+
+@mutant("processes-stay", "E3", "E2", bases=(PROCESSES,))
+class ProcessesStay(MessageDefect):
+    """Nobody waits for processes, or ends them, at the shutdown."""
+
+    meddler = _Leaky

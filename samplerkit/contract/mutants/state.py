@@ -1,0 +1,188 @@
+"""State: what is not saved, not restored, or shared by copies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from samplerkit.contract.mutants.anything import AnySampler
+from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES
+from samplerkit.contract.mutants.catalogue import mutant
+
+
+class SavedDefect(AnySampler):
+    """Saves something else than it should."""
+
+    def spoiled(self, state: dict[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def get_state(self) -> dict[str, Any]:
+        return self.spoiled(super().get_state())
+
+
+@mutant("cursor-not-saved", "A10", "E5", bases=EVERYWHERE)
+class CursorNotSaved(SavedDefect):
+    """The state has no cursor: a restored sampler begins with unit 0."""
+
+    def spoiled(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {**state, "cursor": 0}
+
+
+@mutant("seed-not-saved", "A10", "E5", bases=(LOCAL, PROCESSES))
+class SeedNotSaved(AnySampler):
+    """A restored sampler keeps its own seed."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state({**state, "seed": self.seed})
+
+
+@mutant("weights-not-saved", "A10", "E5", bases=(LOCAL, PROCESSES))
+class WeightsNotSaved(SavedDefect):
+    """The state holds the policies of the construction, without later weights."""
+
+    def spoiled(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {**state, "recipes": [{**recipe, "params": None} for recipe in state["recipes"]]}
+
+
+@mutant("env-updates-not-saved", "A10", "E5")
+class EnvUpdatesNotSaved(SavedDefect):
+    """Of the environment's record the state holds the first item only."""
+
+    def spoiled(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {**state, "recipes": [{**recipe, "envs": recipe["envs"][:1]} for recipe in state["recipes"]]}
+
+
+@mutant("versions-not-saved", "A10", "E5", "B6", bases=(LOCAL,))
+class VersionsNotSaved(SavedDefect):
+    """The state holds no versions."""
+
+    def spoiled(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {**state, "agent_version": 0, "env_version": 0}
+
+
+@mutant("steps-not-saved", "A10", "E5", "B6", bases=(LOCAL,))
+class StepsNotSaved(SavedDefect):
+    """The state does not hold total_env_steps."""
+
+    def spoiled(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {**state, "total_env_steps": 0}
+
+
+@mutant("workers-mixed-up", "A10", "E5", bases=(LOCAL,))
+class WorkersMixedUp(SavedDefect):
+    """A restored sampler gives worker 0's agent and environment to all workers."""
+
+    def spoiled(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {**state, "workers": [state["workers"][0]] * len(state["workers"])}
+
+
+@mutant("state-of-own-format", "A10", bases=(LOCAL, PROCESSES))
+class StateOfOwnFormat(SavedDefect):
+    """The state can be restored on this backend only."""
+
+    def spoiled(self, state: dict[str, Any]) -> dict[str, Any]:
+        return {"mine": state}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state["mine"])
+
+
+@mutant("restore-ignored", "A10", bases=(LOCAL, PROCESSES))
+class RestoreIgnored(AnySampler):
+    """set_state does nothing."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        return
+
+
+@mutant("restore-keeps-run-ahead", "A10", "A5", bases=(PROCESSES,))
+class RestoreKeepsRunAhead(AnySampler):
+    """After a restore, results of the time before it are admitted."""
+
+    _restoring = False
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._restoring = True
+        try:
+            super().set_state(state)
+            self._epoch_record = self._record
+        finally:
+            self._restoring = False
+
+    def _forget(self) -> None:
+        if not self._restoring:
+            super()._forget()
+
+
+@mutant("restore-any-size", "A10", bases=(LOCAL, PROCESSES))
+class RestoreAnySize(AnySampler):
+    """A state of a sampler with another number of workers is accepted."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        if isinstance(state, Mapping) and isinstance(state.get("workers"), list) and state["workers"]:
+            state = {**state, "workers": (state["workers"] * self.n_workers)[: self.n_workers]}
+        super().set_state(state)
+
+
+@mutant("state-is-alive", "A10", bases=(LOCAL,))
+class StateIsAlive(SavedDefect):
+    """The state that was returned changes when the sampler goes on."""
+
+    _given: list[dict[str, Any]]
+
+    def spoiled(self, state: dict[str, Any]) -> dict[str, Any]:
+        self._given = [*getattr(self, "_given", []), state]
+        return state
+
+    def _count(self, **more: int) -> None:
+        super()._count(**more)
+        for state in getattr(self, "_given", []):
+            state["cursor"] = self._cursor
+
+
+@mutant("not-picklable", "E5", bases=(LOCAL, PROCESSES))
+class NotPicklable(AnySampler):
+    """A sampler cannot be pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("cannot pickle a sampler")
+
+
+_originals: dict[int, Any] = {}
+
+
+def _original(key: int) -> Any:
+    return _originals[key]
+
+
+@mutant("copy-is-original", "E5", bases=EVERYWHERE)
+class CopyIsOriginal(AnySampler):
+    """An unpickled sampler is the original, or shares its workers."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        _originals[id(self)] = self
+        return _original, (id(self),)
+
+
+def _started_copy(make: Any, arguments: tuple[Any, ...]) -> Any:
+    copy = make(*arguments)
+    with copy._exclusive():
+        return copy
+
+
+@mutant("copy-starts-at-once", "E5", bases=(LOCAL, PROCESSES))
+class CopyStartsAtOnce(AnySampler):
+    """An unpickled sampler starts its workers before its first call."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _started_copy, super().__reduce__()[:2]
+
+
+@mutant("copy-forgets-options", "E5", bases=(PROCESSES,))
+class CopyForgetsOptions(AnySampler):
+    """An unpickled sampler has the default options."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make, (kind, arguments, state), *rest = super().__reduce__()
+        arguments = {key: value for key, value in arguments.items() if key not in self.options}
+        return make, (kind, arguments, state), *rest

@@ -1,0 +1,470 @@
+"""Wrong updates: lost, misdirected, late, twice, or half applied after an error."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from samplerkit.contract.mutants.anything import AnyPool, AnySampler
+from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STATEFUL
+from samplerkit.contract.mutants.catalogue import mutant
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.interfaces import EnvUpdate, is_policy
+from samplerkit.sampling.admission import Goal
+from samplerkit.sampling.packing import Packed
+from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
+from samplerkit.workers import DefaultWorker
+
+
+class UpdateDefect(AnySampler):
+    """Hands other updates on than it was given."""
+
+    def agent(self, update: Any) -> Any:
+        return update
+
+    def env(self, update: Any) -> Any:
+        return update
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        return super()._obtain(goal, self.agent(agent_update), self.env(env_update))
+
+
+@mutant("agent-list-reversed", "C1", "A1", bases=EVERYWHERE)
+class AgentListReversed(UpdateDefect):
+    """A list of agent updates reaches the workers in the reverse order."""
+
+    def agent(self, update: Any) -> Any:
+        return update[::-1] if isinstance(update, list) else update
+
+
+@mutant("env-list-reversed", "C1", "A1", bases=EVERYWHERE)
+class EnvListReversed(UpdateDefect):
+    """A list of environment updates reaches the workers in the reverse order."""
+
+    def env(self, update: Any) -> Any:
+        return update[::-1] if isinstance(update, list) else update
+
+
+@mutant("first-agent-for-all", "C1")
+class FirstAgentForAll(UpdateDefect):
+    """Of a list of agent updates, every worker gets the first."""
+
+    def agent(self, update: Any) -> Any:
+        return [update[0]] * len(update) if isinstance(update, list) and update else update
+
+
+@mutant("first-env-for-all", "C1")
+class FirstEnvForAll(UpdateDefect):
+    """Of a list of environment updates, every worker gets the first."""
+
+    def env(self, update: Any) -> Any:
+        return [update[0]] * len(update) if isinstance(update, list) and update else update
+
+
+@mutant("tuples-spread", "C1")
+class TuplesSpread(UpdateDefect):
+    """A tuple of weights is spread over the workers as if it were a list."""
+
+    def agent(self, update: Any) -> Any:
+        return list(update) if isinstance(update, tuple) and len(update) == self.n_workers else update
+
+
+@mutant("short-list-padded", "C1")
+class ShortListPadded(UpdateDefect):
+    """A list that is too short is filled up with its last item."""
+
+    def agent(self, update: Any) -> Any:
+        if isinstance(update, list) and update:
+            return [*update, *[update[-1]] * (self.n_workers - len(update))]
+        return update
+
+
+@mutant("long-list-cut", "C1", bases=(LOCAL, PROCESSES))
+class LongListCut(UpdateDefect):
+    """A list that is too long is cut."""
+
+    def agent(self, update: Any) -> Any:
+        return update[: self.n_workers] if isinstance(update, list) else update
+
+    def env(self, update: Any) -> Any:
+        return update[: self.n_workers] if isinstance(update, list) else update
+
+
+@mutant("opaque-list-error", "C1", "D5", bases=(LOCAL,))
+class OpaqueListError(UpdateDefect):
+    """A list of a wrong length ends in an IndexError."""
+
+    def agent(self, update: Any) -> Any:
+        if isinstance(update, list) and len(update) != self.n_workers:
+            raise IndexError("list index out of range")
+        return update
+
+
+@mutant("falsy-is-no-update", "C2", bases=EVERYWHERE)
+class FalsyIsNoUpdate(UpdateDefect):
+    """0, {} and an empty array count as no update."""
+
+    def agent(self, update: Any) -> Any:
+        empty = isinstance(update, np.ndarray) and update.size == 0
+        return None if empty or (not isinstance(update, np.ndarray) and not update) else update
+
+
+@mutant("policy-as-weights", "C2", "C1")
+class PolicyAsWeights(UpdateDefect):
+    """An object with get_action is only asked for its weights."""
+
+    def agent(self, update: Any) -> Any:
+        return update.get_param_values() if is_policy(update) else update
+
+
+@mutant("agent-update-lost", "C1", bases=EVERYWHERE)
+class AgentUpdateLost(UpdateDefect):
+    """Agent updates are ignored."""
+
+    def agent(self, update: Any) -> Any:
+        return None
+
+
+@mutant("env-update-lost", "C1", bases=(LOCAL, PROCESSES))
+class EnvUpdateLost(UpdateDefect):
+    """Environment updates are ignored."""
+
+    def env(self, update: Any) -> Any:
+        return None
+
+
+@mutant("second-update-lost", "C1")
+class SecondUpdateLost(UpdateDefect):
+    """Every second agent update is lost, as on a queue that is full."""
+
+    _given = 0
+
+    def agent(self, update: Any) -> Any:
+        self._given += update is not None
+        return None if self._given % 2 == 0 else update
+
+
+@mutant("late-agent-update", "C1", "C3", bases=EVERYWHERE)
+class LateAgentUpdate(UpdateDefect):
+    """An agent update takes effect one call late."""
+
+    _pending: Any = None
+
+    def agent(self, update: Any) -> Any:
+        due, self._pending = self._pending, update
+        return due
+
+
+@mutant("late-env-update", "C1", "C3")
+class LateEnvUpdate(UpdateDefect):
+    """An environment update takes effect one call late."""
+
+    _pending: Any = None
+
+    def env(self, update: Any) -> Any:
+        due, self._pending = self._pending, update
+        return due
+
+
+class RecordDefect(AnySampler):
+    """Runs a call under another record than the one that it commits."""
+
+    def other(self, old: Record, new: Record) -> Record:
+        raise NotImplementedError
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        return super()._run(record if record is self._record else self.other(self._record, record), goal)
+
+
+def _with(record: Record, recipes: Any) -> Record:
+    return Record(tuple(recipes), record.agent_version, record.env_version)
+
+
+@mutant("last-worker-left-out", "C1", bases=(LOCAL, PROCESSES))
+class LastWorkerLeftOut(RecordDefect):
+    """Updates do not reach the last worker."""
+
+    def other(self, old: Record, new: Record) -> Record:
+        return _with(new, (*new.recipes[:-1], old.recipes[-1]))
+
+
+@mutant("first-worker-only", "C1", bases=(LOCAL, PROCESSES))
+class FirstWorkerOnly(RecordDefect):
+    """Updates reach worker 0 only."""
+
+    def other(self, old: Record, new: Record) -> Record:
+        return _with(new, (new.recipes[0], *old.recipes[1:]))
+
+
+@mutant("one-process-left-out", "C1", "C3", "A0", bases=(PROCESSES,))
+class OneProcessLeftOut(AnyPool):
+    """Updates do not reach the last process."""
+
+    def _configure(self, member: Any, record: Record) -> None:
+        if member.keys and member.index == len(self._members) - 1 and member.index:
+            record = self._first_record = getattr(self, "_first_record", self._record)
+        super()._configure(member, record)
+
+
+@mutant("lost-on-busy-worker", "C1", "C3", "A5", bases=(PROCESSES,))
+class LostOnBusyWorker(AnyPool):
+    """An update is lost on a process that is running a unit when it comes."""
+
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        for member in self._members:
+            if member.units and record is not self._epoch_record:
+                homes = self._homes(record.seats(self._stateful))
+                member.keys = {
+                    seat: recipe.key
+                    for seat, recipe in enumerate(record.recipes)
+                    if homes[seat] in (None, member.index)
+                }
+        return super()._run(record, goal)
+
+
+@mutant("after-first-step", "C3", "C1")
+class AfterFirstStep(DefaultWorker):
+    """New weights take effect after the first step that follows."""
+
+    _pending: Any = None
+
+    def update_agent(self, agent_update: Any) -> None:
+        if self.agent is None or is_policy(agent_update):
+            super().update_agent(agent_update)
+        else:
+            self._pending = agent_update
+
+    def step_episode(self) -> bool:
+        over = super().step_episode()
+        if self._pending is not None:
+            super().update_agent(self._pending)
+            self._pending = None
+        return over
+
+
+@mutant("applied-twice", "C1", "C4")
+class AppliedTwice(DefaultWorker):
+    """An environment update is applied twice."""
+
+    def update_env(self, env_update: Any) -> None:
+        super().update_env(env_update)
+        if isinstance(env_update, EnvUpdate):
+            super().update_env(env_update)
+
+
+@mutant("no-old-environment", "C4", bases=(LOCAL, PROCESSES, STATEFUL))
+class NoOldEnvironment(DefaultWorker):
+    """An EnvUpdate is not given the old environment."""
+
+    def update_env(self, env_update: Any) -> None:
+        new = env_update(None) if isinstance(env_update, EnvUpdate) else env_update
+        super().update_env(new)
+
+
+@mutant("result-thrown-away", "C4", "C1", bases=(LOCAL, PROCESSES))
+class ResultThrownAway(DefaultWorker):
+    """What an EnvUpdate returns is thrown away."""
+
+    def update_env(self, env_update: Any) -> None:
+        old = self.env
+        if old is None:
+            super().update_env(env_update)
+        elif env_update is not None:
+            new = env_update(old)
+            if new is not old:
+                new.close()
+
+
+@mutant("replaced-not-closed", "C4", "E2", bases=EVERYWHERE)
+class ReplacedNotClosed(DefaultWorker):
+    """A replaced environment is not closed."""
+
+    def update_env(self, env_update: Any) -> None:
+        old = self.env
+        if old is not None and isinstance(env_update, EnvUpdate):
+            new = env_update(old)
+            if new is not old:
+                self.env = None
+                env_update = new
+        super().update_env(env_update)
+
+
+@mutant("kept-and-closed", "C4", "E2")
+class KeptAndClosed(DefaultWorker):
+    """The old environment is closed although the update returned it."""
+
+    def update_env(self, env_update: Any) -> None:
+        old = self.env
+        super().update_env(env_update)
+        if old is not None and self.env is old:
+            old.close()
+
+
+@mutant("wrapped-and-closed", "C4", "E2", bases=(LOCAL, PROCESSES))
+class WrappedAndClosed(DefaultWorker):
+    """The old environment is closed although the new one wraps it."""
+
+    def update_env(self, env_update: Any) -> None:
+        old = self.env
+        super().update_env(env_update)
+        if old is not None and self.env is not old and getattr(self.env, "env", None) is old:
+            old.close()
+
+
+@mutant("shared-agent", "C1", "C4", "A1", bases=(LOCAL, STATEFUL))
+class SharedAgent(DefaultWorker):
+    """All workers share one policy object."""
+
+    shared: ClassVar[list[Any]] = []
+
+    def update_agent(self, agent_update: Any) -> None:
+        if is_policy(agent_update):
+            self.shared[:] = [agent_update]
+        super().update_agent(agent_update)
+
+    def start_episode(self) -> None:
+        self.agent = self.shared[0]
+        super().start_episode()
+
+
+class _ByReference(Packed):
+    """Hands the caller's own object on, rather than a copy."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, data: bytes, value: Any) -> None:
+        super().__init__(data)
+        self.value = value
+
+    def load(self) -> Any:
+        return self.value
+
+    def __reduce__(self) -> Any:
+        return Packed, (self.data,)
+
+
+@mutant("callers-policy", "C4", "C1", bases=(LOCAL,))
+class CallersPolicy(AnySampler):
+    """Workers use the caller's own policy object."""
+
+    def _agent_changes(self, update: Any) -> list[AgentChange | None] | None:
+        changes = super()._agent_changes(update)
+        if changes is None or not is_policy(update):
+            return changes
+        return [
+            None if it is None else replace(it, packed=_ByReference(it.packed.data, update)) for it in changes
+        ]
+
+
+@mutant("callers-environment", "C4", "E2", "B5", bases=(LOCAL,))
+class CallersEnvironment(AnySampler):
+    """Workers use the caller's own environment."""
+
+    def _env_changes(self, update: Any, version: int) -> list[EnvChange | None] | None:
+        changes = super()._env_changes(update, version)
+        if changes is None or isinstance(update, list | EnvUpdate) or not hasattr(update, "step"):
+            return changes
+        from samplerkit.interfaces import ExistingEnvUpdate
+
+        own = ExistingEnvUpdate(update)
+        return [
+            None if it is None else replace(it, packed=_ByReference(it.packed.data, own)) for it in changes
+        ]
+
+
+class ErrorDefect(AnySampler):
+    """Leaves something behind when a call raises."""
+
+    def leave(self, agent_update: Any, env_update: Any) -> None:
+        raise NotImplementedError
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        try:
+            return super()._obtain(goal, agent_update, env_update)
+        except Exception:
+            self.leave(agent_update, env_update)
+            raise
+
+
+@mutant("error-keeps-agents", "C5", bases=EVERYWHERE)
+class ErrorKeepsAgents(ErrorDefect):
+    """A call that raised has updated the agents all the same."""
+
+    def leave(self, agent_update: Any, env_update: Any) -> None:
+        self._record = self._record.changed(self._agent_changes(agent_update), None)
+
+
+@mutant("error-keeps-envs", "C5")
+class ErrorKeepsEnvs(ErrorDefect):
+    """A call that raised has updated the environments all the same."""
+
+    def leave(self, agent_update: Any, env_update: Any) -> None:
+        self._record = self._record.changed(None, self._env_changes(env_update, self._record.env_version + 1))
+
+
+@mutant("half-applied", "C5")
+class HalfApplied(ErrorDefect):
+    """Of a list whose second item is bad, worker 0 keeps the first."""
+
+    def leave(self, agent_update: Any, env_update: Any) -> None:
+        if not isinstance(agent_update, list) or len(agent_update) != self.n_workers:
+            return
+        first = self._agent_changes(agent_update)
+        if first is not None:
+            rest: list[AgentChange | None] = [None] * (self.n_workers - 1)
+            changed = self._record.changed([first[0], *rest], None)
+            self._record = Record(changed.recipes, self._record.agent_version, self._record.env_version)
+
+
+@mutant("error-moves-cursor", "C5", "D1", bases=EVERYWHERE)
+class ErrorMovesCursor(ErrorDefect):
+    """A call that raised moves the cursor."""
+
+    def leave(self, agent_update: Any, env_update: Any) -> None:
+        self._cursor += 1
+
+
+@mutant("error-moves-versions", "C5")
+class ErrorMovesVersions(ErrorDefect):
+    """A call that raised is counted in the versions."""
+
+    def leave(self, agent_update: Any, env_update: Any) -> None:
+        record = self._record
+        self._record = Record(record.recipes, record.agent_version + 1, record.env_version)
+
+
+@mutant("error-counts", "C5", "B6")
+class ErrorCounts(ErrorDefect):
+    """A call that raised is counted in total_env_steps."""
+
+    def leave(self, agent_update: Any, env_update: Any) -> None:
+        self._count(env_steps=1)
+
+
+@mutant("rebuilt-from-start", "C5", bases=(LOCAL,))
+class RebuiltFromStart(AnySampler):
+    """After an error, workers are built again from the construction values, without later updates."""
+
+    _first: tuple[Recipe, ...] = ()
+
+    def _start(self, record: Record) -> None:
+        self._first = record.recipes
+        super()._start(record)
+
+    def _forget(self) -> None:
+        record = self._record
+        self._record = Record(self._first, record.agent_version, record.env_version)
+        super()._forget()
+
+
+@mutant("plain-pickle", "E7", "C", "D", bases=(LOCAL, PROCESSES))
+class PlainPickle(AnySampler):
+    """Closures, and classes of the main module, cannot be sent."""
+
+    def _env_changes(self, update: Any, version: int) -> list[EnvChange | None] | None:
+        import pickle
+
+        pickle.dumps(update)
+        return super()._env_changes(update, version)
