@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import random
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +25,9 @@ from samplerkit.contract.subject import Subject
 from samplerkit.contract.views import CallView, malformation
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import NewEnvUpdate, Sampler, Statistics
+from samplerkit.local import LocalSampler
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -97,6 +102,7 @@ class Lab:
         self.profile = profile
         self.note = note
         self._traces: dict[Script, Trace] = {}
+        self._kept: dict[str, Any] = {}
         self._folder = own_temporary_folder()
         self._settled = False
         self.at_first = Census.take(self._folder)
@@ -136,22 +142,30 @@ class Lab:
         script, op = trace.script, trace.script.ops[index]
         agent_update, _ = script.agent_update(index)
         env_update, _ = script.env_update(index, ledger=ledger)
-        before = _global_state()
+        before = global_state()
         if op.exact:
             batch = sampler.obtain_exact_episodes(op.count, agent_update, env_update)
         else:
             batch = sampler.obtain_samples(index, op.count, agent_update, env_update)
-        trace.globals_moved += [
-            f"{name} after call {index}"
-            for name, same in _compare(before, _global_state()).items()
-            if not same
-        ]
+        trace.globals_moved += [f"{name} after call {index}" for name in moved(before, global_state())]
         trace.batches.append(batch)
         trace.copies.append(EpisodeBatch.concatenate(batch) if isinstance(batch, EpisodeBatch) else batch)
         trace.totals.append(sampler.total_env_steps)
         trace.statistics.append(sampler.statistics())
         with contextlib.suppress(Exception):
             trace.cursors.append(sampler.get_state()["cursor"])
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Return what a function returns; it is called once for all clauses."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        kept: T = self._kept[name]
+        return kept
+
+    @property
+    def local(self) -> Subject:
+        """The local sampler, with the kind of worker that is under test: what backends are compared with."""
+        return replace(self.subject, sampler=LocalSampler, options={}, layouts=({},))
 
     @contextlib.contextmanager
     def sampler(self, agents: Any, envs: Any, **arguments: Any) -> Iterator[Sampler]:
@@ -182,9 +196,15 @@ class Lab:
         return left_over(before, self._folder)
 
 
-def _global_state() -> dict[str, Any]:
-    return {"random": random.getstate(), "numpy.random": np.random.get_state(legacy=False)}
+def global_state() -> dict[str, bytes]:
+    """Return the state of each global generator that is loaded."""
+    states: dict[str, Any] = {"random": random.getstate(), "numpy.random": np.random.get_state(legacy=False)}
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        states["torch"] = torch.get_rng_state().numpy()
+    return {name: pickle.dumps(state) for name, state in states.items()}
 
 
-def _compare(before: dict[str, Any], after: dict[str, Any]) -> dict[str, bool]:
-    return {name: repr(before[name]) == repr(after[name]) for name in before}
+def moved(before: dict[str, bytes], after: dict[str, bytes]) -> list[str]:
+    """Return the names of the generators that are not as they were."""
+    return [name for name, state in before.items() if after[name] != state]

@@ -4,18 +4,28 @@ from samplerkit.contract.clauses import (
     admission,
     columns,
     episodes,
+    failure,
+    fragments,
+    independence,
     infos,
+    memory,
     ownership,
     provenance,
     seeding,
+    state,
 )
 
 __all__ = [
     "admission",
     "columns",
     "episodes",
+    "failure",
+    "fragments",
+    "independence",
     "infos",
+    "memory",
     "ownership",
     "provenance",
     "seeding",
+    "state",
 ]

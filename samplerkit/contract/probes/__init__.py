@@ -1,5 +1,6 @@
 """Probe environments and policies: data that says where it comes from, so that any mix-up shows."""
 
+from samplerkit.contract.probes.drawing import GlobalDrawEnv
 from samplerkit.contract.probes.echo import EchoEnv, ScriptedPolicy, counting
 from samplerkit.contract.probes.faults import (
     Fault,
@@ -12,13 +13,17 @@ from samplerkit.contract.probes.faults import (
 from samplerkit.contract.probes.ledger import note, read_ledger, unclosed
 from samplerkit.contract.probes.oracle import assert_whole, expected_batch, unit_key
 from samplerkit.contract.probes.policies import GlobalDrawPolicy, ProbePolicy
+from samplerkit.contract.probes.remembering import RememberingEnv, RememberingPolicy
 from samplerkit.contract.probes.tattoo import TattooEnv, mark_of
 
 __all__ = [
     "EchoEnv",
     "Fault",
+    "GlobalDrawEnv",
     "GlobalDrawPolicy",
     "ProbePolicy",
+    "RememberingEnv",
+    "RememberingPolicy",
     "ScriptedPolicy",
     "TattooEnv",
     "UnpicklableError",

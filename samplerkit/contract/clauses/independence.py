@@ -1,0 +1,172 @@
+"""Clauses A6 and A9: what a batch does not depend on, and what a call does not touch."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from samplerkit.contract.clause import NotApplicable, clause, require
+from samplerkit.contract.lab import Lab, global_state, moved
+from samplerkit.contract.probes import GlobalDrawEnv, GlobalDrawPolicy
+from samplerkit.contract.reference import unit_seeds
+from samplerkit.contract.script import Op, Script
+from samplerkit.contract.views import column_violation, in_words
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.sampling.global_random import GlobalRandomState
+
+_BASE = Script(
+    ops=(Op(25), Op(9, agent="weights"), Op(1, env="new"), Op(12, agent="policy", env="task")),
+    n_workers=2,
+    ends="mixed",
+    infos="plain",
+)
+
+
+@clause(
+    "A6.n-workers",
+    says="With equal agents and environments and a stateless worker, n_workers plays no part in the data.",
+    why="A run on a larger machine must be the same run.",
+    causes="seeds or shares of the work given to workers rather than units; rounds of n_workers units.",
+)
+def n_workers(lab: Lab) -> None:
+    """Compare one, two and five workers."""
+    _require_stateless(lab)
+    one = replace(_BASE, n_workers=1)
+    for number in (2, 5):
+        _same_data(lab, one, replace(_BASE, n_workers=number), f"n_workers={number}", "n_workers=1")
+
+
+@clause(
+    "A6.layout",
+    says="The physical layout (how many processes, threads or actors there are) plays no part.",
+    why="The usable processors differ from host to host, and data must not.",
+    causes="units bound to processes; several units handed to a process at once and taken as one.",
+)
+def layout(lab: Lab) -> None:
+    """Compare the layouts that the backend declares."""
+    if len(lab.subject.layouts) < 2:
+        raise NotApplicable(f"{lab.subject.name} declares one layout only")
+    for index in range(1, min(3, len(lab.subject.layouts))):
+        other = f"the layout {dict(lab.subject.layouts[index])}"
+        _same_data(
+            lab, _BASE, replace(_BASE, layout=index), other, f"the layout {dict(lab.subject.layouts[0])}"
+        )
+
+
+@clause(
+    "A6.timing",
+    says="How long units take plays no part.",
+    why="Otherwise no failure can be reproduced, and a busy machine learns something else.",
+    causes="taking results in the order of arrival; counting what runs rather than what is admitted.",
+)
+def timing(lab: Lab) -> None:
+    """Compare resets that take no time with resets of which some take 3 ms."""
+    _same_data(lab, _BASE, replace(_BASE, delays=True), "slow resets", "quick ones")
+
+
+def _require_stateless(lab: Lab) -> None:
+    worker = lab.subject.worker
+    if worker is not None and worker.stateful:
+        raise NotApplicable(f"{worker.__name__} says that it is stateful")
+
+
+def _same_data(lab: Lab, script: Script, other: Script, this: str, that: str) -> None:
+    one, two = lab.trace(script), lab.trace(other)
+    one.all_returned()
+    two.all_returned()
+    for index, (wanted, got) in enumerate(zip(one.copies, two.copies, strict=True)):
+        difference = wanted.difference(got)
+        require(
+            difference is None,
+            f"call {index}: expected with {this} the data of {that}: {in_words(difference)}",
+        )
+
+
+@clause(
+    "A9.globals-kept",
+    kind="script",
+    says="The caller's global random state (random, numpy.random) is the same after a call as before it.",
+    why="A program that seeds its own draws must not find them moved by a sampler in its process.",
+    causes="np.random.seed for the workers' sake; an environment that draws from the globals in process.",
+)
+def globals_kept(lab: Lab, script: Script) -> None:
+    """Look at the generators around every call."""
+    names = lab.trace(script).globals_moved
+    require(not names, f"expected the global generators as before, got another state: {', '.join(names)}")
+
+
+@clause(
+    "A9.globals-in-use",
+    says="That holds where policies and environments draw from the globals, too, and at start and shutdown.",
+    why="Many an environment draws from numpy.random, and the caller does too.",
+    causes="putting the state back after units, but not after construction, updates, errors or shutdown.",
+)
+def globals_in_use(lab: Lab) -> None:
+    """Look at the generators around all that a sampler does."""
+    before = global_state()
+
+    def check(after: str) -> None:
+        names = moved(before, global_state())
+        require(not names, f"after {after}: expected {' and '.join(names)} as before, got another state")
+
+    with lab.sampler(GlobalDrawPolicy(), GlobalDrawEnv) as sampler:
+        check("construction")
+        sampler.obtain_samples(0, 3, None, partial(GlobalDrawEnv, 1))
+        check("a call with an environment update")
+        try:
+            sampler.obtain_samples(0, 3, None, partial(GlobalDrawEnv, fails=True))
+        except Exception:
+            check("a call that raised")
+        sampler.get_state()
+        check("get_state")
+    check("shutdown")
+
+
+@clause(
+    "A9.globals-served",
+    says="Policies and environments that draw from the global generators find them set for each unit.",
+    why="Most environments were written before seeds were passed around, and they must reproduce too.",
+    causes="forked processes that share a parent's state; seeding once at the start.",
+)
+def globals_served(lab: Lab) -> None:
+    """Compare with units whose globals were set by hand."""
+    if lab.subject.worker is not None:
+        raise NotApplicable("a kind of worker may set them once per call")
+    for number, caller in ((2, 11), (1, 12)):
+        with GlobalRandomState():
+            random.seed(caller)
+            np.random.seed(caller)
+            with lab.sampler(GlobalDrawPolicy(), GlobalDrawEnv, n_workers=number, seed=3) as sampler:
+                batch = sampler.obtain_samples(0, 12)
+            wanted = [_by_hand(3, unit) for unit in range(4)]
+        for episode, (observations, draws) in enumerate(wanted):
+            rows = slice(3 * episode, 3 * episode + 3)
+            where = f"n_workers={number}, episode {episode} (unit {episode})"
+            _require_rows(where, observations, batch, "observations", rows)
+            _require_rows(where, draws, batch, "agent_infos", rows)
+
+
+def _by_hand(seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the observations and the policy's draws of a unit of which the worker_seed is all there is."""
+    env_seed, _, worker_seed = unit_seeds(seed, number)
+    env, policy = GlobalDrawEnv(), GlobalDrawPolicy()
+    random.seed(worker_seed)
+    np.random.seed(worker_seed & 0xFFFF_FFFF)
+    observation, _ = env.reset(seed=env_seed)
+    observations, draws, over = [], [], False
+    while not over:
+        observations.append(observation)
+        action, info = policy.get_action(observation)
+        draws.append(info["draw"])
+        observation, _, over, _, _ = env.step(action)
+    return np.array(observations), np.array(draws)
+
+
+def _require_rows(where: str, wanted: np.ndarray, batch: EpisodeBatch, name: str, rows: slice) -> None:
+    column = getattr(batch, name)
+    got = column["draw"] if isinstance(column, dict) else column
+    what = column_violation(wanted, got[rows], name)
+    require(what is None, f"{where}, {what}, drawn from the global generators")

@@ -1,0 +1,133 @@
+"""Clause A11: environments and workers that remember earlier units."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from samplerkit.contract.clause import clause, require
+from samplerkit.contract.lab import Lab
+from samplerkit.contract.probes import RememberingEnv, RememberingPolicy
+from samplerkit.contract.reference import unit_seeds
+from samplerkit.episodes import EpisodeBatch
+
+_N_WORKERS, _SEED, _LENGTH = 2, 6, 2
+
+
+def _collected(lab: Lab, **arguments: Any) -> tuple[list[EpisodeBatch], bool]:
+    """Return the batches of five calls, one with an update, and whether they are said to be reproducible."""
+    with lab.sampler(
+        RememberingPolicy(), RememberingEnv, n_workers=_N_WORKERS, seed=_SEED, **arguments
+    ) as sampler:
+        batches = [sampler.obtain_samples(0, count) for count in (1, 9, 2)]
+        batches += [sampler.obtain_samples(0, 5, {}), sampler.obtain_samples(0, 8)]
+        return batches, sampler.supports("reproducible")
+
+
+def _stateful(lab: Lab) -> tuple[list[EpisodeBatch], bool]:
+    return lab.once("A11", lambda: _collected(lab, stateful=True))
+
+
+def _rows(batches: list[EpisodeBatch], name: str, key: str = "") -> list[tuple[str, int, np.ndarray]]:
+    """Return place, unit and rows of each episode; units are counted, whatever provenance says."""
+    found, unit = [], 0
+    for call, batch in enumerate(batches):
+        column: Any = getattr(batch, name)
+        column = column[key] if key else column
+        for episode in range(len(batch.lengths)):
+            where = f"call {call}, episode {episode} (worker {unit % _N_WORKERS}, unit {unit})"
+            found.append((where, unit, column[_LENGTH * episode : _LENGTH * (episode + 1)]))
+            unit += 1
+    return found
+
+
+@clause(
+    "A11.in-order",
+    needs={"stateful"},
+    says="With stateful environments a worker's units run in order, in one place, and nothing runs ahead.",
+    why="What such an environment returns depends on all that it went through.",
+    causes="any idle process runs any unit; units that ran ahead and were dropped; rebuilding at an update.",
+)
+def in_order(lab: Lab) -> None:
+    """Look at how many episodes each environment had before."""
+    batches, _ = _stateful(lab)
+    for where, unit, observations in _rows(batches, "observations"):
+        got, wanted = int(observations[0, 0]), unit // _N_WORKERS
+        require(
+            got == wanted,
+            f"{where}: expected an environment with {wanted} episodes before this one, got {got}",
+        )
+
+
+@clause(
+    "A11.own-copies",
+    needs={"stateful"},
+    says="Every worker has a policy of its own.",
+    why="Workers in one process that share a policy would give other data than workers in several.",
+    causes="one object handed to all workers of a process.",
+)
+def own_copies(lab: Lab) -> None:
+    """Look at how often each policy has acted before."""
+    batches, _ = _stateful(lab)
+    for where, unit, lifetimes in _rows(batches, "agent_infos", "lifetime"):
+        first = unit // _N_WORKERS * _LENGTH
+        wanted = list(range(first, first + _LENGTH))
+        require(
+            lifetimes.tolist() == wanted,
+            f"{where}: expected a policy of the worker's own (agent_infos['lifetime'] {wanted}), "
+            f"got {lifetimes.tolist()}",
+        )
+
+
+@clause(
+    "A11.seeded-once",
+    needs={"stateful"},
+    says="With reseed=False an environment is seeded by its first unit, and never again.",
+    why="Environments exist in which a seed restarts a simulation that takes minutes.",
+    causes="passing the seed at every reset; at none; the same one to all workers.",
+)
+def seeded_once(lab: Lab) -> None:
+    """Look at the seed of each reset."""
+    batches, _ = _collected(lab, reseed=False)
+    for where, unit, observations in _rows(batches, "observations"):
+        wanted = unit_seeds(_SEED, unit)[0] if unit < _N_WORKERS else -1
+        got = int(observations[0, 2])
+        require(got == wanted, f"{where}: expected reset(seed={wanted}), -1 for None, got {got}")
+
+
+@clause(
+    "A11.honest",
+    needs={"stateful"},
+    says="Where memory was lost the batch says reproducible=False, and supports() says so as well.",
+    why="Data that cannot be had again must not be taken for such.",
+    causes="a constant; rebuilding workers after an error without a word.",
+)
+def honest(lab: Lab) -> None:
+    """Let a call fail, which loses what workers remembered."""
+    batches, supported = _stateful(lab)
+    for call, batch in enumerate(batches):
+        said = batch.provenance is not None and batch.provenance.reproducible
+        require(said, f"call {call}, nothing was lost: expected provenance.reproducible True, got False")
+    require(supported, "nothing was lost: expected supports('reproducible') True, got False")
+    with lab.sampler(RememberingPolicy(), RememberingEnv, stateful=True, n_workers=1) as sampler:
+        require(not sampler.supports("restartable"), "expected supports('restartable') False, got True")
+        before = len(sampler.obtain_samples(0, 6).lengths)
+        try:
+            sampler.obtain_samples(0, 1, None, partial(RememberingEnv, fails=True))
+        except Exception:
+            batch = sampler.obtain_samples(0, 1)
+        else:
+            return  # D1 says so
+        kept = int(np.asarray(batch.observations)[0, 0]) == before
+        said = batch.provenance is not None and batch.provenance.reproducible
+        require(
+            kept or not said,
+            "after a call that failed, and the loss of what the environment remembered: expected "
+            "provenance.reproducible False, got True",
+        )
+        require(
+            sampler.supports("reproducible") == said,
+            f"expected supports('reproducible') {said}, as provenance says, got {not said}",
+        )
