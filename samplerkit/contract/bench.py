@@ -7,10 +7,14 @@ all its descendants, and the next clause gets a new one.
 from __future__ import annotations
 
 import os
+import queue
+import shutil
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable
 from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
@@ -20,6 +24,7 @@ from typing import IO, Any, Self
 import cloudpickle
 
 from samplerkit.contract.carrying import pack
+from samplerkit.contract.census import FOLDER_PREFIX, own_temporary_folder
 from samplerkit.contract.clause import Clause
 from samplerkit.contract.examine import State, Verdict
 from samplerkit.contract.profiles import Profile
@@ -40,6 +45,7 @@ class Bench:
         self._subject = subject
         self._profile = profile
         self._process: subprocess.Popen[bytes] | None = None
+        self._folder = ""
         self._doing = ""
 
     def examine(self, it: Clause, *, smallest: bool = True) -> Verdict:
@@ -53,7 +59,7 @@ class Bench:
         started = monotonic()
         try:
             self._ask(it, smallest)
-            answer = self._answer(started + self._profile.deadline)
+            answer = self._answer(each=it.kind == "fault")
         except (EOFError, OSError) as error:
             status = self._end()
             what = f"the process that checked it ended ({status}): {error or 'no more words'}"
@@ -66,7 +72,9 @@ class Bench:
 
     def _ask(self, it: Clause, smallest: bool) -> None:
         if self._process is None:
-            self._process = _start()
+            # Of its own, so that what a backend forgets there is seen, and goes.
+            self._folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
+            self._process = _start(self._folder)
             # The path comes first: to unpickle the subject may need it.
             self._send(sys.path)
             subject = self._subject
@@ -78,7 +86,13 @@ class Bench:
         assert self._process.stdin is not None, "a pipe"
         write_packed(self._process.stdin, pack(message, *about))
 
-    def _answer(self, deadline: float) -> Verdict | None:
+    def _answer(self, *, each: bool) -> Verdict | None:
+        """Wait for a verdict.
+
+        Args:
+            each: whether the time counts from the last word, for clauses that try one thing after the other.
+        """
+        deadline = monotonic() + self._profile.deadline
         assert self._process is not None, "started by _ask"
         assert self._process.stdout is not None, "a pipe"
         with DefaultSelector() as selector:
@@ -90,6 +104,8 @@ class Bench:
                 if isinstance(message, Verdict):
                     return message
                 self._doing = str(message)
+                if each:
+                    deadline = monotonic() + self._profile.deadline
         return None
 
     def _end(self) -> int | None:
@@ -107,6 +123,7 @@ class Bench:
                     pipe.close()
                 except OSError:
                     pass
+        shutil.rmtree(self._folder, ignore_errors=True)
         return status
 
     def close(self) -> None:
@@ -125,13 +142,14 @@ class Bench:
         self.close()
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start(folder: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", "from samplerkit.contract.bench import serve; serve()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
         bufsize=0,
+        env={**os.environ, "TMPDIR": folder},
     )
 
 
@@ -173,16 +191,40 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     # What a backend prints must not mix with the answers.
     os.dup2(2, 1)
+    # Where the tests run in the background, Ctrl-C is ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path[:] = read(questions)
     subject, profile = read(questions)
+    asked = _listen(questions)
     from samplerkit.contract.examine import examine
     from samplerkit.contract.lab import Lab
 
     say: Callable[[str], None] = lambda text: write(answers, text)  # noqa: E731
     lab = Lab(subject, profile, note=say)
     while True:
-        try:
-            it, smallest = read(questions)
-        except EOFError:
-            return
+        question = asked.get()
+        if isinstance(question, Exception):
+            raise question
+        it, smallest = question
         write(answers, examine(it, lab, smallest=smallest))
+
+
+def _listen(questions: IO[bytes]) -> queue.SimpleQueue[Any]:
+    """Return where questions arrive; end this process group when nobody is left to ask them.
+
+    However the asker ends, nothing of what is examined outlives it.
+    """
+    asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def listen() -> None:
+        while True:
+            try:
+                asked.put(read(questions))
+            except (EOFError, OSError):
+                shutil.rmtree(own_temporary_folder() or "", ignore_errors=True)
+                os.killpg(0, signal.SIGKILL)
+            except Exception as error:
+                asked.put(error)
+
+    threading.Thread(target=listen, name="samplerkit-bench", daemon=True).start()
+    return asked

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import combinations, product
 from typing import Any, NoReturn
 
@@ -175,12 +176,13 @@ class Cell:
             return Kill(None if DEATHS[self.what] else 0)
         return hang if self.what == HANG else sleep_a_little
 
-    def lacks(self, capabilities: Capabilities) -> str | None:
-        """Return a capability that a backend must have for this cell and does not declare, or None."""
-        needed = ["restartable"] * self.lethal + ["unit_timeout"] * (self.what == HANG)
-        if self.last_only:
-            needed += ["per_worker_agents", "per_worker_envs"]
-        return next((name for name in needed if not capabilities.get(name)), None)
+    @property
+    def needs(self) -> set[str]:
+        """Capabilities that a backend must declare for this cell."""
+        needed = {"restartable"} if self.lethal else set()
+        if self.what == HANG:
+            needed.add("unit_timeout")
+        return needed | {"per_worker_agents", "per_worker_envs"} if self.last_only else needed
 
 
 def _product(
@@ -235,9 +237,14 @@ def pairwise(cells: Iterable[Cell]) -> list[Cell]:
 
 def chosen_cells(profile: Profile, capabilities: Capabilities) -> list[Cell]:
     """Return the cells that a profile tries on a backend: at least one of each promise."""
-    table = pairwise(cell for cell in _everything() if cell.lacks(capabilities) is None)
+    table = _table(frozenset(name for name, support in capabilities.items() if support))
     if profile.fault_cells is None:
         return table
     first = {cell.promise: cell for cell in reversed(table)}
     spread = [*first.values(), *(cell for cell in table if cell not in first.values())]
     return spread[: max(len(first), profile.fault_cells)]
+
+
+@lru_cache
+def _table(offered: frozenset[str]) -> list[Cell]:
+    return pairwise(cell for cell in _everything() if not cell.needs - offered)

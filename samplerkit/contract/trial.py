@@ -131,9 +131,8 @@ class Trial:
         if props.at_start and not self._may_succeed:
             raise Violation(f"expected {self._wanted}, but the constructor returned")
         for index in range(props.index):
-            self._check_batch(
-                attempt(f"call {index}", lambda i=index: props.call(sampler, i)), props.script, index
-            )
+            earlier = attempt(f"call {index}", partial(props.call, sampler, index))
+            self._check_batch(earlier, props.script, index)
         before = _state(sampler)
         outcome = attempt(f"call {props.index}", lambda: props.call(sampler, props.index))
         if outcome.error is None:
