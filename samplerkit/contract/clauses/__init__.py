@@ -13,6 +13,7 @@ from samplerkit.contract.clauses import (
     provenance,
     seeding,
     state,
+    updates,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "provenance",
     "seeding",
     "state",
+    "updates",
 ]
