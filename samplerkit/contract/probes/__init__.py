@@ -15,18 +15,30 @@ from samplerkit.contract.probes.oracle import assert_whole, expected_batch, unit
 from samplerkit.contract.probes.policies import GlobalDrawPolicy, ProbePolicy
 from samplerkit.contract.probes.remembering import RememberingEnv, RememberingPolicy
 from samplerkit.contract.probes.tattoo import TattooEnv, mark_of
+from samplerkit.contract.probes.updating import (
+    BumpUpdate,
+    FalsyUpdate,
+    ReplaceUpdate,
+    ReportingPolicy,
+    WrapUpdate,
+)
 
 __all__ = [
+    "BumpUpdate",
     "EchoEnv",
+    "FalsyUpdate",
     "Fault",
     "GlobalDrawEnv",
     "GlobalDrawPolicy",
     "ProbePolicy",
     "RememberingEnv",
     "RememberingPolicy",
+    "ReplaceUpdate",
+    "ReportingPolicy",
     "ScriptedPolicy",
     "TattooEnv",
     "UnpicklableError",
+    "WrapUpdate",
     "assert_whole",
     "counting",
     "crash",
