@@ -18,13 +18,14 @@ import numpy as np
 from samplerkit.contract.census import Census, left_over, own_temporary_folder
 from samplerkit.contract.clause import Violation
 from samplerkit.contract.probes import ProbePolicy, TattooEnv, read_ledger
+from samplerkit.contract.probes.ledger import Event
 from samplerkit.contract.profiles import PROFILES, Profile
 from samplerkit.contract.reference import Expected, expected
 from samplerkit.contract.script import Script
 from samplerkit.contract.subject import Subject
 from samplerkit.contract.views import CallView, malformation
 from samplerkit.episodes import EpisodeBatch
-from samplerkit.interfaces import NewEnvUpdate, Sampler, Statistics
+from samplerkit.interfaces import ExistingEnvUpdate, NewEnvUpdate, Sampler, Statistics
 from samplerkit.local import LocalSampler
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class Trace:
         statistics: after each call.
         globals_moved: which global generators were not as before, after which call.
         events: the ledger of the environments' lives.
+        callers: environments in it that are the caller's own, and so not the sampler's to close.
     """
 
     script: Script
@@ -56,7 +58,8 @@ class Trace:
     cursors: list[int] = field(default_factory=list)
     statistics: list[Statistics] = field(default_factory=list)
     globals_moved: list[str] = field(default_factory=list)
-    events: list[Any] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    callers: set[str] = field(default_factory=set)
 
     @cached_property
     def malformed(self) -> list[str]:
@@ -142,6 +145,7 @@ class Lab:
         script, op = trace.script, trace.script.ops[index]
         agent_update, _ = script.agent_update(index)
         env_update, _ = script.env_update(index, ledger=ledger)
+        trace.callers |= set(_environments(env_update))
         before = global_state()
         if op.exact:
             batch = sampler.obtain_exact_episodes(op.count, agent_update, env_update)
@@ -194,6 +198,14 @@ class Lab:
     def left_over(self, before: Census) -> str | None:
         """Say what is there that was not there before, and does not go; None if there is nothing."""
         return left_over(before, self._folder)
+
+
+def _environments(update: Any) -> Iterator[str]:
+    """Yield the names of the environments that an update carries."""
+    for item in update if isinstance(update, list) else [update]:
+        env = item(None) if isinstance(item, ExistingEnvUpdate) else item
+        if isinstance(env, TattooEnv):
+            yield env.who
 
 
 def global_state() -> dict[str, bytes]:

@@ -113,8 +113,9 @@ class Script:
         if kind is None:
             return None, None
         tags = self._numbers(index, each="each" in kind)
-        made = [self._env_update(kind, tag, more) for tag in tags]
-        return (made if "each" in kind else made[0]), tags
+        if "each" in kind:
+            return [self._env_update(kind, tag, more) for tag in tags], tags
+        return self._env_update(kind, tags[0], more), tags
 
     def _env_update(self, kind: str, tag: int, more: dict[str, Any]) -> Any:
         if kind.startswith("task"):

@@ -3,6 +3,7 @@
 from samplerkit.contract.clauses import (
     admission,
     columns,
+    environments,
     episodes,
     failure,
     fragments,
@@ -19,6 +20,7 @@ from samplerkit.contract.clauses import (
 __all__ = [
     "admission",
     "columns",
+    "environments",
     "episodes",
     "failure",
     "fragments",

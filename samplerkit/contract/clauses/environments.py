@@ -1,0 +1,240 @@
+"""Clause C4: old environments are handed to updates and closed; the caller's objects stay the caller's."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from samplerkit.contract.clause import clause, require
+from samplerkit.contract.lab import Lab
+from samplerkit.contract.probes import (
+    BumpUpdate,
+    ProbePolicy,
+    ReplaceUpdate,
+    TattooEnv,
+    WrapUpdate,
+    mark_of,
+    read_ledger,
+)
+from samplerkit.contract.probes.ledger import Event
+from samplerkit.contract.script import Script
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.interfaces import ExistingEnvUpdate, NewEnvUpdate, Sampler
+
+
+class _Noted:
+    """A constructor of environments that write to a ledger."""
+
+    def __init__(self, ledger: str, tag: int = 1) -> None:
+        self.ledger, self.tag = ledger, tag
+
+    def __call__(self) -> TattooEnv:
+        return TattooEnv(tag=self.tag, lengths=(2,), infos="none", ledger=self.ledger)
+
+
+def _lives(lab: Lab, calls: Callable[[Sampler, str], None]) -> list[Event]:
+    """Return the ledger of environments over some calls and a shutdown."""
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = str(Path(folder) / "ledger")
+        with lab.sampler(ProbePolicy(1), NewEnvUpdate(_Noted(ledger))) as sampler:
+            calls(sampler, ledger)
+        return read_ledger(ledger)
+
+
+def _require_closed_once(events: list[Event], when: str) -> None:
+    """Raise unless every environment that was opened in a worker was closed exactly once."""
+    opened = [event for event in events if event.what == "open"]
+    closes = Counter(event.who for event in events if event.what == "close")
+    for event in opened:
+        got = closes[event.who]
+        require(
+            got == 1,
+            f"{when}: expected that environment {event.who} (tag {event.detail}) is closed once, "
+            f"got {got} times",
+        )
+    unknown = set(closes) - {event.who for event in opened}
+    require(not unknown, f"{when}: expected closes of environments that were opened, got {sorted(unknown)}")
+
+
+@clause(
+    "C4.closed-once",
+    kind="script",
+    says="Every environment that was made inside is closed exactly once, at the latest by shutdown.",
+    why="Simulators, windows and ports stay behind where nobody closes, and fall over at a second close.",
+    causes="replaced environments forgotten; those of idle processes; a copy that was unpickled to be asked.",
+)
+def closed_once(lab: Lab, script: Script) -> None:
+    """Balance the ledger."""
+    trace = lab.trace(script)
+    if trace.error is not None:  # A0.reference says so
+        return
+    inside = [event for event in trace.events if event.who not in trace.callers]
+    _require_closed_once(inside, "after shutdown")
+
+
+@clause(
+    "C4.old-environment",
+    says="An EnvUpdate gets the worker's present environment, and what it returns is used from then on.",
+    why="Updates that change an environment, rather than make one, are the cheap ones.",
+    causes="calling it with None; on a copy of the environment; using the old one on.",
+)
+def old_environment(lab: Lab) -> None:
+    """Change the tag of the old environment, wrap it, and change it again."""
+    with lab.sampler(ProbePolicy(1), TattooEnv(tag=1, lengths=(2,))) as sampler:
+        for update, wanted in ((BumpUpdate(2), 3), (WrapUpdate(), 3), (BumpUpdate(4), 7)):
+            batch = sampler.obtain_samples(0, 6, None, update)
+            got = sorted(set(mark_of(batch.observations)[:, 0].tolist()))
+            require(
+                got == [wanted],
+                f"after {type(update).__name__}: expected in observations the tag {wanted} alone, got {got}",
+            )
+
+
+@clause(
+    "C4.replaced-closed",
+    says="A replaced environment is closed before the new one is used.",
+    why="A thousand task updates must not leave a thousand simulators open until the end.",
+    causes="leaving it to the garbage collector; closing all at shutdown.",
+)
+def replaced_closed(lab: Lab) -> None:
+    """Replace environments by others that note whom they replaced."""
+
+    def calls(sampler: Sampler, ledger: str) -> None:
+        for tag in (2, 3, 4):
+            sampler.obtain_samples(0, 6, None, ReplaceUpdate(tag, ledger))
+
+    events = _lives(lab, calls)
+    require(
+        any(event.what == "replaces" and event.detail for event in events),
+        "three updates: expected that they get the environments that they replace, got None",
+    )
+    replaced = {event.detail: event.who for event in events if event.what == "replaces" and event.detail}
+    closed: set[str] = set()
+    for event in events:
+        if event.what == "close":
+            closed.add(event.who)
+        for old in (old for old, new in replaced.items() if new == event.who and event.what == "reset"):
+            require(
+                old in closed,
+                f"environment {old} was replaced by {event.who} (tag {_tag(events, event.who)}): expected it "
+                "closed before that one is reset, got it open",
+            )
+    _require_closed_once(events, "after three updates and shutdown")
+
+
+def _tag(events: list[Event], who: str) -> str:
+    return next((event.detail for event in events if event.who == who and event.what == "open"), "?")
+
+
+@clause(
+    "C4.kept-open",
+    says="An environment that is returned again, or is wrapped by what is returned, is not closed.",
+    why="It is in use: the next step would fail, or go on without its simulator.",
+    causes="closing whatever was there before; comparing wrappers and not what they hold.",
+)
+def kept_open(lab: Lab) -> None:
+    """Change and wrap environments, and look for closes before shutdown."""
+    seen: list[int] = []
+
+    def calls(sampler: Sampler, ledger: str) -> None:
+        sampler.obtain_samples(0, 6)
+        for update in (BumpUpdate(1), WrapUpdate(), BumpUpdate(1), WrapUpdate()):
+            sampler.obtain_samples(0, 6, None, update)
+            closed = read_ledger(ledger, "close")
+            seen.append(len(closed))
+            where = f"after {type(update).__name__}"
+            require(
+                not closed,
+                f"{where}: expected the environment kept open, got a close of {closed and closed[0].who}",
+            )
+
+    _require_closed_once(_lives(lab, calls), "environments in wrappers, after shutdown")
+
+
+class _Keeper:
+    """Objects of the caller's, and what they looked like when they were handed over."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[str, Any, Any]] = []
+
+    def keep(self, name: str, value: Any) -> Any:
+        self._kept.append((name, value, _looks(value)))
+        return value
+
+    def check(self) -> None:
+        for name, value, before in self._kept:
+            after = _looks(value)
+            require(after == before, f"{name}: expected as it was handed over, {before}, got {after}")
+
+
+def _looks(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_looks(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _looks(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, (gymnasium.Env, ExistingEnvUpdate, NewEnvUpdate, ProbePolicy)):
+        return {"type": type(value).__name__, **{key: _looks(item) for key, item in vars(value).items()}}
+    return value if isinstance(value, (int, float, str, bytes, type(None))) else repr(type(value))
+
+
+@clause(
+    "C4.callers-objects",
+    says="The caller's agents, environments, weights and updates are not changed.",
+    why="The learner goes on with its policy, and evaluates in its environment.",
+    causes="running units with the very objects that were given; casting weights in place.",
+)
+def callers_objects(lab: Lab) -> None:
+    """Look at everything that was handed over, before and after."""
+    keeper = _Keeper()
+    policy, env = keeper.keep("agents", ProbePolicy(1)), keeper.keep("envs", TattooEnv(tag=1, lengths=(2,)))
+    with lab.sampler(policy, env) as sampler:
+        sampler.obtain_samples(0, 6)
+        weights = keeper.keep("weights as agent_update", ProbePolicy(2).get_param_values())
+        update = keeper.keep("an EnvUpdate", ExistingEnvUpdate(TattooEnv(tag=2, lengths=(2,))))
+        sampler.obtain_samples(0, 6, weights, update)
+        policies = keeper.keep("a policy as agent_update", ProbePolicy(3))
+        sampler.obtain_samples(0, 6, policies, keeper.keep("an environment as env_update", TattooEnv(tag=3)))
+    keeper.check()
+
+
+@clause(
+    "C4.later-changes",
+    says="What the caller changes in its objects after a call began changes nothing inside.",
+    why="A learner updates its policy in place while units that ran ahead are under way.",
+    causes="sharing objects in process; pickling them at the next call; views of the caller's weights.",
+)
+def later_changes(lab: Lab) -> None:
+    """Change everything that was handed over, and collect on."""
+    policy, env = ProbePolicy(1), TattooEnv(tag=1, lengths=(2,))
+    with lab.sampler(policy, env) as sampler:
+        policy.params["version"][:] = 91
+        env.tag = 92
+        _require_all(sampler.obtain_samples(0, 6), 1, 1, "the policy and environment of the construction")
+        weights, env = ProbePolicy(2).get_param_values(), TattooEnv(tag=3, lengths=(2,))
+        _require_all(sampler.obtain_samples(0, 2, weights, env), 2, 3, "updates")
+        weights["version"][:] = 93
+        env.tag = 94
+        _require_all(sampler.obtain_samples(0, 6), 2, 3, "weights and environment of an update")
+        state = pickle.dumps(sampler.get_state())
+        sampler.set_state(pickle.loads(state))
+        _require_all(sampler.obtain_samples(0, 6), 2, 3, "weights and environment of a state")
+
+
+def _require_all(batch: EpisodeBatch, version: int, tag: int, what: str) -> None:
+    marks = mark_of(batch.observations)[:, 0].tolist()
+    versions = np.asarray(batch.agent_infos["version"]).tolist()
+    for row, got in enumerate(zip(versions, marks, strict=True)):
+        require(
+            got == (version, tag),
+            f"{what}, changed by the caller afterwards, row {row}: expected version and tag "
+            f"{(version, tag)}, got {got}",
+        )
