@@ -82,7 +82,7 @@ def _examination(
 ) -> Examination:
     from samplerkit.contract import find_subject
     from samplerkit.contract.option_values import parse_options
-    from samplerkit.contract.runner import Examination, parse_version
+    from samplerkit.contract.runner import Examination, parse_version, select
 
     # Where the command was installed is on the path, where it is typed is not.
     if str(Path.cwd()) not in sys.path:  # last, so that nothing is hidden by it
@@ -99,7 +99,7 @@ def _examination(
     except Exception as error:  # whatever importing a stranger's module may raise
         raise UsageError(f"{backend} cannot be loaded: {type(error).__name__}: {error}") from error
     try:
-        return Examination(subject, profile, only=only, version=version)
+        return Examination(subject, profile, clauses=select(only, version), version=version)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
 import cloudpickle
+
+# Which modules travel by value is a setting of the whole process.
+_LOCK = threading.Lock()
 
 
 def pack(message: Any, *about: Any) -> bytes:
@@ -23,7 +27,7 @@ def pack(message: Any, *about: Any) -> bytes:
         message: anything that cloudpickle takes.
         about: the classes and functions in it that may come from a module that cannot be imported again.
     """
-    with contextlib.ExitStack() as stack:
+    with _LOCK, contextlib.ExitStack() as stack:
         for module in _modules(about):
             if not importable(module):
                 stack.enter_context(_by_value(module))

@@ -60,7 +60,7 @@ def contract_tests(
     caller = sys._getframe(1)
 
     def setup_class(cls: Any) -> None:
-        cls.examination = Examination(as_subject(backend, options), profile, only=only, version=version)
+        cls.examination = Examination(as_subject(backend, options), profile, clauses=clauses, version=version)
 
     def teardown_class(cls: Any) -> None:
         cls.examination.close()

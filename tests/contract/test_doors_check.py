@@ -120,6 +120,12 @@ def test_unknown_clauses_and_profiles_are_refused_by_name() -> None:
         check(subject_of(LocalSampler), "slow")
 
 
+def test_the_number_of_a_promise_is_not_the_beginning_of_another(add: Add) -> None:
+    add(*(dataclasses.replace(fakes.fake(fakes.holds), id=f"F{n}.holds") for n in (9, 90, 91)))
+    assert [it.id for it in runner.select(["F9"])] == ["F9.holds"]
+    assert [it.id for it in runner.select(["F9.h", "F91"])] == ["F9.holds", "F91.holds"]
+
+
 def test_a_clause_is_examined_where_its_module_cannot_be_imported(add: Add) -> None:
     def local_check(lab: object) -> None:
         """A closure: no process can import it."""
