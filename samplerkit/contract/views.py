@@ -120,6 +120,11 @@ class CallView:
         """The call."""
         return self.script.ops[self.index]
 
+    @property
+    def as_long_as_wanted(self) -> bool:
+        """Whether its episodes have the lengths that they should have."""
+        return np.array_equal(self.batch.lengths, self.wanted.batch.lengths)
+
     @cached_property
     def episodes(self) -> list[EpisodeView]:
         """The episodes, in the order of the batch."""
@@ -136,10 +141,6 @@ class CallView:
             )
             for i, (start, stop) in enumerate(zip([0, *stops[:-1]], stops, strict=True))
         ]
-
-    def units(self) -> list[int | str]:
-        """Return the number of each episode's unit, by its data; a word where no unit has such a seed."""
-        return [f"unknown key {it.key}" if it.unit is None else it.unit for it in self.episodes]
 
 
 def malformation(batch: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from samplerkit.contract.clauses import (
     admission,
+    calls,
     columns,
     environments,
     episodes,
@@ -19,6 +20,7 @@ from samplerkit.contract.clauses import (
 
 __all__ = [
     "admission",
+    "calls",
     "columns",
     "environments",
     "episodes",

@@ -64,8 +64,8 @@ def numbering(lab: Lab, script: Script) -> None:
     causes="results taken in the order of arrival; a unit too many or too few; the last episode trimmed.",
 )
 def shortest_run(lab: Lab, script: Script) -> None:
-    """Compare the units that were admitted, by their data, and their number of steps."""
-    for call in _in_step(lab.trace(script).calls):
+    """Look at the units that were admitted, by their data, and their number of steps."""
+    for call in lab.trace(script).calls:
         if call.op.exact:
             continue
         least, lengths = call.op.count, call.batch.lengths.tolist()
@@ -78,9 +78,24 @@ def shortest_run(lab: Lab, script: Script) -> None:
             sum(lengths[:-1]) < least,
             f"{where}: expected no more episodes than it takes, got lengths {lengths}: the last is too many",
         )
-        _same_units(call, where)
-        wanted = call.wanted.batch.lengths.tolist()
-        require(lengths == wanted, f"{where}: expected lengths {wanted}, got {lengths}")
+        numbers = [episode.unit for episode in call.episodes]
+        if None not in numbers:  # A2.env-seed says so
+            units = [number for number in numbers if number is not None]
+            wanted = list(range(min(units), min(units) + len(units)))
+            require(
+                units == wanted,
+                f"{where}: expected consecutive units, {wanted}, got the data of units {units}",
+            )
+        _require_whole(call, where)
+
+
+def _require_whole(call: CallView, where: str) -> None:
+    """Raise where the last episode alone was cut to give just as many steps as were asked for."""
+    env = call.script.env(0)
+    wanted = [min(env.length_of(episode.key), call.script.limit) for episode in call.episodes]
+    got = call.batch.lengths.tolist()
+    trimmed = got[:-1] == wanted[:-1] and got[-1] < wanted[-1] and sum(got) == call.op.count
+    require(not trimmed, f"{where}: expected whole episodes, lengths {wanted}, got {got}: the last is cut")
 
 
 @clause(
@@ -92,8 +107,8 @@ def shortest_run(lab: Lab, script: Script) -> None:
     causes="results in the order of arrival; k batches rather than k episodes; a fast worker that does more.",
 )
 def exact_episodes(lab: Lab, script: Script) -> None:
-    """Compare the order of workers and units, by the data."""
-    for call in _in_step(lab.trace(script).calls):
+    """Look at the order of workers and units, by the data."""
+    for call in lab.trace(script).calls:
         if not call.op.exact:
             continue
         k, n = call.op.count, script.n_workers
@@ -102,24 +117,15 @@ def exact_episodes(lab: Lab, script: Script) -> None:
             len(call.episodes) == k * n,
             f"{where}: expected {k * n} episodes, {k} of each of {n} workers, got {len(call.episodes)}",
         )
-        workers = [episode.worker for episode in call.episodes]
+        units = [episode.unit for episode in call.episodes if episode.unit is not None]
+        if len(units) < k * n:  # A2.env-seed says so
+            continue
+        workers = [unit % n for unit in units]
         wanted = [worker for worker in range(n) for _ in range(k)]
         require(workers == wanted, f"{where}: expected episodes of the workers {wanted}, got {workers}")
-        _same_units(call, where)
-
-
-def _same_units(call: CallView, where: str) -> None:
-    assert call.wanted.batch.provenance is not None, "the reference says where data come from"
-    units, wanted = call.units(), call.wanted.batch.provenance.units.tolist()
-    require(units == wanted, f"{where}: expected the units {wanted}, got the data of units {units}")
-
-
-def _in_step(calls: list[CallView]) -> list[CallView]:
-    """Leave out what follows a call that admitted another number of units: all of it would differ."""
-    for position, call in enumerate(calls):
-        if call.index != position or len(call.episodes) != len(call.wanted.tags):
-            return calls[: position + 1]
-    return calls
+        run = range(min(units), min(units) + k * n)
+        order = sorted(run, key=lambda unit: (unit % n, unit))
+        require(units == order, f"{where}: expected the units {order}, got the data of units {units}")
 
 
 @clause(

@@ -10,7 +10,7 @@ from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes.tattoo import chain, reward_of
 from samplerkit.contract.script import Op, Script
-from samplerkit.contract.views import EpisodeView, in_words
+from samplerkit.contract.views import EpisodeView
 from samplerkit.episodes import StepType
 
 
@@ -88,11 +88,11 @@ def rewards(lab: Lab, script: Script) -> None:
 
 
 def _after(episode: EpisodeView, step: int) -> list[int]:
-    """Return the mark after a step; that of the last is computed, in case the last observation is wrong."""
-    if step < episode.length - 1:
-        following: list[int] = episode.marks[step + 1].tolist()
-        return following
+    """Return the mark after a step; computed, where the observation is not the one that it should be."""
+    following: list[int] = episode.marks[step + 1].tolist()
     tag, key, t, actions = episode.marks[step].tolist()
+    if following[:3] == [tag, key, t + 1]:
+        return following
     return [tag, key, t + 1, chain(actions, episode.actions[step])]
 
 
@@ -192,12 +192,8 @@ def length(lab: Lab, script: Script) -> None:
 def no_limit(lab: Lab) -> None:
     """Run episodes of 1 and of 300 steps."""
     script = Script(limit=math.inf, lengths=(300, 1), ops=(Op(700),), n_workers=2, infos="rich")
-    trace = lab.trace(script)
-    trace.all_returned()
-    difference = trace.expected[0].batch.difference(trace.copies[0])
-    require(difference is None, f"max_episode_length=inf: {in_words(difference)}")
-    for check in (steps, last_observation, step_types, terminal, length):
-        check(lab, script)
+    lab.trace(script).all_returned()
+    length(lab, script)
 
 
 def _name(value: int) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 
 from samplerkit.contract.clause import clause, require
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.reference import expected
 from samplerkit.contract.script import Op, Script
 from samplerkit.contract.views import in_words
 from samplerkit.episodes import EpisodeBatch
@@ -85,7 +84,9 @@ def apart(lab: Lab, script: Script) -> None:
 )
 def caller_writes(lab: Lab) -> None:
     """Overwrite each batch, and compare the next one."""
-    script = Script(n_workers=2, ops=(Op(9), Op(9), Op(2, exact=True), Op(9)), infos="rich", ends="mixed")
+    script = Script(n_workers=2, ops=(Op(9), Op(9), Op(2), Op(9)), infos="rich", ends="mixed")
+    undisturbed = lab.trace(script)
+    undisturbed.all_returned()
     with lab.sampler(
         script.agents(),
         script.envs(),
@@ -93,13 +94,9 @@ def caller_writes(lab: Lab) -> None:
         seed=script.seed,
         max_episode_length=script.limit,
     ) as sampler:
-        for index, (op, wanted) in enumerate(zip(script.ops, expected(script), strict=True)):
-            if op.exact and not sampler.supports("exact_episodes"):
-                return
-            batch = (
-                sampler.obtain_exact_episodes(op.count) if op.exact else sampler.obtain_samples(0, op.count)
-            )
-            difference = wanted.batch.difference(batch)
+        for index, (op, wanted) in enumerate(zip(script.ops, undisturbed.copies, strict=True)):
+            batch = sampler.obtain_samples(0, op.count)
+            difference = wanted.difference(batch)
             require(
                 difference is None,
                 f"call {index}, after the batches before it were overwritten: {in_words(difference)}",
