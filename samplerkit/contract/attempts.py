@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -88,6 +89,51 @@ def attempt(what: str, call: Callable[[], Any], *, seconds: float = 10.0) -> Out
             return Outcome(None, error, time.monotonic() - started)
         return Outcome(value, None, time.monotonic() - started)
     raise AssertionError("the block above returns or raises")
+
+
+def attempt_interrupted(
+    what: str, call: Callable[[], Any], *, after: float, seconds: float = 10.0
+) -> Outcome:
+    """Make a call and press Ctrl-C meanwhile, as a terminal does: SIGINT for the whole group.
+
+    Args:
+        what: in words, for the report.
+        call: what to call.
+        after: seconds from the beginning of the call.
+        seconds: how long it may take.
+
+    Raises:
+        Violation: if it takes longer.
+    """
+    begun, over = threading.Event(), threading.Event()
+    main = threading.main_thread().ident or 0
+
+    def press() -> None:
+        begun.wait()
+        if over.wait(after):
+            return
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGINT)
+        else:
+            signal.pthread_kill(main, signal.SIGINT)
+
+    def begin() -> Any:
+        begun.set()
+        return call()
+
+    # Where the tests run in the background, Ctrl-C is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    presser = threading.Thread(target=press, daemon=True)
+    presser.start()
+    try:
+        return attempt(what, begin, seconds=seconds)
+    finally:
+        over.set()
+        begun.set()
+        with contextlib.suppress(KeyboardInterrupt):
+            presser.join()
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)
 
 
 def sentence_of(error: BaseException) -> str:

@@ -76,6 +76,11 @@ class Kill:
             os._exit(self.status)
 
 
+def dawdle() -> None:
+    """Take longer than anybody would wait, if it is done often."""
+    time.sleep(5 * SLOW)
+
+
 def hang() -> None:
     """Never come back."""
     time.sleep(1000)
@@ -106,6 +111,7 @@ DEATHS = {"SIGKILL": -signal.SIGKILL, "os._exit(0)": 0}
 
 ONCE = " once"
 HANG, SLOWLY, BALLAST = "hang", "slow", "large payload"
+CTRL_C, CTRL_C_HANG = "Ctrl-C while it is slow", "Ctrl-C while it hangs"
 
 # -- where and when ----------------------------------------------------------------------------------
 
@@ -156,7 +162,12 @@ class Cell:
     @property
     def lethal(self) -> bool:
         """Whether a process ends over it."""
-        return self.what in DEATHS or self.what == HANG
+        return self.what in DEATHS or self.what in (HANG, CTRL_C_HANG)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user presses Ctrl-C meanwhile."""
+        return self.kind in (CTRL_C, CTRL_C_HANG)
 
     @property
     def in_update(self) -> bool:
@@ -174,7 +185,8 @@ class Cell:
             return RAISES[self.kind][0]
         if self.what in DEATHS:
             return Kill(None if DEATHS[self.what] else 0)
-        return hang if self.what == HANG else sleep_a_little
+        actions = {HANG: hang, CTRL_C_HANG: hang, CTRL_C: dawdle}
+        return actions.get(self.what, sleep_a_little)
 
     @property
     def needs(self) -> set[str]:
@@ -207,13 +219,17 @@ def _everything() -> Iterator[Cell]:
     yield from _product("D3.hang", UNIT_SITES[:4], [HANG + ONCE], IN_UNITS)
     yield from _product("D3.hang", UNIT_SITES[:4], [HANG], (*IN_UNITS, IN_UPDATES[0]))
     yield from _product(
-        "B1.slow-or-large", ["transfer", "update_agent", "update_env"], [BALLAST], IN_UPDATES[:1]
+        "D0.slow-or-large", ["transfer", "update_agent", "update_env"], [BALLAST], IN_UPDATES[:1]
     )
-    yield from _product("B1.slow-or-large", ["step", "construct", "update_agent"], [SLOWLY], IN_UPDATES[:1])
+    yield from _product("D0.slow-or-large", ["step", "construct", "update_agent"], [SLOWLY], IN_UPDATES[:1])
     yield from _product(
         "E2.shutdown-whatever-comes", ["close"], [*list(RAISES)[:4], *DEATHS, HANG, SLOWLY], [AT_SHUTDOWN]
     )
     yield from _product("E2.shutdown-whatever-comes", ["step"], [SLOWLY, HANG], [WHILE_CLOSING])
+    interrupted = ("reset", "step", "get_action")
+    yield from _product("D4.interrupt", interrupted, [CTRL_C, CTRL_C_HANG], (*IN_UNITS, IN_UPDATES[0]))
+    yield from _product("D4.interrupt", START_SITES, [CTRL_C_HANG], AT_START[:1])
+    yield from _product("D4.interrupt", UPDATE_SITES, [CTRL_C_HANG], IN_UPDATES)
 
 
 def _pairs(cell: Cell) -> set[frozenset[tuple[str, str]]]:

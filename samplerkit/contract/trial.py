@@ -6,11 +6,19 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from samplerkit.contract.attempts import Outcome, attempt, fails_with, sentence_of, within
+from samplerkit.contract.attempts import (
+    Outcome,
+    attempt,
+    attempt_interrupted,
+    fails_with,
+    sentence_of,
+    within,
+)
 from samplerkit.contract.clause import Violation
 from samplerkit.contract.differences import first_difference
 from samplerkit.contract.faults import (
@@ -36,6 +44,9 @@ _MAX_RESTARTS = 1
 
 _UNDER_WAY = 0.1
 """Seconds until a call that was started in another thread runs."""
+
+_TO_INTERRUPT = 3.0
+"""Seconds: the contract's 1, and something for a machine that is busy."""
 
 _TO_SHUT_DOWN = 7.0
 """Seconds: the contract's 5, and something for a machine that is busy."""
@@ -97,7 +108,7 @@ class Trial:
         Raises:
             Violation: if a promise is broken.
         """
-        made = attempt("the constructor", self._make)
+        made = self._attempt("the constructor", self._make, now=self._props.at_start)
         if made.error is not None:
             self._judge_start(made)
             self._check_closed()
@@ -113,7 +124,7 @@ class Trial:
     def _make(self) -> Sampler:
         subject, props = self._lab.subject, self._props
         arguments = props.arguments(subject.worker, dict(subject.worker_args))
-        if self._cell.lethal:
+        if self._cell.lethal and not self._cell.interrupted:
             once = self._cell.once or self._cell.moment == WHILE_CLOSING
             arguments["max_restarts"] = 3 if once else _MAX_RESTARTS
         if self._cell.what == HANG and self._cell.site != "close" and self._cell.moment != WHILE_CLOSING:
@@ -134,11 +145,21 @@ class Trial:
             earlier = attempt(f"call {index}", partial(props.call, sampler, index))
             self._check_batch(earlier, props.script, index)
         before = _state(sampler)
-        outcome = attempt(f"call {props.index}", lambda: props.call(sampler, props.index))
+        outcome = self._attempt(f"call {props.index}", lambda: props.call(sampler, props.index))
         if outcome.error is None:
             self._returned(sampler, outcome)
         else:
             self._raised(sampler, outcome, before)
+
+    def _attempt(self, what: str, call: Callable[[], Any], *, now: bool = True) -> Outcome:
+        """Make the call in question, and press Ctrl-C meanwhile where the cell says so."""
+        if not (now and self._cell.interrupted):
+            return attempt(what, call)
+        outcome = attempt_interrupted(what, call, after=_UNDER_WAY)
+        late = outcome.seconds - _UNDER_WAY - _TO_INTERRUPT
+        if late > 0:
+            raise Violation(f"not bounded: {what} ended {late + _TO_INTERRUPT:.1f} s after Ctrl-C")
+        return outcome
 
     def _close_meanwhile(self, sampler: Sampler) -> None:
         """Shut down while a unit runs in a call in another thread."""
@@ -160,18 +181,22 @@ class Trial:
     @property
     def _may_succeed(self) -> bool:
         """Whether a call may return: the fault does no harm, or need not come to pass."""
+        if self._cell.interrupted:
+            return False
         harmless = not self._cell.lethal and self._cell.raises is None
         # Where nothing is pickled on the way, nothing goes wrong there.
         return harmless or self._cell.once or self._cell.site == "transfer"
 
     @property
     def _may_fail(self) -> bool:
-        if self._props.at_start:
+        if self._props.at_start or self._cell.interrupted:
             return True
         return self._cell.raises is not None or (self._cell.lethal and not self._cell.once)
 
     @property
     def _wanted(self) -> str:
+        if self._cell.interrupted:
+            return "KeyboardInterrupt"
         return "WorkerDied" if self._cell.lethal else "WorkerError"
 
     # -- typed -----------------------------------------------------------------------------------
@@ -186,8 +211,12 @@ class Trial:
     def _check_type(self, outcome: Outcome) -> None:
         """Check the error's type, and everything that it says."""
         error, raised = outcome.error, self._cell.raises
-        if isinstance(error, KeyboardInterrupt) and self._cell.kind == "KeyboardInterrupt":
-            return  # in the caller's process it cannot be told from the caller's own
+        # What a worker in the caller's process raises cannot be told from the caller's own.
+        by_hand = self._cell.interrupted or self._cell.kind == "KeyboardInterrupt"
+        if isinstance(error, KeyboardInterrupt) and by_hand:
+            return
+        if self._cell.interrupted:
+            raise Violation(f"not typed: expected KeyboardInterrupt, {outcome}") from error
         if raised is None and isinstance(error, WorkerDied):
             self._check_death(error)
         elif raised is not None and isinstance(error, WorkerError):
@@ -240,6 +269,8 @@ class Trial:
         self._check_batch(outcome, self._props.script, self._props.index)
         if self._cell.once and self._cell.site != "transfer" and not self._marker.exists():
             raise Violation("the batch came without a run of the unit in question")
+        if self._cell.once and self._marker.exists() and not sampler.statistics().restarts:
+            raise Violation("statistics().restarts: expected at least 1, got 0")
         last = len(self._props.script.ops) - 1
         after = attempt("the call after it", lambda: self._props.call(sampler, last))
         self._check_batch(after, self._props.script, last)

@@ -102,7 +102,7 @@ def shutdown_whatever_comes(lab: Lab) -> None:
 
 
 @clause(
-    "B1.slow-or-large",
+    "D0.slow-or-large",
     kind="fault",
     says="Payloads larger than any pipe, and workers that are slow, give the same batch.",
     why="Images and large networks are the normal case; pipes hold 64 KiB.",
@@ -110,4 +110,18 @@ def shutdown_whatever_comes(lab: Lab) -> None:
 )
 def slow_or_large(lab: Lab) -> None:
     """Send megabytes, and take one's time."""
-    try_cells(lab, "B1.slow-or-large")
+    try_cells(lab, "D0.slow-or-large")
+
+
+@clause(
+    "D4.interrupt",
+    kind="fault",
+    says="Ctrl-C ends the call at once with KeyboardInterrupt, in whatever it is; no process is orphaned and "
+    "the next call is not poisoned.",
+    why="It is the one way to stop a run by hand, and the run is often in a notebook that goes on.",
+    causes="workers that get the signal too, and die or print; replies of the call that was interrupted "
+    "taken for those of the next; waiting for a unit that hangs; a handler of one's own.",
+)
+def interrupt(lab: Lab) -> None:
+    """Send SIGINT while units, updates and constructors hang or are slow."""
+    try_cells(lab, "D4.interrupt")

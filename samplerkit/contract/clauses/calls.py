@@ -1,0 +1,391 @@
+"""Section D, call by call: which error is raised, bad arguments, Ctrl-C at any moment, two calls at once."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samplerkit.contract.attempts import Outcome, attempt, attempt_interrupted, fails_with, sentence_of
+from samplerkit.contract.clause import Violation, clause, require
+from samplerkit.contract.differences import first_difference
+from samplerkit.contract.faults import SLOW, Kill, raise_error
+from samplerkit.contract.lab import Lab
+from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, read_ledger, unit_key
+from samplerkit.contract.reference import expected
+from samplerkit.contract.script import Op, Script
+from samplerkit.episodes.objects import encode
+from samplerkit.errors import SamplerBusy, SamplerClosed, WorkerDied, WorkerError
+from samplerkit.interfaces import NewEnvUpdate, Sampler
+
+_SEED = 1
+_PROMPT = 1.0
+"""Seconds within which an error or a death is reported."""
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Several faults in one probe."""
+
+    faults: tuple[Fault, ...]
+    site: str = "several"
+
+    def strike(self, site: str, *, key: int | None = None, step: int | None = None) -> None:
+        """Let each go off if this is the place and the time."""
+        for fault in self.faults:
+            fault.strike(site, key=key, step=step)
+
+
+@dataclass(frozen=True)
+class MakeEnv:
+    """Constructs a probe environment where the worker is."""
+
+    faults: Faults = Faults(())
+    lengths: tuple[int, ...] = (3,)
+    ledger: str | None = None
+
+    def __call__(self) -> TattooEnv:
+        faults: Any = self.faults
+        return TattooEnv(
+            tag=1, lengths=self.lengths, ends="terminated", infos="none", fault=faults, ledger=self.ledger
+        )
+
+
+def _raise_late() -> None:
+    time.sleep(4 * SLOW)
+    raise_error()
+
+
+def _sleep() -> None:
+    time.sleep(SLOW)
+
+
+def _in_unit(number: int, action: Callable[[], Any]) -> Fault:
+    return Fault("step", action, key=unit_key(_SEED, number))
+
+
+# -- which error -------------------------------------------------------------------------------------
+
+
+@clause(
+    "D1.lowest-unit",
+    says="Where several units fail, the error of the lowest is raised, whichever came first.",
+    why="An error that depends on timing is not found again when one looks for it.",
+    causes="raising the first error that arrives.",
+)
+def lowest_unit(lab: Lab) -> None:
+    """Let unit 0 fail late and unit 1 at once."""
+    faults = Faults((_in_unit(0, _raise_late), _in_unit(1, raise_error), _in_unit(2, raise_error)))
+    with lab.sampler(ProbePolicy(1), MakeEnv(faults), n_workers=3, seed=_SEED) as sampler:
+        outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(0, 9))
+        fails_with(outcome, WorkerError, "a call in which three units fail")
+        unit = getattr(outcome.error, "unit", None)
+        require(unit == 0, f"units 0, 1 and 2 fail: expected the error of unit 0, got that of unit {unit}")
+
+
+@clause(
+    "D1.not-needed",
+    says="An error in a unit that is not needed is dropped; it is raised by the call that reaches the unit.",
+    why="What ran ahead depends on the layout and on timing: an error must not.",
+    causes="raising errors as they arrive; forgetting the error of a unit that ran ahead.",
+)
+def not_needed(lab: Lab) -> None:
+    """Let unit 1 fail at once, and ask for unit 0 only."""
+    faults = Faults((_in_unit(0, _sleep), _in_unit(1, raise_error)))
+    with lab.sampler(ProbePolicy(1), MakeEnv(faults), n_workers=2, seed=_SEED) as sampler:
+        outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(0, 1))
+        if outcome.error is not None:
+            raise Violation(f"unit 1 fails and only unit 0 is needed: {outcome}") from outcome.error
+        outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(1, 1))
+        fails_with(outcome, WorkerError, "a call that reaches unit 1, which fails")
+
+
+@clause(
+    "D0.prompt",
+    says="An error, and a death, is reported within a second of happening.",
+    why="A run that waits for a worker that is gone wastes the night.",
+    causes="polling; time-outs; joining other workers before the error is raised.",
+)
+def prompt(lab: Lab) -> None:
+    """Measure, three times at most, because the machine may be busy."""
+    kinds: list[tuple[str, Callable[[], Any], dict[str, Any]]] = [("error", raise_error, {})]
+    if lab.subject.capabilities.get("restartable"):
+        kinds.append(("death", Kill(), {"max_restarts": 0}))
+    for name, action, options in kinds:
+        with lab.sampler(
+            ProbePolicy(1), MakeEnv(Faults((Fault("step", action),))), n_workers=2, **options
+        ) as sampler:
+            times: list[float] = []
+            while len(times) < 3 and (not times or min(times) > _PROMPT):
+                outcome = attempt("obtain_samples", lambda s=sampler: s.obtain_samples(0, 1))  # type: ignore[misc]
+                fails_with(
+                    outcome,
+                    (WorkerError, WorkerDied)[name == "death"],
+                    f"a call in which the first unit meets its {name}",
+                )
+                times.append(outcome.seconds)
+        require(min(times) <= _PROMPT, f"the {name} was reported after {min(times):.1f} s")
+
+
+@clause(
+    "D3.from-unit-start",
+    needs={"unit_timeout", "restartable"},
+    says="unit_timeout counts from a unit's start: one that waits for its turn does not hang.",
+    why="Otherwise the more units a call has, the more of them are killed.",
+    causes="the clock started when a unit is sent, or when the call begins.",
+)
+def from_unit_start(lab: Lab) -> None:
+    """Let a call take longer than unit_timeout, and no unit."""
+    slow = Faults((Fault("reset", _sleep),))
+    with lab.sampler(ProbePolicy(1), MakeEnv(slow), n_workers=2, unit_timeout=8 * SLOW, layout=1) as sampler:
+        outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(0, 3 * 24))
+        if outcome.error is not None:
+            raise Violation(
+                f"24 units of {SLOW} s each, unit_timeout={8 * SLOW}: {outcome}"
+            ) from outcome.error
+        restarts = sampler.statistics().restarts
+        require(restarts == 0, f"{restarts} workers were killed for units that were waiting for their turn")
+
+
+# -- Ctrl-C ------------------------------------------------------------------------------------------
+
+
+@clause(
+    "D4.any-moment",
+    says="Ctrl-C at any moment of a call leaves the state as it was, and the next call returns its batch.",
+    why="Between sending and receiving there are many moments, and a user finds them all.",
+    causes="a message half sent; a reply left in the pipe; counts written before the batch is whole.",
+)
+def any_moment(lab: Lab) -> None:
+    """Interrupt a call again and again, each time a little later, and finish it at last."""
+    script = Script(ops=(Op(1), Op(3 * 12)), n_workers=2, seed=_SEED, lengths=(3,))
+    slow = Faults((Fault("reset", lambda: time.sleep(0.04)),))
+    with lab.sampler(ProbePolicy(1), MakeEnv(slow), n_workers=2, seed=_SEED) as sampler:
+        sampler.obtain_samples(0, 1)
+        before = _state(sampler)
+        for delay in (0.0, 0.001, 0.003, 0.01, 0.03, 0.09):
+            outcome = attempt_interrupted(
+                "obtain_samples", lambda: sampler.obtain_samples(1, 3 * 12), after=delay
+            )
+            if not isinstance(outcome.error, KeyboardInterrupt):
+                raise Violation(
+                    f"Ctrl-C after {delay} s: expected KeyboardInterrupt, {outcome}"
+                ) from outcome.error
+            require(_state(sampler) == before, f"Ctrl-C after {delay} s: the state is not as it was")
+        outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(1, 3 * 12))
+    if outcome.error is not None:
+        raise Violation(f"the call after all: expected a batch, {outcome}") from outcome.error
+    difference = first_difference(expected(script)[1].batch, outcome.value)
+    require(difference is None, f"the call after all: {difference}")
+
+
+def _state(sampler: Sampler) -> tuple[Any, ...]:
+    counts = sampler.statistics()
+    return encode(sampler.get_state()), counts.calls, counts.units, counts.env_steps, sampler.total_env_steps
+
+
+# -- arguments ---------------------------------------------------------------------------------------
+
+_COUNTS: list[tuple[Any, type[Exception]]] = [
+    (0, ValueError),
+    (-1, ValueError),
+    (np.int64(0), ValueError),
+    (True, TypeError),
+    (1.0, TypeError),
+    (2.5, TypeError),
+    (math.nan, TypeError),
+    (math.inf, TypeError),
+    (np.float64(3), TypeError),
+    ("3", TypeError),
+    ([3], TypeError),
+    (None, TypeError),
+]
+
+
+@clause(
+    "D5.counts",
+    says="num_samples and n_eps_per_worker are integers of at least 1 (numpy's are welcome, bools and "
+    "floats a TypeError); what is refused is refused before anything is sent, with a sentence that says what "
+    "to pass.",
+    why="A count of 0 or 2.5 is a mistake in the caller's arithmetic, which should be heard of where it is.",
+    causes="checked after updates were applied, or not at all: 0 gives one episode, a float an endless call.",
+)
+def counts(lab: Lab) -> None:
+    """Try good and bad counts, the bad ones with an update that must not happen."""
+    with lab.sampler(ProbePolicy(1), MakeEnv(), n_workers=2) as sampler:
+        calls: dict[str, Callable[[Any, Any], Any]] = {
+            "num_samples": lambda n, update: sampler.obtain_samples(0, n, update)
+        }
+        if sampler.supports("exact_episodes"):
+            calls["n_eps_per_worker"] = lambda n, update: sampler.obtain_exact_episodes(n, update)
+        before = _state(sampler)
+        for name, call in calls.items():
+            for value, kind in _COUNTS:
+                what = f"{name}={value!r}"
+                outcome = attempt(what, lambda c=call, v=value: c(v, ProbePolicy(9)))  # type: ignore[misc]
+                fails_with(outcome, kind, what, naming=name)
+                require(_state(sampler) == before, f"{what} was refused, but the state is not as it was")
+        for name, call in calls.items():
+            for good in (2, np.int64(2), np.uint8(2)):
+                outcome = attempt(f"{name}={good!r}", lambda c=call, v=good: c(v, None))  # type: ignore[misc]
+                require(outcome.error is None, f"{name}={good!r} should be accepted, {outcome}")
+
+
+_ARGUMENTS: list[tuple[str, Any, type[Exception]]] = [
+    ("n_workers", 0, ValueError),
+    ("n_workers", -1, ValueError),
+    ("n_workers", True, TypeError),
+    ("n_workers", 1.5, TypeError),
+    ("max_episode_length", 0, ValueError),
+    ("max_episode_length", -3, ValueError),
+    ("max_episode_length", 1.5, TypeError),
+    ("max_episode_length", "8", TypeError),
+    ("seed", -1, ValueError),
+    ("seed", 0.5, TypeError),
+    ("worker_class", int, TypeError),
+    ("agents", None, TypeError),
+    ("agents", 3, TypeError),
+    ("envs", None, TypeError),
+    ("envs", 3, TypeError),
+    ("envs", "NoSuchEnvironment-v0", ValueError),
+]
+
+
+@clause(
+    "D5.constructor",
+    says="Bad arguments of the constructor are refused before anything is started, with a sentence that says "
+    "what to pass.",
+    why="An error that comes out of a worker an hour later does not lead to the argument that caused it.",
+    causes="arguments handed on unchecked; workers started first.",
+)
+def constructor_arguments(lab: Lab) -> None:
+    """Try bad arguments one by one."""
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Path(folder) / "ledger"
+        good = {
+            "agents": ProbePolicy(1),
+            "envs": MakeEnv(ledger=str(ledger)),
+            "n_workers": 2,
+            "max_episode_length": 8,
+            "seed": _SEED,
+        }
+        for name, value, kind in _ARGUMENTS:
+            if name == "worker_class" and lab.subject.worker is not None:
+                continue
+            what = f"{name}={value!r}"
+            outcome = attempt(what, lambda n=name, v=value: _made(lab, {**good, n: v}))  # type: ignore[misc]
+            fails_with(outcome, kind, what, naming="" if value == "NoSuchEnvironment-v0" else name)
+            require(not read_ledger(ledger), f"{what} was refused after an environment was constructed")
+
+
+def _made(lab: Lab, arguments: dict[str, Any]) -> None:
+    """Make a sampler, and shut it down if there is one after all."""
+    lab.subject.make(arguments.pop("agents"), arguments.pop("envs"), **arguments).shutdown_worker()
+
+
+# -- two calls, and none -----------------------------------------------------------------------------
+
+
+@clause(
+    "D6.busy",
+    says="A call while another one runs raises SamplerBusy at once, and does the other no harm.",
+    why="Two calls that mix would share units and read each other's replies.",
+    causes="no lock; a lock that waits, so that the order of the calls depends on timing.",
+)
+def busy(lab: Lab) -> None:
+    """Call from two threads."""
+    script = Script(ops=(Op(3 * 8),), n_workers=2, seed=_SEED, lengths=(3,))
+    outcomes: list[Outcome] = []
+    with lab.sampler(ProbePolicy(1), MakeEnv(Faults((Fault("step", _sleep),))), seed=_SEED) as sampler:
+        first = threading.Thread(
+            target=lambda: outcomes.append(
+                attempt("the first call", lambda: sampler.obtain_samples(0, 3 * 8))
+            )
+        )
+        first.start()
+        time.sleep(2 * SLOW)
+        second = attempt("a second call", lambda: sampler.obtain_samples(0, 1))
+        running = first.is_alive()
+        first.join(20)
+        fails_with(second, SamplerBusy, "a call while another one runs")
+        require(running, "the second call waited until the first had ended")
+    require(len(outcomes) == 1, "the first call did not end")
+    if outcomes[0].error is not None:
+        raise Violation(f"the first call: expected a batch, {outcomes[0]}") from outcomes[0].error
+    difference = first_difference(expected(script)[0].batch, outcomes[0].value)
+    require(difference is None, f"the first call: {difference}")
+
+
+@clause(
+    "D6.closed",
+    says="After the shutdown every call raises SamplerClosed.",
+    why="Whoever catches it knows what happened; any other error, or none, sends him looking elsewhere.",
+    causes="an AttributeError of something that was torn down; workers started again; waiting for ever.",
+)
+def closed(lab: Lab) -> None:
+    """Call everything after the shutdown."""
+    with lab.sampler(ProbePolicy(1), NewEnvUpdate(TattooEnv), seed=_SEED) as sampler:
+        sampler.obtain_samples(0, 1)
+        state = sampler.get_state()
+        exact = sampler.supports("exact_episodes")
+    calls: dict[str, Callable[[], Any]] = {
+        "obtain_samples": lambda: sampler.obtain_samples(0, 1),
+        "obtain_samples with an update": lambda: sampler.obtain_samples(0, 1, ProbePolicy(2)),
+        "set_state": lambda: sampler.set_state(state),
+    }
+    if exact:
+        calls["obtain_exact_episodes"] = lambda: sampler.obtain_exact_episodes(1)
+    for name, call in calls.items():
+        fails_with(attempt(name, call, seconds=5), SamplerClosed, f"{name} after the shutdown")
+
+
+@clause(
+    "C5.lists",
+    needs={"per_worker_agents", "per_worker_envs"},
+    says="Where one item of a list of updates cannot be taken, none is, also where it is refused at once.",
+    why="Half a list applied leaves workers that disagree, and nobody says so.",
+    causes="items sent as they are checked.",
+)
+def lists(lab: Lab) -> None:
+    """Send a good item and a bad one."""
+    script = Script(ops=(Op(1), Op(9)), n_workers=2, seed=_SEED, lengths=(3,))
+    bad: list[tuple[str, Any, Any]] = [
+        ("an environment that is none", None, [MakeEnv(), 3]),
+        ("a policy that cannot be pickled", [ProbePolicy(7), _Unpicklable(8)], None),
+        ("an update that fails at the last worker", [ProbePolicy(7), ProbePolicy(8, _Fails.policy())], None),
+        ("a good policy and a bad environment", ProbePolicy(7), [MakeEnv(), _Fails.env()]),
+    ]
+    with lab.sampler(ProbePolicy(1), MakeEnv(), n_workers=2, seed=_SEED) as sampler:
+        sampler.obtain_samples(0, 1)
+        before = _state(sampler)
+        for what, agents, envs in bad:
+            outcome = attempt(what, lambda a=agents, e=envs: sampler.obtain_samples(1, 9, a, e))  # type: ignore[misc]
+            require(isinstance(outcome.error, Exception), f"{what}: expected an error, {outcome}")
+            require(_state(sampler) == before, f"{what}: the state is not as it was")
+        outcome = attempt("the call after them", lambda: sampler.obtain_samples(1, 9))
+    if outcome.error is not None:
+        raise Violation(f"the call after them raised {sentence_of(outcome.error)}") from outcome.error
+    difference = first_difference(expected(script)[1].batch, outcome.value)
+    require(difference is None, f"the call after them: {difference}")
+
+
+class _Unpicklable(ProbePolicy):
+    def __getstate__(self) -> Any:
+        raise TypeError("this policy stays where it is")
+
+
+class _Fails:
+    @staticmethod
+    def policy() -> Fault:
+        return Fault("reset_policy", raise_error)
+
+    @staticmethod
+    def env() -> MakeEnv:
+        return MakeEnv(Faults((Fault("construct", raise_error),)))
