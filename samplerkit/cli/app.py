@@ -157,11 +157,11 @@ def evaluate(
 @app.command()
 def check(
     backend: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="NAME|module:Class", help="A backend, a kind of worker, a composite of both, or a class."
         ),
-    ],
+    ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option("--only", metavar="ID", help="This clause, or those that begin so; may be repeated."),
@@ -183,6 +183,16 @@ def check(
         list[str] | None,
         typer.Option("--option", metavar="KEY=VALUE", help="An option of the backend; may be repeated."),
     ] = None,
+    self_test: Annotated[
+        bool,
+        typer.Option(
+            "--self-test",
+            help="Try the suite itself on backends broken on purpose; --only chooses among them.",
+        ),
+    ] = False,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="With --self-test: every clause on every broken backend.")
+    ] = False,
 ) -> int:
     """Say whether a backend, or a kind of worker, keeps the sampler contract.
 
@@ -190,6 +200,18 @@ def check(
     """
     from samplerkit.cli.check import check as check_backend
 
+    if self_test:
+        if backend or contract or report or options:
+            raise UsageError("--self-test goes with --only, --profile and --matrix, and without a backend.")
+        from samplerkit.cli.self_test import self_test as check_suite
+
+        return check_suite(profile, only=only or (), matrix=matrix)
+    if backend is None or matrix:
+        raise UsageError(
+            "--matrix goes with --self-test."
+            if backend
+            else "Which backend? `samplerkit backends` lists them; or give module:Class."
+        )
     return check_backend(
         backend,
         only=only or (),

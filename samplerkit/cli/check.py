@@ -14,7 +14,7 @@ from samplerkit.cli.errors import FAILURE, UsageError
 from samplerkit.errors import SamplerKitError
 
 if TYPE_CHECKING:
-    from samplerkit.contract import Clause, Report, Verdict
+    from samplerkit.contract import Clause, Verdict
     from samplerkit.contract.runner import Examination
 
 _STYLES = {"held": "green", "not applicable": "dim", "notice": "yellow", "hung": "red", "failed": "red"}
@@ -60,8 +60,7 @@ def check(
         done = examination.report()
     for failure in failures(done):
         display.text("\n" + failure)
-    display.text("")
-    display.outcome(summary(done), done)
+    display.text("\n" + summary(done), style="green" if done.green else "red")
     if report is not None:
         write_json(as_json(done), report)
     return 0 if done.green else FAILURE
@@ -110,9 +109,9 @@ class Display:
     def __init__(self) -> None:
         self._console = Console(highlight=False, markup=False, soft_wrap=True, emoji=False)
 
-    def text(self, text: str) -> None:
+    def text(self, text: str, style: str = "") -> None:
         """Print text as it stands."""
-        self._console.print(text)
+        self._console.print(text, style=style)
 
     def busy(self, it: Clause) -> Any:
         """Return a context in which a clause is shown as being examined; nothing but on a terminal."""
@@ -122,8 +121,4 @@ class Display:
         """Print what became of a clause."""
         from samplerkit.contract.report import progress
 
-        self._console.print(progress(verdict), style=_STYLES[verdict.state])
-
-    def outcome(self, text: str, report: Report) -> None:
-        """Print the summary."""
-        self._console.print(text, style="green" if report.green else "red")
+        self.text(progress(verdict), style=_STYLES[verdict.state])

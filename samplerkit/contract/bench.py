@@ -193,8 +193,11 @@ def serve() -> None:
     os.dup2(2, 1)
     # Where the tests run in the background, Ctrl-C is ignored, and that is inherited.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.path[:] = read(questions)
-    subject, profile = read(questions)
+    try:
+        sys.path[:] = read(questions)
+        subject, profile = read(questions)
+    except EOFError:  # whoever started this process was interrupted before it could ask anything
+        return
     asked = _listen(questions)
     from samplerkit.contract.examine import examine
     from samplerkit.contract.lab import Lab

@@ -29,6 +29,13 @@ class Doubled(LocalSampler):
         return batch.replace(rewards=2 * batch.rewards)
 
 
+class Hanging(LocalSampler):
+    """Is never ready."""
+
+    def _start(self, record: Any) -> None:
+        time.sleep(3600)
+
+
 class PlainWorker(DefaultWorker):
     """A kind of worker that is right."""
 
