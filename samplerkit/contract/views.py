@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from samplerkit.contract.differences import expected_and_got
 from samplerkit.contract.probes import mark_of
 from samplerkit.contract.reference import Expected, unit_seeds
 from samplerkit.contract.script import Op, Script
@@ -189,8 +190,7 @@ def _unreadable(batch: EpisodeBatch) -> str | None:
 
 def in_words(difference: str | None) -> str:
     """Return a difference between what was expected and what came, in these words."""
-    text = (difference or "").removesuffix(".").removesuffix(" there")
-    return text.replace(" here and ", ", expected, but got ")
+    return expected_and_got(difference or "")
 
 
 def column_violation(wanted: Column, got: Column, name: str) -> str | None:

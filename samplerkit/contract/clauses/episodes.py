@@ -190,8 +190,8 @@ def length(lab: Lab, script: Script) -> None:
     causes="an array of max_episode_length rows; int(inf); a buffer that is full after 64 steps.",
 )
 def no_limit(lab: Lab) -> None:
-    """Run episodes of 1 and of 300 steps."""
-    script = Script(limit=math.inf, lengths=(300, 1), ops=(Op(700),), n_workers=2, infos="rich")
+    """Run episodes of 1 and of 2500 steps."""
+    script = Script(limit=math.inf, lengths=(2500, 1), ops=(Op(2600),), n_workers=2, infos="rich")
     lab.trace(script).all_returned()
     length(lab, script)
 

@@ -2,6 +2,7 @@
 
 from samplerkit.contract.probes.drawing import GlobalDrawEnv
 from samplerkit.contract.probes.echo import EchoEnv, ScriptedPolicy, counting
+from samplerkit.contract.probes.endless import EndlessEnv
 from samplerkit.contract.probes.faults import (
     Fault,
     UnpicklableError,
@@ -26,6 +27,7 @@ from samplerkit.contract.probes.updating import (
 __all__ = [
     "BumpUpdate",
     "EchoEnv",
+    "EndlessEnv",
     "FalsyUpdate",
     "Fault",
     "GlobalDrawEnv",
