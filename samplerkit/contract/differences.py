@@ -9,9 +9,8 @@ from samplerkit.episodes import EpisodeBatch
 
 # `EpisodeBatch.difference` compares equals, and says "here" and "there".
 _HERE_AND_THERE = re.compile(
-    r"^(?P<field>\S+)(?P<place> at .*?)?"
-    r" (?:is(?P<kind> of type)?|has(?P<what> the keys| dtype| shape)?)"
-    r" (?P<here>.*) here and (?P<there>.*) there\.$",
+    r"^(?P<place>.*?) (?:is(?P<kind> of type)?|has(?P<what> the keys| dtype| shape)?)"
+    r" (?P<here>.*) here and (?P<there>.*) there\.?$",
     re.DOTALL,
 )
 
@@ -38,6 +37,4 @@ def expected_and_got(difference: str) -> str:
     if match is None:
         return difference
     what = (match["kind"] or match["what"] or "").replace(" of", "").replace(" the", "")
-    return (
-        f"{match['field']}{match['place'] or ''}: expected{what} {match['here']}, got{what} {match['there']}"
-    )
+    return f"{match['place']}: expected{what} {match['here']}, got{what} {match['there']}"

@@ -199,4 +199,4 @@ def column_violation(wanted: Column, got: Column, name: str) -> str | None:
     if found is None:
         return None
     row = "" if found.row is None else f", row {found.row}"
-    return f"{found.path}{row} {in_words(found.reason)}"
+    return in_words(f"{found.path}{row} {found.reason}")
