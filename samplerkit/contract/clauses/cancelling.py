@@ -64,7 +64,7 @@ def _shut_down_in_a_unit(lab: Lab, endless: Callable[[], Env], ledger: str) -> N
     require(not alive, "shutdown in an episode without end: expected the running call to end, it goes on")
     require(
         bool(read_ledger(ledger, "close")),
-        "shutdown in an episode without end: expected the unit cancelled and the environment closed, it is not",
+        "shutdown in an episode without end: expected it cancelled and the environment closed, it is not",
     )
 
 
