@@ -1,0 +1,153 @@
+"""Section E, as scripts: silence, no main guard, no shutdown, a parent that is killed."""
+
+from __future__ import annotations
+
+import time
+
+from samplerkit.contract.census import alive
+from samplerkit.contract.clause import Violation, clause, require
+from samplerkit.contract.lab import Lab
+from samplerkit.contract.programs import Ended, program, run
+
+_GONE = 2.0
+"""Seconds after which nothing of a program may be left."""
+
+_SLACK = 1.5
+"""Seconds more, for a machine that is busy."""
+
+_ORDINARY = """
+print("main module runs", flush=True)
+
+from samplerkit import WorkerError
+from samplerkit.contract.census import descendants
+from samplerkit.contract.probes import ProbePolicy, TattooEnv
+
+class Mine(TattooEnv):
+    def step(self, action):
+        if self.tag == 13:
+            raise ValueError("on purpose")
+        return super().step(action)
+
+def make(which, **more):
+    arguments = {"n_workers": 2, "seed": 5, "max_episode_length": 8, **more}
+    return which.make(ProbePolicy(1), lambda: Mine(tag=1, infos="none"), **arguments)
+
+def collected(which):
+    with make(which) as sampler:
+        first = sampler.obtain_samples(0, 20)
+        try:
+            sampler.obtain_samples(1, 1, env_update=lambda: Mine(tag=13))
+        except WorkerError:
+            pass
+        return first, sampler.obtain_samples(2, 20, ProbePolicy(2), lambda: Mine(tag=2, infos="none"))
+
+pairs = zip(collected(subject), collected(local))
+differences = [difference for ours, theirs in pairs if (difference := ours.difference(theirs))]
+print("differences:", *differences)
+
+forgotten = make(subject)
+forgotten.obtain_samples(0, 20)
+print("processes:", *descendants(), flush=True)
+"""
+
+_KILLED = """
+from samplerkit.contract.census import descendants
+from samplerkit.contract.faults import sleep_a_little
+from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv
+
+slow = Fault("step", sleep_a_little)
+sampler = subject.make(
+    ProbePolicy(1), lambda: TattooEnv(fault=slow), n_workers=2, seed=5, max_episode_length=8
+)
+print("processes:", *descendants(), flush=True)
+sampler.obtain_samples(0, 10**9)
+"""
+
+
+def _ordinary(lab: Lab) -> Ended:
+    """Run an ordinary script, once for all clauses."""
+    return lab.once("an ordinary script", lambda: run(lab.subject, _ORDINARY))
+
+
+def _line(ended: Ended, name: str) -> list[str]:
+    for line in ended.out.splitlines():
+        if line.startswith(name + ":"):
+            return line.split()[1:]
+    raise Violation(f"a script failed: {_last_line(ended)}", code=_ORDINARY)
+
+
+def _last_line(ended: Ended) -> str:
+    return (ended.err.strip().splitlines() or [f"it ended with status {ended.status}"])[-1]
+
+
+@clause(
+    "E6.silent",
+    says="The library prints nothing of its own accord, neither to stdout nor to stderr.",
+    why="Output belongs to the program: what a library prints breaks whoever reads it.",
+    causes="progress bars; print() in a worker; tracebacks of workers that are ended; a runtime's banner.",
+)
+def silent(lab: Lab) -> None:
+    """Read what a script printed that samples, updates, meets an error and shuts down."""
+    ended = _ordinary(lab)
+    _line(ended, "processes")
+    expected = ("main module runs", "differences:", "processes:")
+    said = [line for line in ended.out.splitlines() if not line.startswith(expected)]
+    said += ended.err.splitlines()
+    require(not said, f"{len(said)} lines were printed that the script did not print, such as {said[:1]}")
+
+
+@clause(
+    "E7.no-main-guard",
+    says="A script without a main guard works: its main module runs once, what it defines reaches workers.",
+    why="Scripts and notebooks are written top to bottom; a guard that is missed starts workers without end.",
+    causes="spawn as it is, which imports the main module again in each process.",
+)
+def no_main_guard(lab: Lab) -> None:
+    """Run a script that defines its environment and samples, without a guard."""
+    ended = _ordinary(lab)
+    differences = _line(ended, "differences")
+    runs = ended.out.splitlines().count("main module runs")
+    require(runs == 1, f"the script's main module ran {runs} times")
+    require(not differences, f"a script's own environment, compared with local: {' '.join(differences)}")
+
+
+@clause(
+    "E3.forgotten",
+    says="A program that forgets the shutdown ends, with status 0, and leaves nothing.",
+    why="It should not take more than the end of the program to clean up after it.",
+    causes="threads that are no daemons; exit handlers that wait for workers which wait for work.",
+)
+def forgotten(lab: Lab) -> None:
+    """Look for processes of a script that has ended."""
+    ended = _ordinary(lab)
+    pids = [int(pid) for pid in _line(ended, "processes")]
+    require(ended.status == 0, f"a program that forgot the shutdown ended with status {ended.status}")
+    _check_gone(pids, "a program that forgot the shutdown")
+
+
+@clause(
+    "E3.parent-killed",
+    says="A parent that is killed by SIGKILL leaves no worker after 2 s.",
+    why="The out-of-memory killer and batch systems send SIGKILL; orphans then hold the machine.",
+    causes="workers that wait for messages and never notice that nobody can send any.",
+)
+def parent_killed(lab: Lab) -> None:
+    """Kill a script in the middle of a call."""
+    with program(lab.subject, _KILLED) as script:
+        assert script.stdout is not None, "a pipe"
+        line = script.stdout.readline()
+        if not line.startswith("processes:"):
+            _, err = script.communicate(timeout=10)
+            raise Violation(
+                f"a script failed: {_last_line(Ended(line, err, script.returncode))}", code=_KILLED
+            )
+        time.sleep(0.3)
+        script.kill()
+    _check_gone([int(pid) for pid in line.split()[1:]], "a program that was killed")
+
+
+def _check_gone(pids: list[int], whose: str) -> None:
+    until = time.monotonic() + _GONE + _SLACK
+    while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < until:
+        time.sleep(0.05)
+    require(not left, f"{whose} left {len(left)} of its {len(pids)} processes")
