@@ -102,7 +102,7 @@ def _require_whole(call: CallView, where: str) -> None:
     "A4.exact-episodes",
     kind="script",
     needs={"exact_episodes"},
-    says="obtain_exact_episodes(k) gives k units of each worker: worker 0's first, then worker 1's, and so on.",
+    says="obtain_exact_episodes(k) gives k units of each worker: worker 0's, then worker 1's, and so on.",
     why="Evaluation and meta-learning pair episodes with workers by their position in the batch.",
     causes="results in the order of arrival; k batches rather than k episodes; a fast worker that does more.",
 )
