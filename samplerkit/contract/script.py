@@ -188,7 +188,7 @@ scripts = st.builds(
     limit=st.integers(1, 9),
     each=st.booleans(),
     lengths=st.sampled_from([(1,), (1, 2, 3, 5, 8), (8, 1), (3,)]),
-    ends=st.sampled_from(["terminated", "truncated", "mixed"]),
+    ends=st.sampled_from(["terminated", "truncated", "mixed", "both"]),
     observations=st.sampled_from(["flat", "dict", "tuple"]),
     infos=st.sampled_from(["none", "plain", "rich"]),
     layout=st.integers(0, 2),
@@ -202,6 +202,7 @@ def examples() -> Iterator[Script]:
     yield Script()
     yield Script(limit=3, lengths=(3,))  # the end and the limit meet
     yield Script(limit=2, lengths=(3,))
+    yield Script(ends="both")
     yield Script(n_workers=3, each=True, ops=(Op(count=2, exact=True), Op(count=1, exact=True)))
     yield Script(n_workers=2, ops=(Op(count=9), Op(count=9, agent="weights"), Op(count=9)), lengths=(8, 1))
     yield Script(n_workers=2, ops=(Op(), Op(agent="policy each", env="task each"), Op(count=2, exact=True)))

@@ -14,7 +14,6 @@ from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import EchoEnv, ScriptedPolicy, counting
 from samplerkit.contract.script import Op, Script
 from samplerkit.contract.views import column_violation
-from samplerkit.episodes import EpisodeBatch
 from samplerkit.episodes.columns import Column, arrays_of, rows_of
 
 _FIELDS = ("lengths", "observations", "last_observations", "actions", "rewards", "step_types", "env_infos")
@@ -91,6 +90,25 @@ def _special(dtype: str) -> np.ndarray:
     values = np.array([np.nan, np.inf, -np.inf, -0.0, kind.smallest_subnormal, np.nan], dtype)
     values.view(f"u{values.itemsize}")[-1] |= 0b101  # another payload
     return values
+
+
+@clause(
+    "B3.rewards",
+    says="Rewards of any real type are recorded as float64, and those that are no number are refused.",
+    why="A float32 reward that is summed in float32 is another return.",
+    causes="a column of the first reward's type: True, then 0.1, makes True.",
+)
+def rewards(lab: Lab) -> None:
+    """Run rewards of several types, and then one that is text."""
+    given = [True, 3, np.float32(0.1), np.int64(-(2**40)), np.float16(0.5), 1e-300]
+    _check_echo(lab, counting(7), spaces.Box(-np.inf, np.inf, (1,), np.float32), rewards=given)
+    try:
+        with lab.sampler(ScriptedPolicy([0]), EchoEnv(counting(2), rewards=["1"])) as sampler:
+            batch = sampler.obtain_samples(0, 1)
+    except Exception as error:
+        require("reward" in str(error), f"reward '1': expected an error that says reward, got: {error}")
+        return
+    raise Violation(f"reward '1': expected an error, got rewards {batch.rewards!r}")
 
 
 @clause(
@@ -224,7 +242,7 @@ def many_small(lab: Lab) -> None:
 
 
 def _check_echo(
-    lab: Lab, observations: Sequence[Any], space: spaces.Space[Any], rewards: Sequence[float] | None = None
+    lab: Lab, observations: Sequence[Any], space: spaces.Space[Any], rewards: Sequence[Any] | None = None
 ) -> None:
     """Run an environment that gives these observations, twice, and compare each episode, bit for bit."""
     length = len(observations) - 1
@@ -241,12 +259,8 @@ def _check_echo(
         before = rows_of(wanted, slice(length - 1, length))
         if column_violation(before, last, "") is not None:  # else it is one of another step: B1 says so
             _require_equal(where, rows_of(wanted, slice(length, None)), last, "last_observations")
-        given = np.zeros(length) if rewards is None else np.array(rewards)
-        _require_equal(where, given, _rewards(batch, rows), "rewards")
-
-
-def _rewards(batch: EpisodeBatch, rows: slice) -> np.ndarray:
-    return batch.rewards[rows]
+        given = np.array([0.0] * length if rewards is None else [float(it) for it in rewards])
+        _require_equal(where, given, batch.rewards[rows], "rewards")
 
 
 def _require_equal(where: str, wanted: Column, got: Column, name: str = "observations") -> None:

@@ -18,6 +18,7 @@ from samplerkit.contract.probes import (
     BumpUpdate,
     ProbePolicy,
     ReplaceUpdate,
+    ScriptedPolicy,
     TattooEnv,
     WrapUpdate,
     mark_of,
@@ -77,6 +78,39 @@ def closed_once(lab: Lab, script: Script) -> None:
         return
     inside = [event for event in trace.events if event.who not in trace.callers]
     _require_closed_once(inside, "after shutdown")
+
+
+@clause(
+    "C4.kinds",
+    says="Environments come as gymnasium.Env, id, EnvUpdate, or callable: lambdas and local classes too.",
+    why="They are written in notebooks and inside functions.",
+    causes="pickling by reference; constructors looked up by name in another process.",
+)
+def kinds(lab: Lab) -> None:
+    """Pass one of each, with a policy whose class is local."""
+
+    class LocalPolicy(ProbePolicy):
+        pass
+
+    class LocalEnv(TattooEnv):
+        pass
+
+    ways: list[tuple[str, Any]] = [
+        ("a gymnasium.Env", TattooEnv(tag=2)),
+        ("an EnvUpdate", NewEnvUpdate(lambda: TattooEnv(tag=3))),
+        ("a lambda", lambda: TattooEnv(tag=4)),
+        ("a local class", LocalEnv),
+    ]
+    with lab.sampler(LocalPolicy(1), TattooEnv(tag=1)) as sampler:
+        for tag, (what, env) in zip((2, 3, 4, 0), ways, strict=True):
+            batch = sampler.obtain_samples(0, 1, None, env)
+            got = int(mark_of(batch.observations)[0, 0])
+            require(got == tag, f"{what} as env_update: expected in observations the tag {tag}, got {got}")
+        batch = sampler.obtain_samples(0, 2, ScriptedPolicy([0, 1]), "CartPole-v1")
+        shape = np.asarray(batch.observations).shape[1:]
+        require(
+            shape == (4,), f"'CartPole-v1' as env_update: expected observations of shape (4,), got {shape}"
+        )
 
 
 @clause(

@@ -124,7 +124,7 @@ def step_types(lab: Lab, script: Script) -> None:
 @clause(
     "B2.terminal",
     kind="script",
-    says="An episode that the environment terminates ends TERMINAL, also where it reaches its limit then.",
+    says="An episode that is terminated ends TERMINAL, also where it is truncated or at its limit as well.",
     why="After a termination there is nothing to bootstrap from.",
     causes="testing for the limit first; truncated and terminated exchanged.",
 )

@@ -11,6 +11,7 @@ import numpy as np
 from samplerkit.contract.clause import NotApplicable, clause, require
 from samplerkit.contract.lab import Lab, global_state, moved
 from samplerkit.contract.probes import GlobalDrawEnv, GlobalDrawPolicy
+from samplerkit.contract.programs import run
 from samplerkit.contract.reference import unit_seeds
 from samplerkit.contract.script import Op, Script
 from samplerkit.contract.views import column_violation, in_words
@@ -65,6 +66,37 @@ def layout(lab: Lab) -> None:
 def timing(lab: Lab) -> None:
     """Compare resets that take no time with resets of which some take 3 ms."""
     _same_data(lab, _BASE, replace(_BASE, delays=True), "slow resets", "quick ones")
+
+
+@clause(
+    "A6.hash-order",
+    says="A program with another PYTHONHASHSEED gets the same data.",
+    why="Hashes of text differ from process to process, and so does the order of a set.",
+    causes="seeds made of hash(); loops over sets of keys.",
+)
+def hash_order(lab: Lab) -> None:
+    """Run a script in a Python of its own, which has another hash seed."""
+    trace = lab.trace(_BASE)
+    trace.all_returned()
+    ended = run(lab.subject, _PROGRAM.format(script=_BASE.short()))
+    require(
+        ended.status == 0, f"the program that runs the script ended with status {ended.status}: {ended.err}"
+    )
+    for index, (copy, got) in enumerate(zip(trace.copies, ended.out.split(), strict=True)):
+        require(
+            copy.digest() == got,
+            f"call {index}: expected in another process the digest {copy.digest()[:12]}, got {got[:12]}",
+        )
+
+
+_PROGRAM = """
+from samplerkit.contract.lab import Lab
+from samplerkit.contract.script import Op, Script
+
+trace = Lab(subject).trace({script})
+trace.all_returned()
+print(*(copy.digest() for copy in trace.copies))
+"""
 
 
 def _require_stateless(lab: Lab) -> None:

@@ -55,7 +55,8 @@ class TattooEnv(gymnasium.Env[Any, Any]):
     Args:
         tag: of this environment; `set_task` changes it.
         lengths: an episode's length is one of these, drawn from its seed.
-        ends: ``terminated``, ``truncated``, or ``mixed``: drawn from its seed.
+        ends: ``terminated``, ``truncated``, ``both`` at once, or ``mixed``: one of the first two, drawn from
+            its seed.
         layout: ``flat`` (4 numbers), ``dict`` or ``tuple`` (nested).
         dtype: of the four numbers.
         infos: ``none``, ``plain`` or ``rich`` (nested, arrays, keys that come and go).
@@ -136,7 +137,8 @@ class TattooEnv(gymnasium.Env[Any, Any]):
         over = self.t == self.length_of(self.key)
         truncated = over and self.is_truncated(self.key)
         observation = self._observe()
-        return observation, reward_of(self._mark()), over and not truncated, truncated, self._info(action)
+        terminated, truncated = over and not truncated, truncated or (over and self.ends == "both")
+        return observation, reward_of(self._mark()), terminated, truncated, self._info(action)
 
     def close(self) -> None:
         note(self.ledger, self.who, "close", self.tag)
