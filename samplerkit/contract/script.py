@@ -210,3 +210,7 @@ def examples() -> Iterator[Script]:
     yield Script(n_workers=2, ops=(Op(env="existing"), Op(env="task"), Op(env="environment")), infos="rich")
     yield Script(ops=(Op(count=300),), infos="rich", observations="dict", ends="mixed")
     yield Script(n_workers=2, limit=200, lengths=(130,), ops=(Op(count=200), Op(count=1, exact=True)))
+
+
+MANY_UNITS = Script(lengths=(1,), n_workers=3, ops=(Op(count=300),), infos="rich")
+"""Three hundred episodes of one step: more units than a block of seeds has, and more results than a queue."""

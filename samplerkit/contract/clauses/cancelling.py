@@ -62,10 +62,12 @@ def _shut_down_in_a_unit(lab: Lab, endless: Callable[[], Env], ledger: str) -> N
         call.join(_PATIENCE)
         alive = call.is_alive()
     require(not alive, "shutdown in an episode without end: expected the running call to end, it goes on")
-    require(
-        bool(read_ledger(ledger, "close")),
-        "shutdown in an episode without end: expected it cancelled and the environment closed, it is not",
-    )
+    for event, held in (("close", True), ("closed-in-step", False)):
+        require(
+            bool(read_ledger(ledger, event)) == held,
+            "shutdown in an episode without end: expected the unit cancelled between two steps, and then its "
+            f"environment closed, got {'one closed in a step' if held is False else 'it left open'}",
+        )
 
 
 def _ignoring_errors(sampler: Sampler) -> None:

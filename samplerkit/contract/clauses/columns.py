@@ -12,7 +12,7 @@ from gymnasium import spaces
 from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import EchoEnv, ScriptedPolicy, counting
-from samplerkit.contract.script import Op, Script
+from samplerkit.contract.script import MANY_UNITS, Script
 from samplerkit.contract.views import column_violation
 from samplerkit.episodes.columns import Column, arrays_of, rows_of
 
@@ -227,15 +227,13 @@ def large(lab: Lab) -> None:
 
 @clause(
     "B3.many-small",
-    needs={"exact_episodes"},
     says="Hundreds of units of one step each come through, on every layout.",
     why="Results that nobody reads yet fill a queue, and whoever writes to it waits for ever.",
     causes="a bounded queue of results; reading only after everything was sent.",
 )
 def many_small(lab: Lab) -> None:
     """Run 300 one-step episodes."""
-    script = Script(lengths=(1,), n_workers=3, ops=(Op(count=100, exact=True),), infos="rich")
-    trace = lab.trace(script)
+    trace = lab.trace(MANY_UNITS)
     trace.all_returned()
     keys = {episode.key for call in trace.calls for episode in call.episodes}
     require(len(keys) == 300, f"300 episodes of one step: expected 300 of their own, got {len(keys)}")

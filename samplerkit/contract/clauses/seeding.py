@@ -7,7 +7,7 @@ import numpy as np
 from samplerkit.contract.clause import clause, require
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.reference import unit_seeds
-from samplerkit.contract.script import Script
+from samplerkit.contract.script import MANY_UNITS, Script
 from samplerkit.contract.views import EpisodeView
 
 
@@ -87,6 +87,19 @@ def fresh_start(lab: Lab, script: Script) -> None:
                 f"{episode.place(step)}: expected agent_infos['count'] {step}, "
                 f"the actions since policy.reset(), got {counts[step]}",
             )
+
+
+@clause(
+    "A2.later-units",
+    says="The seeds of later units are as the first ones': three of their own for each, in blocks of 256.",
+    why="Seeds that repeat after a while give the same episodes again, late in training.",
+    causes="a table of seeds that is used from its beginning again; the number of a unit cut to a byte.",
+)
+def later_units(lab: Lab) -> None:
+    """Run 300 units."""
+    lab.trace(MANY_UNITS).all_returned()
+    env_seed(lab, MANY_UNITS)
+    policy_seed(lab, MANY_UNITS)
 
 
 def _info(episode: EpisodeView, key: str) -> np.ndarray | None:
