@@ -11,13 +11,24 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
-    from samplerkit.contract.mutants.catalogue import catalogue
-
-    base, _, defect = name.partition("__")
-    full = f"{base.replace('_', '-')}:{defect.replace('_', '-')}"
-    if full not in (mutants := catalogue()):
-        raise AttributeError(f"there is no mutant {full!r}")
-    cls = mutants[full].make_class()
+    base, _, rest = name.replace("_", "-").partition("--")
+    cls = _odd(rest) if base == "odd" else _mutant(f"{base}:{rest}")
     cls.__module__, cls.__name__, cls.__qualname__ = __name__, name, name
     globals()[name] = cls
     return cls
+
+
+def _mutant(name: str) -> type[Any]:
+    from samplerkit.contract.mutants.catalogue import catalogue
+
+    if name not in (mutants := catalogue()):
+        raise AttributeError(f"there is no mutant {name!r}")
+    return mutants[name].make_class()
+
+
+def _odd(name: str) -> type[Any]:
+    from samplerkit.contract.mutants.odd import odd_backends
+
+    if name not in (backends := odd_backends()):
+        raise AttributeError(f"there is no odd backend {name!r}")
+    return backends[name].make_class()

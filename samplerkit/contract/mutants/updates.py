@@ -307,10 +307,11 @@ class WrappedAndClosed(DefaultWorker):
     """The old environment is closed although the new one wraps it."""
 
     def update_env(self, env_update: Any) -> None:
-        old = self.env
+        old: Any = self.env
         super().update_env(env_update)
-        if old is not None and self.env is not old and getattr(self.env, "env", None) is old:
-            old.close()
+        wrapped: Any = getattr(self.env, "env", None)
+        if wrapped is not None and wrapped is old:
+            wrapped.close()
 
 
 @mutant("shared-agent", "C1", "C4", "A1", bases=(LOCAL, STATEFUL))
