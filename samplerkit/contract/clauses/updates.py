@@ -304,3 +304,24 @@ def policy_or_weights(lab: Lab) -> None:
         set(got.tolist()) == {wanted},
         f"weights after a policy: expected agent_infos['report'] {wanted}, of the new policy told, got {got}",
     )
+
+
+@clause(
+    "C1.tuple-is-one",
+    says="A tuple is one object for all workers, also where it has n_workers items: only a list is spread.",
+    why="Weights are often a tuple of arrays; it must not matter how many workers there are.",
+    causes="isinstance(update, (list, tuple)); len(update) == n_workers.",
+)
+def tuple_is_one(lab: Lab) -> None:
+    """Pass weights that are a tuple of as many arrays as there are workers."""
+    weights = (np.zeros(2), np.ones(3))
+    with lab.sampler(ReportingPolicy(), NewEnvUpdate(_Tagged(1)), n_workers=2) as sampler:
+        batch = sampler.obtain_samples(0, 4, weights)
+    got, wanted = np.asarray(batch.agent_infos["report"]), ReportingPolicy.report_of(weights)
+    wrong = np.flatnonzero(got != wanted)
+    row = int(wrong[0]) if len(wrong) else 0
+    require(
+        not len(wrong),
+        f"weights that are a tuple of 2, with 2 workers, row {row}: expected agent_infos['report'] {wanted}, "
+        f"as of a tuple of two, got {got[row]}",
+    )
