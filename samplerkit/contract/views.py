@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from samplerkit.contract.clause import require
 from samplerkit.contract.differences import expected_and_got
 from samplerkit.contract.probes import mark_of
 from samplerkit.contract.reference import Expected, unit_seeds
@@ -200,3 +201,15 @@ def column_violation(wanted: Column, got: Column, name: str) -> str | None:
         return None
     row = "" if found.row is None else f", row {found.row}"
     return in_words(f"{found.path}{row} {found.reason}")
+
+
+def require_origin(batch: EpisodeBatch, *, version: int, tag: int, when: str) -> None:
+    """Raise a `Violation` unless every step is of this policy's version and this environment's tag."""
+    columns = {
+        "agent_infos['version']": (np.asarray(batch.agent_infos["version"]), version),
+        "the tag in observations": (mark_of(batch.observations)[:, 0], tag),
+    }
+    for name, (got, wanted) in columns.items():
+        wrong = np.flatnonzero(got != wanted)
+        row = int(wrong[0]) if len(wrong) else 0
+        require(not len(wrong), f"{when}, row {row}: expected {name} {wanted}, got {got[row]}")

@@ -26,7 +26,7 @@ from samplerkit.contract.probes import (
 )
 from samplerkit.contract.probes.ledger import Event
 from samplerkit.contract.script import Script
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.contract.views import require_origin
 from samplerkit.interfaces import ExistingEnvUpdate, NewEnvUpdate, Sampler
 
 
@@ -213,18 +213,26 @@ class _Keeper:
     def check(self) -> None:
         for name, value, before in self._kept:
             after = _looks(value)
-            require(after == before, f"{name}: expected as it was handed over, {before}, got {after}")
+            changed = [key for key in after if after[key] != before.get(key)]
+            what = {key: (before.get(key), after[key]) for key in changed}
+            require(not changed, f"{name}: expected as handed over, got changes, as (before, after): {what}")
 
 
-def _looks(value: Any) -> Any:
+def _looks(value: Any) -> dict[str, Any]:
+    """Return what an object holds, by its attributes or keys."""
+    held: dict[str, Any] = _inside(value if isinstance(value, dict) else vars(value))
+    return held
+
+
+def _inside(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
-        return [_looks(item) for item in value]
+        return [_inside(item) for item in value]
     if isinstance(value, dict):
-        return {key: _looks(item) for key, item in value.items()}
+        return {key: _inside(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, (gymnasium.Env, ExistingEnvUpdate, NewEnvUpdate, ProbePolicy)):
-        return {"type": type(value).__name__, **{key: _looks(item) for key, item in vars(value).items()}}
+        return {"type": type(value).__name__, **{key: _inside(item) for key, item in vars(value).items()}}
     return value if isinstance(value, (int, float, str, bytes, type(None))) else repr(type(value))
 
 
@@ -260,23 +268,32 @@ def later_changes(lab: Lab) -> None:
     with lab.sampler(policy, env) as sampler:
         policy.params["version"][:] = 91
         env.tag = 92
-        _require_all(sampler.obtain_samples(0, 6), 1, 1, "the policy and environment of the construction")
+        require_origin(
+            sampler.obtain_samples(0, 6),
+            version=1,
+            tag=1,
+            when="the policy and environment of the construction, changed by the caller afterwards",
+        )
         weights, env = ProbePolicy(2).get_param_values(), TattooEnv(tag=3, lengths=(2,))
-        _require_all(sampler.obtain_samples(0, 2, weights, env), 2, 3, "updates")
+        require_origin(
+            sampler.obtain_samples(0, 2, weights, env),
+            version=2,
+            tag=3,
+            when="updates, changed by the caller afterwards",
+        )
         weights["version"][:] = 93
         env.tag = 94
-        _require_all(sampler.obtain_samples(0, 6), 2, 3, "weights and environment of an update")
+        require_origin(
+            sampler.obtain_samples(0, 6),
+            version=2,
+            tag=3,
+            when="weights and environment of an update, changed by the caller afterwards",
+        )
         state = pickle.dumps(sampler.get_state())
         sampler.set_state(pickle.loads(state))
-        _require_all(sampler.obtain_samples(0, 6), 2, 3, "weights and environment of a state")
-
-
-def _require_all(batch: EpisodeBatch, version: int, tag: int, what: str) -> None:
-    marks = mark_of(batch.observations)[:, 0].tolist()
-    versions = np.asarray(batch.agent_infos["version"]).tolist()
-    for row, got in enumerate(zip(versions, marks, strict=True)):
-        require(
-            got == (version, tag),
-            f"{what}, changed by the caller afterwards, row {row}: expected version and tag "
-            f"{(version, tag)}, got {got}",
+        require_origin(
+            sampler.obtain_samples(0, 6),
+            version=2,
+            tag=3,
+            when="weights and environment of a state, changed by the caller afterwards",
         )

@@ -21,6 +21,7 @@ from samplerkit.contract.probes.updating import (
     FalsyUpdate,
     ReplaceUpdate,
     ReportingPolicy,
+    TaggedEnv,
     WrapUpdate,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "ReplaceUpdate",
     "ReportingPolicy",
     "ScriptedPolicy",
+    "TaggedEnv",
     "TattooEnv",
     "UnpicklableError",
     "WrapUpdate",

@@ -13,6 +13,16 @@ from samplerkit.contract.probes.tattoo import TattooEnv, mark_of
 from samplerkit.interfaces import EnvUpdate
 
 
+class TaggedEnv:
+    """A constructor of environments with a tag, whose episodes have two steps."""
+
+    def __init__(self, tag: int) -> None:
+        self.tag = tag
+
+    def __call__(self) -> TattooEnv:
+        return TattooEnv(tag=self.tag, lengths=(2,))
+
+
 class BumpUpdate(EnvUpdate):
     """Adds to the tag of the old environment, and returns it."""
 
