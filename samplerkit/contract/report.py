@@ -63,7 +63,7 @@ def failure(it: Clause, verdict: Verdict, subject: Subject, profile: Profile) ->
             *_wrapped("  ", it.says, ""),
             *_newer(it, verdict, subject),
             *_wrapped(
-                "  No answer: " if verdict.state is State.HUNG else "  Found: ", _lines(verdict.what), "    "
+                "  No answer: " if verdict.state is State.HUNG else "  Found: ", _found(verdict), "    "
             ),
             *_program(it, verdict, subject),
             *_details(verdict),
@@ -170,7 +170,9 @@ def _options(subject: Subject, profile: Profile) -> str:
     return given if profile.name == "quick" else f" --profile {profile.name}{given}"
 
 
-def _lines(text: str, most: int = 8) -> str:
+def _found(verdict: Verdict, most: int = 8) -> str:
+    # What a check raised by itself may bring a traceback of its own along: the details have it.
+    text = verdict.what.split("\n\n")[0] if verdict.details else verdict.what
     lines = text.splitlines()
     return "\n".join(lines[:most] + (["…"] if len(lines) > most else []))
 

@@ -103,6 +103,14 @@ def test_a_check_that_raised_shows_the_end_of_its_traceback() -> None:
     assert "  The check itself raised; the end of its traceback:\n      Traceback\n" in raised
 
 
+def test_a_remote_traceback_is_not_shown_twice() -> None:
+    what = "WorkerError: worker 0 raised\n\n--- traceback in the worker ---\nsomewhere"
+    raised = verdict(fakes.raises, State.FAILED, what, details="somewhere")
+    text = failure(CLAUSES[fakes.raises], raised, MINE, QUICK)
+    assert "  Found: WorkerError: worker 0 raised\n  The check itself raised" in text
+    assert text.count("somewhere") == 1
+
+
 def test_long_tracebacks_and_texts_are_cut() -> None:
     long = verdict(fakes.raises, State.FAILED, "a\n" * 100, details="b\n" * 100)
     assert len(failure(CLAUSES[fakes.raises], long, MINE, QUICK).splitlines()) < 40
