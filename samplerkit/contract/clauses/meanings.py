@@ -98,7 +98,8 @@ def tuple_is_one(lab: Lab) -> None:
 )
 def none_alone(lab: Lab) -> None:
     """Pass each of them, and ask the policy what it was told."""
-    values: list[Any] = [0, False, {}, (), "", np.array([]), np.zeros(2)]
+    # A tuple as long as there are workers is one object all the same: only lists are spread.
+    values: list[Any] = [0, False, {}, (), (1,), "", np.array([]), np.zeros(2)]
     with lab.sampler(ReportingPolicy(), NewEnvUpdate(TaggedEnv(1)), n_workers=1) as sampler:
         for count, value in enumerate(values, 1):
             batch = sampler.obtain_samples(0, 1, value)

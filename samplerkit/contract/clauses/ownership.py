@@ -66,14 +66,19 @@ def writeable(lab: Lab, script: Script) -> None:
 )
 def apart(lab: Lab, script: Script) -> None:
     """Compare the bounds of all arrays."""
-    trace, spans = lab.trace(script), []
+    trace = lab.trace(script)
+    spans: list[tuple[int, int, str, Array]] = []
     for call in trace.calls:
         for path, array in _arrays(trace.batches[call.index]):
             if array.size:
-                spans.append((*np.lib.array_utils.byte_bounds(array), f"call {call.index}, {path}"))
-    spans.sort()
-    for (_, stop, one), (start, _, other) in itertools.pairwise(spans):
-        require(start >= stop, f"{other}: expected memory of its own, got that of {one}")
+                start, stop = np.lib.array_utils.byte_bounds(array)
+                spans.append((start, stop, f"call {call.index}, {path}", array))
+    spans.sort(key=lambda span: span[:3])
+    for (_, stop, one, first), (start, _, other, second) in itertools.pairwise(spans):
+        require(
+            start >= stop or not np.shares_memory(first, second),
+            f"{other}: expected memory of its own, got that of {one}",
+        )
 
 
 @clause(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplerkit.contract.clause import clause, require
+from samplerkit.contract.clause import NotApplicable, clause, require
 from samplerkit.contract.lab import Lab
+from samplerkit.contract.probes import ProbePolicy, TaggedEnv
 from samplerkit.contract.reference import unit_seeds
 from samplerkit.contract.script import MANY_UNITS, Script
 from samplerkit.contract.views import EpisodeView
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.interfaces import Unit
+from samplerkit.workers import DefaultWorker
 
 
 @clause(
@@ -100,6 +104,36 @@ def later_units(lab: Lab) -> None:
     lab.trace(MANY_UNITS).all_returned()
     env_seed(lab, MANY_UNITS)
     policy_seed(lab, MANY_UNITS)
+
+
+class _UnitWorker(DefaultWorker):
+    """Reports, as episode infos, the unit that it was given."""
+
+    def collect_episode(self) -> EpisodeBatch:
+        assert self.unit is not None, "given by the sampler"
+        words = {name: np.array([value], np.uint64) for name, value in self.unit._asdict().items()}
+        return super().collect_episode().replace(episode_infos=words)
+
+
+@clause(
+    "A2.unit-of-worker",
+    says="A worker finds its unit in self.unit: the number, and the three seeds of that number.",
+    why="A worker that draws for itself has nothing else that is the same everywhere.",
+    causes="a unit set once per worker; its number counted per worker; seeds drawn for a worker.",
+)
+def unit_of_worker(lab: Lab) -> None:
+    """Run workers that report their units."""
+    if lab.subject.worker is not None:
+        raise NotApplicable("it brings a kind of worker of its own")
+    with lab.sampler(ProbePolicy(1), TaggedEnv(1), worker_class=_UnitWorker, n_workers=2, seed=8) as sampler:
+        infos = sampler.obtain_samples(0, 10).episode_infos_by_episode
+    for number in range(5):
+        wanted = dict(zip(Unit._fields, (number, *unit_seeds(8, number)), strict=True))
+        got = {name: int(np.asarray(infos[name])[number]) for name in wanted}
+        require(
+            got == wanted,
+            f"call 0, episode {number} (worker {number % 2}): expected self.unit {wanted}, got {got}",
+        )
 
 
 def _info(episode: EpisodeView, key: str) -> np.ndarray | None:
