@@ -19,6 +19,10 @@ _AGAIN = 2.0
 """Seconds after which the alarm goes off once more: whoever cleans up may hang as well."""
 
 
+PATIENCE = 8.0
+"""Seconds that a call may take: many times more than it should."""
+
+
 class Overdue(BaseException):
     """Time is up. No Exception, so that nobody takes it for an error of theirs."""
 
@@ -68,7 +72,7 @@ class Outcome:
         return "nothing was raised" if self.error is None else f"got {sentence_of(self.error)}"
 
 
-def attempt(what: str, call: Callable[[], Any], *, seconds: float = 10.0) -> Outcome:
+def attempt(what: str, call: Callable[[], Any], *, seconds: float = PATIENCE) -> Outcome:
     """Make a call and catch whatever it raises.
 
     Args:
@@ -92,7 +96,7 @@ def attempt(what: str, call: Callable[[], Any], *, seconds: float = 10.0) -> Out
 
 
 def attempt_interrupted(
-    what: str, call: Callable[[], Any], *, after: float, seconds: float = 10.0
+    what: str, call: Callable[[], Any], *, after: float, seconds: float = PATIENCE
 ) -> Outcome:
     """Make a call and press Ctrl-C meanwhile, as a terminal does: SIGINT for the whole group.
 

@@ -225,7 +225,7 @@ def _everything() -> Iterator[Cell]:
     yield from _product(
         "E2.shutdown-whatever-comes", ["close"], [*list(RAISES)[:4], *DEATHS, HANG, SLOWLY], [AT_SHUTDOWN]
     )
-    yield from _product("E2.shutdown-whatever-comes", ["step"], [SLOWLY, HANG], [WHILE_CLOSING])
+    yield from _product("D6.shutdown", ["step"], [SLOWLY, HANG], [WHILE_CLOSING])
     interrupted = ("reset", "step", "get_action")
     yield from _product("D4.interrupt", interrupted, [CTRL_C, CTRL_C_HANG], (*IN_UNITS, IN_UPDATES[0]))
     yield from _product("D4.interrupt", START_SITES, [CTRL_C_HANG], AT_START[:1])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from samplerkit.contract.faults import BALLAST, IN_UNITS, LARGE, Cell
+from samplerkit.contract.faults import BALLAST, IN_UNITS, LARGE, WHILE_CLOSING, Cell
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, unit_key
 from samplerkit.contract.script import Op, Script
 from samplerkit.interfaces import Env, EnvUpdate, Worker
@@ -17,6 +17,9 @@ from samplerkit.workers import DefaultWorker
 N_WORKERS = 3
 LENGTH = 3
 """Steps of every episode: so many steps are so many units."""
+
+MANY = 1000
+"""Steps that take longer than anybody would wait."""
 
 _POLICY_SITES = ("get_action", "reset_policy", "unpickle", "update_agent")
 _FAULT_SITES = {"update_agent": "set_param_values"}
@@ -120,7 +123,8 @@ class Props:
             ops=self._ops(),
             n_workers=N_WORKERS,
             seed=11,
-            lengths=(LENGTH,),
+            lengths=(LENGTH if cell.moment != WHILE_CLOSING else MANY,),
+            limit=MANY,
             infos="plain",
             each=each,
             ballast=cell.kind == BALLAST and cell.site == "transfer",
@@ -128,17 +132,22 @@ class Props:
         self.unit = self._unit()
         # A policy is not told which episode it is reset for.
         by_key = cell.moment in IN_UNITS and cell.site != "reset_policy"
+        by_step = not cell.interrupted and cell.moment != WHILE_CLOSING
         self.fault = Fault(
             _FAULT_SITES.get(cell.site, cell.site),
             action=(lambda: None) if cell.kind == BALLAST else cell.action(),
             key=unit_key(self.script.seed, self.unit) if by_key and self.unit is not None else None,
+            # Later in the episode, too: what was recorded so far must not be returned.
+            step=1 if cell.site in ("step", "get_action") and by_step else None,
             once=marker if cell.once else None,
         )
 
     def _ops(self) -> tuple[Op, ...]:
         """Return a call before, the call in question, and a call after."""
         cell = self.cell
-        before = (Op(1),) if cell.in_update or cell.moment == "later unit" else ()
+        # What an earlier call brought is still there after one that raised.
+        earlier = Op(1, env="new") if cell.site in _POLICY_SITES else Op(1, agent="weights")
+        before = (earlier,) if cell.in_update or cell.moment == "later unit" else ()
         each: Any = " each" if cell.last_only else ""
         asked = Op(6 * LENGTH)
         if cell.in_update and cell.site == "update_agent":
@@ -204,7 +213,7 @@ class Props:
         arguments: dict[str, Any] = {
             "n_workers": N_WORKERS,
             "seed": self.script.seed,
-            "max_episode_length": 8,
+            "max_episode_length": MANY,
         }
         if self.cell.site == "factory":
             struck = N_WORKERS - 1 if self.cell.last_only else None
@@ -222,7 +231,7 @@ class Props:
             index: of the call.
             script: that it is in; None means this one, with the faulty updates.
         """
-        armed, script = script is None, script or self.script
+        armed, script = script is None and index == self.index, script or self.script
         agent, env = self._agent_update(script, index, armed), self._env_update(script, index, armed)
         return sampler.obtain_samples(index, script.ops[index].count, agent, env)
 

@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from samplerkit.contract.faults import (
     AT_SHUTDOWN,
     DEATHS,
     HANG,
+    IN_UPDATES,
     UNIT_TIMEOUT,
     WHILE_CLOSING,
     Cell,
@@ -86,6 +87,31 @@ def try_cell(lab: Lab, cell: Cell) -> None:
         raise Violation(f"{cell}: not clean: {left}")
 
 
+def try_kinds(lab: Lab, promise: str, sites: Iterable[str], kinds: Iterable[str]) -> None:
+    """Try many kinds at many sites, one after the other, on one sampler.
+
+    Raises:
+        Violation: for the first that is not as it should be; it names site and kind.
+    """
+    cells = [Cell(promise, site, kind, IN_UPDATES[0]) for site in sites for kind in kinds]
+    with tempfile.TemporaryDirectory() as folder:
+        trials = [Trial(lab, cell, Path(folder)) for cell in cells]
+        made = attempt("the constructor", trials[0].make)
+        if made.error is not None:
+            raise Violation(f"the constructor should have returned, {made}") from made.error
+        try:
+            trials[0].begin(made.value)
+            for cell, trial in zip(cells, trials, strict=True):
+                lab.note(f"fault: {cell}")
+                try:
+                    trial.fail(made.value)
+                except Violation as violation:
+                    raise Violation(f"{cell}: {violation.what}") from violation
+            trials[0].recover(made.value)
+        finally:
+            made.value.shutdown_worker()
+
+
 class Trial:
     """One cell, tried once.
 
@@ -108,7 +134,7 @@ class Trial:
         Raises:
             Violation: if a promise is broken.
         """
-        made = self._attempt("the constructor", self._make, now=self._props.at_start)
+        made = self._attempt("the constructor", self.make, now=self._props.at_start)
         if made.error is not None:
             self._judge_start(made)
             self._check_closed()
@@ -121,7 +147,8 @@ class Trial:
             raise Violation(f"not typed: shutdown_worker() raised {sentence_of(shut.error)}") from shut.error
         self._check_closed()
 
-    def _make(self) -> Sampler:
+    def make(self) -> Sampler:
+        """Make the sampler."""
         subject, props = self._lab.subject, self._props
         arguments = props.arguments(subject.worker, dict(subject.worker_args))
         if self._cell.lethal and not self._cell.interrupted:
@@ -141,15 +168,19 @@ class Trial:
             return
         if props.at_start and not self._may_succeed:
             raise Violation(f"expected {self._wanted}, but the constructor returned")
-        for index in range(props.index):
-            earlier = attempt(f"call {index}", partial(props.call, sampler, index))
-            self._check_batch(earlier, props.script, index)
+        self.begin(sampler)
         before = _state(sampler)
         outcome = self._attempt(f"call {props.index}", lambda: props.call(sampler, props.index))
         if outcome.error is None:
             self._returned(sampler, outcome)
         else:
             self._raised(sampler, outcome, before)
+
+    def begin(self, sampler: Sampler) -> None:
+        """Make the calls before the one in question."""
+        for index in range(self._props.index):
+            earlier = attempt(f"call {index}", partial(self._props.call, sampler, index))
+            self._check_batch(earlier, self._props.script, index)
 
     def _attempt(self, what: str, call: Callable[[], Any], *, now: bool = True) -> Outcome:
         """Make the call in question, and press Ctrl-C meanwhile where the cell says so."""
@@ -278,6 +309,18 @@ class Trial:
     def _raised(self, sampler: Sampler, outcome: Outcome, before: dict[str, Any]) -> None:
         if not self._may_fail:
             raise Violation(f"the call should have returned, {outcome}") from outcome.error
+        self._check_failure(sampler, outcome, before)
+        self.recover(sampler)
+
+    def fail(self, sampler: Sampler) -> None:
+        """Make the call in question, which must raise, and look at what is left."""
+        before = _state(sampler)
+        outcome = attempt(f"call {self._props.index}", lambda: self._props.call(sampler, self._props.index))
+        if outcome.error is None:
+            raise Violation(f"not typed: expected {self._wanted}, but the call returned")
+        self._check_failure(sampler, outcome, before)
+
+    def _check_failure(self, sampler: Sampler, outcome: Outcome, before: dict[str, Any]) -> None:
         self._check_type(outcome)
         now = _state(sampler)
         for name, value in before.items():
@@ -285,6 +328,9 @@ class Trial:
                 raise Violation(
                     f"not atomic: {name} changed: expected {value!r:.100}, got {now[name]!r:.100}"
                 )
+
+    def recover(self, sampler: Sampler) -> None:
+        """Make the call after it, and compare its batch."""
         script = self._props.recovery()
         last = len(script.ops) - 1
         after = attempt("the call after it", lambda: self._props.call(sampler, last, script=script))
@@ -332,8 +378,9 @@ def _difference(wanted: EpisodeBatch, got: Any, *, infos: bool) -> str | None:
 def _state(sampler: Sampler) -> dict[str, Any]:
     """Return all of a sampler's state that a call can change."""
     counts = sampler.statistics()
+    state = {f"get_state()[{name!r}]": encode(part) for name, part in sampler.get_state().items()}
     return {
-        "the state": encode(sampler.get_state()),
+        **state,
         "total_env_steps": sampler.total_env_steps,
         "statistics()": (counts.calls, counts.units, counts.env_steps),
     }

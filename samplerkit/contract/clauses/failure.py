@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from samplerkit.contract.clause import clause
+from samplerkit.contract.faults import RAISES
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.trial import try_cells
+from samplerkit.contract.trial import try_cells, try_kinds
 
 
 @clause(
@@ -19,6 +20,32 @@ from samplerkit.contract.trial import try_cells
 def typed_errors(lab: Lab) -> None:
     """Try exceptions of every sort in units."""
     try_cells(lab, "D1.typed-errors")
+
+
+@clause(
+    "D1.every-kind",
+    kind="fault",
+    says="Whatever is raised, wherever in a unit, is a WorkerError that says what it was: also what cannot "
+    "be pickled, what unpickles badly, SystemExit, and texts larger than a pipe.",
+    why="It is the odd exceptions, of C extensions and simulators, that one meets at night.",
+    causes="`except Exception`, which lets SystemExit through; exceptions sent as they are.",
+)
+def every_kind(lab: Lab) -> None:
+    """Raise everything everywhere, in one sampler."""
+    kinds = [kind for kind in RAISES if kind != "KeyboardInterrupt"]
+    try_kinds(lab, "D1.every-kind", ("step", "reset", "get_action"), kinds)
+
+
+@clause(
+    "D6.shutdown",
+    kind="fault",
+    says="A shutdown from another thread ends a running call with SamplerClosed, soon, also in a long unit.",
+    why="A server, or a notebook's widget, has no other way to stop a run.",
+    causes="the shutdown waits for the call; the flag is looked at between units only.",
+)
+def shutdown_meanwhile(lab: Lab) -> None:
+    """Shut down in the middle of a long unit."""
+    try_cells(lab, "D6.shutdown")
 
 
 @clause(
@@ -92,12 +119,12 @@ def constructor(lab: Lab) -> None:
     "E2.shutdown-whatever-comes",
     kind="fault",
     says="shutdown_worker() ends within 5 s and leaves nothing, whatever environments do when they are "
-    "closed and whatever runs; a call that is running in another thread ends with SamplerClosed.",
+    "closed.",
     why="What does not end at shutdown fills a cluster with orphans.",
     causes="waiting for a worker without a limit; the first error in close() ends the loop over the others.",
 )
 def shutdown_whatever_comes(lab: Lab) -> None:
-    """Let close() fail, and shut down while units run."""
+    """Let close() fail."""
     try_cells(lab, "E2.shutdown-whatever-comes")
 
 
