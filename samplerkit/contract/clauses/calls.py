@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import tempfile
 import threading
 import time
@@ -167,8 +168,11 @@ def any_moment(lab: Lab) -> None:
     """Interrupt a call again and again, each time a little later, and finish it at last."""
     script = Script(ops=(Op(1), Op(3 * 12)), n_workers=2, seed=_SEED, lengths=(3,))
     slow = Faults((Fault("reset", lambda: time.sleep(0.04)),))
+    handler = signal.getsignal(signal.SIGINT)
     with lab.sampler(ProbePolicy(1), MakeEnv(slow), n_workers=2, seed=_SEED) as sampler:
         sampler.obtain_samples(0, 1)
+        now = signal.getsignal(signal.SIGINT)
+        require(now is handler, f"the handler of SIGINT: expected as it was, {handler}, got {now}")
         before = _state(sampler)
         for delay in (0.0, 0.001, 0.003, 0.01, 0.03, 0.09):
             outcome = attempt_interrupted(

@@ -224,23 +224,27 @@ def not_ours(lab: Lab) -> None:
 def pickles(lab: Lab) -> None:
     """Copy one by pickle and by deepcopy, and let all of them go on."""
     wanted = expected(_SCRIPT)
-    with _sampler(lab) as sampler:
-        for index in range(2):
-            _call(sampler, index)
-        settled = lab.census()
-        copies = {
-            "pickle": attempt("pickle", lambda: pickle.loads(pickle.dumps(sampler))),
-            "deepcopy": attempt("deepcopy", lambda: copy.deepcopy(sampler)),
-        }
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Path(folder) / "ledger"
+        with _sampler(lab, ledger) as sampler:
+            for index in range(2):
+                _call(sampler, index)
+            settled, lives = lab.census(), len(read_ledger(ledger))
+            copies = {
+                "pickle": attempt("pickle", lambda: pickle.loads(pickle.dumps(sampler))),
+                "deepcopy": attempt("deepcopy", lambda: copy.deepcopy(sampler)),
+            }
+            for name, made in copies.items():
+                if made.error is not None:
+                    raise Violation(f"{name}: {made}") from made.error
+            more = lab.left_over(settled)
+            require(more is None, f"copies start something before their first call: {more}")
+            opened = len(read_ledger(ledger)) - lives
+            require(not opened, f"copies touch environments before their first call: {opened} times")
+            batches = {"the original": attempt("the original", lambda: _call(sampler, 2))}
         for name, made in copies.items():
-            if made.error is not None:
-                raise Violation(f"{name}: {made}") from made.error
-        more = lab.left_over(settled)
-        require(more is None, f"copies start something before their first call: {more}")
-        batches = {"the original": attempt("the original", lambda: _call(sampler, 2))}
-    for name, made in copies.items():
-        with made.value as copied:
-            batches[name] = attempt(name, lambda c=copied: _call(c, 2))  # type: ignore[misc]
+            with made.value as copied:
+                batches[name] = attempt(name, lambda c=copied: _call(c, 2))  # type: ignore[misc]
     for name, outcome in batches.items():
         if outcome.error is not None:
             raise Violation(f"{name}: expected a batch, {outcome}") from outcome.error

@@ -209,9 +209,9 @@ class UnpicklableUnreported(DefaultWorker):
 class SystemExitEscapes(DefaultWorker):
     """SystemExit in an environment ends the process."""
 
-    def step_episode(self) -> bool:
+    def rollout(self) -> EpisodeBatch:
         try:
-            return super().step_episode()
+            return super().rollout()
         except SystemExit:
             os._exit(0)
 

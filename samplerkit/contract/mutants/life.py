@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from samplerkit.errors import SamplerClosed
 from samplerkit.sampling.admission import Goal
 from samplerkit.sampling.recipes import Record
 from samplerkit.workers import DefaultWorker
+
+SHARED_PREFIX = "samplerkit-mutant-"
+"""Of the names of shared memory that a mutant leaves behind; `self_test` removes it."""
 
 
 class Leak(AnySampler):
@@ -90,8 +94,8 @@ class LeaksSharedMemory(Leak):
     """A segment of shared memory is left after the shutdown."""
 
     def leak(self) -> None:
-        memory = SharedMemory(create=True, size=4096)
-        memory.close()
+        # Mapped until the process ends, so that a census elsewhere can tell whose it is.
+        self._memory = SharedMemory(create=True, size=4096, name=f"{SHARED_PREFIX}{secrets.token_hex(8)}")
 
 
 @mutant("leaks-on-bad-start", "E1", bases=(LOCAL, PROCESSES))

@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import monotonic
 
 from samplerkit.contract.bench import Bench
 from samplerkit.contract.clause import Clause, all_clauses
 from samplerkit.contract.examine import Verdict
 from samplerkit.contract.mutants.catalogue import Mutant, catalogue
+from samplerkit.contract.mutants.life import SHARED_PREFIX
 from samplerkit.contract.profiles import PROFILES, Profile
 
 _DEADLINE = 15.0
@@ -169,4 +171,6 @@ def try_mutant(
             tried.append(bench.examine(it, smallest=False))
             if seconds is None and tried[-1].bad and it.id in ids:
                 seconds = monotonic() - began
+    for left in Path("/dev/shm").glob(f"{SHARED_PREFIX}*"):
+        left.unlink(missing_ok=True)
     return Outcome(mutant, ids, tuple(tried), monotonic() - began if seconds is None else seconds)
