@@ -156,16 +156,24 @@ def _stands_for(prefix: str, clause_id: str) -> bool:
 
 
 def try_mutant(
-    mutant: Mutant, clauses: Sequence[Clause], profile: Profile, *, matrix: bool = False
+    mutant: Mutant, clauses: Sequence[Clause], profile: Profile, *, matrix: bool = False, others: bool = True
 ) -> Outcome:
-    """Try clauses on a mutant, the expected ones first."""
+    """Try clauses on a mutant, the expected ones first.
+
+    Args:
+        mutant: the one to kill.
+        clauses: of the suite.
+        profile: how much to try.
+        matrix: whether to go on with all clauses once it is killed.
+        others: whether to try clauses that are not expected to kill it, too.
+    """
     expected = expected_clauses(mutant, clauses)
     ids = tuple(it.id for it in expected)
-    others = [it for it in clauses if it.id not in ids]
+    rest = [it for it in clauses if it.id not in ids] if others else []
     tried: list[Verdict] = []
     began, seconds = monotonic(), None
     with Bench(mutant.subject, profile) as bench:
-        for it in [*expected, *others]:
+        for it in [*expected, *rest]:
             if seconds is not None and not matrix:
                 break
             tried.append(bench.examine(it, smallest=False))
