@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import tempfile
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from samplerkit.contract.clause import clause, require
+from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.probes import RememberingEnv, RememberingPolicy
+from samplerkit.contract.probes import Fault, RememberingEnv, RememberingPolicy, crash
 from samplerkit.contract.reference import unit_seeds
 from samplerkit.episodes import EpisodeBatch
+from samplerkit.errors import WorkerDied
 
-_N_WORKERS, _SEED, _LENGTH = 2, 6, 2
+_N_WORKERS, _SEED = 2, 6
 
 
 def _collected(lab: Lab, **arguments: Any) -> tuple[list[EpisodeBatch], bool]:
-    """Return the batches of five calls, one with an update, and whether they are said to be reproducible."""
+    """Return the batches of some calls, two with an update, and whether they are said to be reproducible."""
     with lab.sampler(
         RememberingPolicy(), RememberingEnv, n_workers=_N_WORKERS, seed=_SEED, **arguments
     ) as sampler:
-        batches = [sampler.obtain_samples(0, count) for count in (1, 9, 2)]
-        batches += [sampler.obtain_samples(0, 5, {}), sampler.obtain_samples(0, 8)]
+        calls: tuple[tuple[int, Any], ...] = ((1, None), (1, {}), (9, None), (2, None), (5, {}), (8, None))
+        batches = [sampler.obtain_samples(0, count, update) for count, update in calls]
         return batches, sampler.supports("reproducible")
 
 
@@ -36,9 +38,10 @@ def _rows(batches: list[EpisodeBatch], name: str, key: str = "") -> list[tuple[s
     for call, batch in enumerate(batches):
         column: Any = getattr(batch, name)
         column = column[key] if key else column
-        for episode in range(len(batch.lengths)):
+        stops = np.cumsum(batch.lengths).tolist()
+        for episode, (start, stop) in enumerate(zip([0, *stops[:-1]], stops, strict=True)):
             where = f"call {call}, episode {episode} (worker {unit % _N_WORKERS}, unit {unit})"
-            found.append((where, unit, column[_LENGTH * episode : _LENGTH * (episode + 1)]))
+            found.append((where, unit, column[start:stop]))
             unit += 1
     return found
 
@@ -72,8 +75,9 @@ def own_copies(lab: Lab) -> None:
     """Look at how often each policy has acted before."""
     batches, _ = _stateful(lab)
     for where, unit, lifetimes in _rows(batches, "agent_infos", "lifetime"):
-        first = unit // _N_WORKERS * _LENGTH
-        wanted = list(range(first, first + _LENGTH))
+        before = unit // _N_WORKERS
+        first = sum(RememberingEnv.length_of(episode) for episode in range(before))
+        wanted = list(range(first, first + RememberingEnv.length_of(before)))
         require(
             lifetimes.tolist() == wanted,
             f"{where}: expected a policy of the worker's own (agent_infos['lifetime'] {wanted}), "
@@ -115,7 +119,7 @@ def honest(lab: Lab) -> None:
         require(not sampler.supports("restartable"), "expected supports('restartable') False, got True")
         before = len(sampler.obtain_samples(0, 6).lengths)
         try:
-            sampler.obtain_samples(0, 1, None, partial(RememberingEnv, fails=True))
+            sampler.obtain_samples(0, 1, None, partial(RememberingEnv, fault=Fault("step")))
         except Exception:
             batch = sampler.obtain_samples(0, 1)
         else:
@@ -131,3 +135,32 @@ def honest(lab: Lab) -> None:
             sampler.supports("reproducible") == said,
             f"expected supports('reproducible') {said}, as provenance says, got {not said}",
         )
+
+
+@clause(
+    "A11.death",
+    needs={"stateful", "restartable"},
+    says="The death of a worker that remembers raises WorkerDied: what it remembered died with it.",
+    why="A new worker in its place would go on from a beginning that never was.",
+    causes="restarting every worker alike; running its lost units again.",
+)
+def death(lab: Lab) -> None:
+    """Let a process die in a worker's second episode."""
+    with tempfile.TemporaryDirectory() as folder:
+        fault = Fault("step", crash, key=1, step=1, once=f"{folder}/once")
+        envs = partial(RememberingEnv, fault=fault)
+        with lab.sampler(RememberingPolicy(), envs, stateful=True, n_workers=1) as sampler:
+            try:
+                batch = sampler.obtain_samples(0, 12)
+            except WorkerDied:
+                return
+            except Exception as error:
+                what = f"{type(error).__name__}: {error}"
+                raise Violation(f"a stateful worker died: expected WorkerDied, got {what}") from error
+    episodes = np.asarray(batch.observations)[np.cumsum(batch.lengths) - 1, 0].tolist()
+    # One that could be saved and set again is as good as one that lives.
+    require(
+        episodes == list(range(len(episodes))),
+        "a stateful worker died in its second episode: expected WorkerDied, got a batch of environments "
+        f"with {episodes} episodes before each",
+    )

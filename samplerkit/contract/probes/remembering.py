@@ -8,19 +8,28 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from samplerkit.contract.probes.faults import Fault
+
 
 class RememberingEnv(gymnasium.Env[Any, Any]):
-    """Episodes of two steps. Observation: episodes before this one, t, and the seed of the last reset or -1.
+    """Episodes of one step and of four, by turns.
+
+    Observation: the episodes before this one, t, and the seed of the last reset, -1 for None.
 
     Args:
-        fails: whether a step raises.
+        fault: what goes wrong, and where.
     """
 
-    def __init__(self, *, fails: bool = False) -> None:
-        self.fails = fails
+    def __init__(self, *, fault: Fault | None = None) -> None:
+        self.fault = fault
         self.episodes = -1
         self.observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float64)
         self.action_space = spaces.Discrete(2)
+
+    @staticmethod
+    def length_of(episode: int) -> int:
+        """Return the length of the episode that has so many before it."""
+        return 4 if episode % 2 else 1
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -32,10 +41,10 @@ class RememberingEnv(gymnasium.Env[Any, Any]):
         return self._observe(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        if self.fails:
-            raise ValueError("the probe raised this")
+        if self.fault is not None:
+            self.fault.strike("step", key=self.episodes, step=self.t)
         self.t += 1
-        return self._observe(), 0.0, self.t == 2, False, {}
+        return self._observe(), 0.0, self.t == self.length_of(self.episodes), False, {}
 
     def _observe(self) -> np.ndarray:
         return np.array([self.episodes, self.t, self.seeded], np.float64)
