@@ -29,7 +29,8 @@ def test_the_page_lists_the_clauses_of_the_code() -> None:
 def test_every_promise_that_a_clause_checks_is_on_the_page() -> None:
     text = PAGE.read_text()
     promised = set(re.findall(r"^- \*\*([A-F]\d+)\*\*", text, re.MULTILINE))
-    numbers = {it.id.partition(".")[0] for it in own_clauses()} - {"A0"}
+    # Number 0 is what a section says before its first promise.
+    numbers = {it.id.partition(".")[0] for it in own_clauses()} - {f"{letter}0" for letter in "ABCDEF"}
     assert numbers <= promised, f"{sorted(numbers - promised)} are checked, but not promised"
 
 
