@@ -59,7 +59,7 @@ class Bench:
         started = monotonic()
         try:
             self._ask(it, smallest)
-            answer = self._answer(each=it.kind == "fault")
+            answer = self._answer()
         except (EOFError, OSError) as error:
             status = self._end()
             what = f"the process that checked it ended ({status}): {error or 'no more words'}"
@@ -86,15 +86,15 @@ class Bench:
         assert self._process.stdin is not None, "a pipe"
         write_packed(self._process.stdin, pack(message, *about))
 
-    def _answer(self, *, each: bool) -> Verdict | None:
+    def _answer(self) -> Verdict | None:
         """Wait for a verdict.
 
-        Args:
-            each: whether the time counts from the last word, for clauses that try one thing after the other.
+        The time counts from the last word: a backend that starts slowly, or a machine that is busy, makes for
+        many words and no hang.
         """
-        deadline = monotonic() + self._profile.deadline
         assert self._process is not None, "started by _ask"
         assert self._process.stdout is not None, "a pipe"
+        deadline = monotonic() + self._profile.deadline
         with DefaultSelector() as selector:
             selector.register(self._process.stdout, EVENT_READ)
             while (left := deadline - monotonic()) > 0:
@@ -104,8 +104,7 @@ class Bench:
                 if isinstance(message, Verdict):
                     return message
                 self._doing = str(message)
-                if each:
-                    deadline = monotonic() + self._profile.deadline
+                deadline = monotonic() + self._profile.deadline
         return None
 
     def _end(self) -> int | None:

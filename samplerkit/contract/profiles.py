@@ -15,7 +15,7 @@ class Profile:
         name: of the profile.
         scripts: how many scripts are drawn.
         fault_cells: how many cells of the fault table are tried at most; None means all.
-        deadline: seconds that one clause may take before it counts as hanging.
+        deadline: seconds that one script, or one cell, may take before the clause counts as hanging.
     """
 
     name: str
