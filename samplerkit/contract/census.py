@@ -191,5 +191,6 @@ def own_temporary_folder() -> str | None:
     return folder if Path(folder).name.startswith(FOLDER_PREFIX) else None
 
 
-FOLDER_PREFIX = "samplerkit-bench-"
-"""Beginning of the name of the folder for temporary files that a bench makes."""
+FOLDER_PREFIX = "skit-"
+"""Beginning of the name of the folder for temporary files that a bench makes. Short: the path of a socket
+in it must not be longer than 100 bytes or so."""

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from samplerkit.contract.attempts import PATIENCE, attempt, within
 from samplerkit.contract.census import Census, left_over, own_temporary_folder
 from samplerkit.contract.clause import Violation
 from samplerkit.contract.probes import ProbePolicy, TattooEnv, read_ledger
@@ -179,7 +180,11 @@ class Lab:
         )
         try:
             yield made
-        finally:
+        except BaseException:
+            # What it says counts, whatever the shutdown does.
+            attempt("shutdown_worker()", made.shutdown_worker)
+            raise
+        with within(PATIENCE, "shutdown_worker()"):
             made.shutdown_worker()
 
     # -- what is left behind ---------------------------------------------------------------------

@@ -1,0 +1,231 @@
+"""Clauses of C5, D, E and F: who is right holds them, who is broken fails the one that should say so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+
+from samplerkit import LocalSampler, SamplerClosed, WorkerError
+from samplerkit.contract import State, all_clauses, check, find_subject, subject_of
+from samplerkit.contract.examine import Verdict, examine
+from samplerkit.contract.lab import Lab
+from samplerkit.interfaces import YES
+
+MINE = ("C5", "D", "E", "F")
+
+
+def verdict(sampler: Any, clause_id: str) -> Verdict:
+    """Examine one clause here, without a bench."""
+    (it,) = (it for it in all_clauses() if it.id == clause_id)
+    return examine(it, Lab(subject_of(sampler)))
+
+
+def test_the_local_sampler_holds_all_of_them() -> None:
+    report = check(find_subject("local"), only=MINE)
+    assert report.green, [(it.clause, it.what) for it in report.verdicts if it.bad]
+    assert len(report.of(State.HELD)) >= 30
+
+
+@pytest.mark.slow
+def test_worker_processes_hold_those_that_only_apply_to_processes() -> None:
+    report = check(find_subject("multiprocessing"), only=["D2", "D3", "E3.parent-killed"])
+    assert [it.clause for it in report.verdicts if it.state is not State.HELD] == []
+
+
+class CommitsTooSoon(LocalSampler):
+    """The cursor moves although the call raises."""
+
+    def _obtain(self, goal: Any, agent_update: Any, env_update: Any) -> Any:
+        try:
+            return super()._obtain(goal, agent_update, env_update)
+        except WorkerError:
+            self._cursor += 1
+            raise
+
+
+class KeepsTheUpdate(LocalSampler):
+    """A call that raised has updated the agents all the same."""
+
+    def _obtain(self, goal: Any, agent_update: Any, env_update: Any) -> Any:
+        try:
+            return super()._obtain(goal, agent_update, env_update)
+        except WorkerError:
+            if agent_update is not None:
+                self._record = self._record.changed(self._agent_changes(agent_update), None)
+            raise
+
+
+class ForgetsTheType(LocalSampler):
+    """Errors do not say what they were."""
+
+    def _obtain(self, goal: Any, agent_update: Any, env_update: Any) -> Any:
+        try:
+            return super()._obtain(goal, agent_update, env_update)
+        except WorkerError as error:
+            raise WorkerError(error.worker, error.unit, "Error", "?", error.remote_traceback) from error
+
+
+class SwallowsCtrlC(LocalSampler):
+    """Ctrl-C begins the call again."""
+
+    def _obtain(self, goal: Any, agent_update: Any, env_update: Any) -> Any:
+        try:
+            return super()._obtain(goal, agent_update, env_update)
+        except KeyboardInterrupt:
+            return super()._obtain(goal, agent_update, env_update)
+
+
+class TakesFloats(LocalSampler):
+    """2.5 steps are 2."""
+
+    def obtain_samples(
+        self, itr: int, num_samples: Any, agent_update: Any = None, env_update: Any = None
+    ) -> Any:
+        count = int(num_samples) if isinstance(num_samples, float) and num_samples > 1 else num_samples
+        return super().obtain_samples(itr, count, agent_update, env_update)
+
+
+class ClosedIsAnAttributeError(LocalSampler):
+    """After the shutdown, something that was torn down is missing."""
+
+    def _check_open(self) -> None:
+        try:
+            super()._check_open()
+        except SamplerClosed as closed:
+            raise AttributeError("'NoneType' object has no attribute 'run'") from closed
+
+
+helpers: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_helpers_left() -> Iterator[None]:
+    yield
+    while helpers:
+        with helpers.pop() as helper:
+            helper.kill()
+
+
+class LeavesAProcess(LocalSampler):
+    """A helper is never ended."""
+
+    def _start(self, record: Any) -> None:
+        helpers.append(subprocess.Popen(["sleep", "3"]))
+        super()._start(record)
+
+
+class LeavesAFile(LocalSampler):
+    """A descriptor is never closed."""
+
+    def _start(self, record: Any) -> None:
+        os.open(os.devnull, os.O_RDONLY)
+        super()._start(record)
+
+
+class RaisesTheSecondTime(LocalSampler):
+    """Shut down twice is once too often."""
+
+    def shutdown_worker(self) -> None:
+        self._check_open()
+        super().shutdown_worker()
+
+
+class StartsLate(LocalSampler):
+    """Workers start at the first call."""
+
+    def _begin(self) -> None:
+        self._closed = None
+
+
+class DropsOptions(LocalSampler):
+    """Options that it does not know are none."""
+
+    def __init__(self, agents: Any, envs: Any, **arguments: Any) -> None:
+        arguments.pop("n_fluxcapacitors", None)
+        super().__init__(agents, envs, **arguments)
+
+
+class Boasts(LocalSampler):
+    """It cannot do what it says."""
+
+    capabilities: ClassVar[Any] = {**LocalSampler.capabilities, "unit_timeout": YES}
+
+
+class IsModest(LocalSampler):
+    """It can do what it does not say."""
+
+    capabilities: ClassVar[Any] = {
+        k: v for k, v in LocalSampler.capabilities.items() if k != "exact_episodes"
+    }
+
+    def _require(self, capability: str) -> None:
+        if capability != "exact_episodes":
+            super()._require(capability)
+
+
+class Renames(LocalSampler):
+    """Its arguments have other names."""
+
+    def obtain_samples(self, n: int, count: int, agents: Any = None, envs: Any = None) -> Any:
+        return super().obtain_samples(n, count, agents, envs)
+
+
+BROKEN = [
+    (CommitsTooSoon, "D1.typed-errors", "cursor"),
+    (KeepsTheUpdate, "C5.atomic", "not atomic"),
+    (ForgetsTheType, "D1.every-kind", "error_type"),
+    (SwallowsCtrlC, "D4.any-moment", "expected KeyboardInterrupt"),
+    (TakesFloats, "D5.counts", "num_samples=2.5"),
+    (ClosedIsAnAttributeError, "D6.closed", "expected SamplerClosed"),
+    (LeavesAProcess, "E3.nothing-left", "sleep 3"),
+    (LeavesAFile, "E3.nothing-left", "5 file descriptors"),
+    (RaisesTheSecondTime, "E2.again-and-again", "the second shutdown"),
+    (StartsLate, "E1.up", "no worker has an environment"),
+    (DropsOptions, "F4.options", "n_fluxcapacitors"),
+    (Boasts, "F4.declared-is-there", "'unit_timeout' is declared and absent"),
+    (IsModest, "F4.undeclared-is-refused", "'exact_episodes' is present and undeclared"),
+    (Renames, "F4.signatures", "obtain_samples"),
+]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "clause_id", "says"), BROKEN, ids=[sampler.__name__ for sampler, _, _ in BROKEN]
+)
+def test_a_broken_sampler_fails_the_clause_that_should_and_is_told_why(
+    sampler: type[LocalSampler], clause_id: str, says: str
+) -> None:
+    found = verdict(sampler, clause_id)
+    assert found.bad, f"{clause_id} held"
+    assert says in found.what
+
+
+def test_a_cell_that_fails_is_named_in_the_report() -> None:
+    found = verdict(CommitsTooSoon, "D1.typed-errors")
+    assert " in " in found.what.partition(":")[0]
+    assert "worker" in found.what.partition(":")[0] or "unit" in found.what.partition(":")[0]
+
+
+def test_a_bench_that_hangs_names_the_cell() -> None:
+    class Deaf(LocalSampler):
+        """Hangs in a way that no alarm ends."""
+
+        def _obtain(self, goal: Any, agent_update: Any, env_update: Any) -> Any:
+            while True:
+                try:
+                    time.sleep(60)
+                except BaseException:
+                    continue
+
+    from samplerkit.contract.bench import Bench
+    from samplerkit.contract.profiles import PROFILES
+
+    (it,) = (it for it in all_clauses() if it.id == "D1.every-kind")
+    with Bench(subject_of(Deaf), replace(PROFILES["quick"], deadline=3.0)) as bench:
+        found = bench.examine(it)
+    assert found.state is State.HUNG

@@ -1,0 +1,67 @@
+"""The fault table: which cells there are, which are chosen, and that none ends the bench itself."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from samplerkit.contract.faults import (
+    DEATHS,
+    HANG,
+    RAISES,
+    Kill,
+    _everything,
+    _pairs,
+    chosen_cells,
+)
+from samplerkit.contract.profiles import PROFILES
+from samplerkit.interfaces import IN_CARRIERS, IN_PROCESS, no
+
+PROMISES = {cell.promise for cell in _everything()}
+
+
+def test_every_pair_of_site_kind_and_moment_is_tried() -> None:
+    possible = set().union(*map(_pairs, _everything()))
+    chosen = chosen_cells(PROFILES["ci"], IN_CARRIERS)
+    assert set().union(*map(_pairs, chosen)) == possible
+    assert len(chosen) < len(list(_everything())) / 2, "pairs are meant to be fewer than all"
+
+
+def test_a_quick_look_tries_a_cell_of_every_promise() -> None:
+    chosen = chosen_cells(PROFILES["quick"], IN_CARRIERS)
+    assert {cell.promise for cell in chosen} == PROMISES
+    assert len(chosen) == 16
+
+
+def test_the_same_cells_are_chosen_each_time() -> None:
+    first = [str(cell) for cell in chosen_cells(PROFILES["ci"], IN_CARRIERS)]
+    assert first == [str(cell) for cell in chosen_cells(PROFILES["ci"], dict(IN_CARRIERS))]
+    assert len(set(first)) == len(first)
+
+
+def test_nothing_is_killed_where_workers_live_in_the_callers_process() -> None:
+    for cell in chosen_cells(PROFILES["ci"], IN_PROCESS):
+        assert cell.what not in DEATHS, cell
+        assert cell.what != HANG, cell
+
+
+def test_lists_are_sent_only_where_there_may_be_lists() -> None:
+    without = {**IN_CARRIERS, "per_worker_envs": no("one environment for all")}
+    assert not any(cell.last_only for cell in chosen_cells(PROFILES["ci"], without))
+
+
+@pytest.mark.parametrize("status", [None, 0])
+def test_a_kill_does_nothing_in_the_process_where_it_was_made(status: int | None) -> None:
+    with pytest.raises(RuntimeError, match="workers live there"):
+        Kill(status)()
+    assert Kill().home == os.getpid()
+
+
+@pytest.mark.parametrize("kind", RAISES)
+def test_what_is_raised_is_what_the_table_says(kind: str) -> None:
+    action, raised = RAISES[kind]
+    with pytest.raises(BaseException) as caught:
+        action()
+    assert type(caught.value).__name__ == raised.name
+    assert str(caught.value) == raised.text
