@@ -20,6 +20,9 @@ import psutil
 _PATIENCE = 2.0
 """Seconds that what is being released may take to go."""
 
+_OTHERS_SHARE = 4
+"""So many new segments of shared memory may be other programs'."""
+
 _SHARED = Path("/dev/shm")
 _FILES = Path("/proc/self/fd")
 
@@ -59,7 +62,7 @@ class Census:
             _sentence("processes", [self.processes[pid] for pid in self.processes.keys() - before.processes]),
             _sentence("threads", [self.threads[key] for key in self.threads.keys() - before.threads]),
             _more_files(self.files, before.files),
-            _sentence("shared memory", [n for n in self.shared - before.shared if not _others_use(n)]),
+            _more_shared(self.shared - before.shared),
             _sentence("temporary files", sorted(self.temporary - before.temporary)),
         ]
         return "; ".join(filter(None, found)) or None
@@ -179,6 +182,12 @@ def _others_use(segment: str) -> bool:
             if f"{_SHARED}/{segment}" in Path(f"/proc/{pid}/maps").read_text():
                 return True
     return False
+
+
+def _more_shared(new: frozenset[str]) -> str | None:
+    """Other programs of this machine make segments, too: a few say nothing, one for each sampler does."""
+    unused = [name for name in new if not _others_use(name)] if len(new) > _OTHERS_SHARE else []
+    return _sentence("segments of shared memory", unused) if len(unused) > _OTHERS_SHARE else None
 
 
 def _sentence(what: str, names: list[str]) -> str | None:

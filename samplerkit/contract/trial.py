@@ -324,6 +324,8 @@ class Trial:
         self._check_type(outcome)
         now = _state(sampler)
         for name, value in before.items():
+            if now[name] != value and isinstance(value, bytes):
+                raise Violation(f"not atomic: {name} is not as it was before the call")
             if now[name] != value:
                 raise Violation(
                     f"not atomic: {name} changed: expected {value!r:.100}, got {now[name]!r:.100}"

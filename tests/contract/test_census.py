@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from samplerkit.contract.census import Census, alive, left_over
@@ -72,3 +73,11 @@ def test_what_is_going_is_waited_for() -> None:
     thread = threading.Thread(target=time.sleep, args=(0.2,))
     thread.start()
     assert left_over(before) is None
+
+
+def test_a_few_segments_of_shared_memory_may_be_somebody_elses() -> None:
+    before = Census.take()
+    few = replace(before, shared=before.shared | {f"samplerkit-no-such-{i}" for i in range(4)})
+    assert few.more_than(before) is None
+    many = replace(before, shared=before.shared | {f"samplerkit-no-such-{i}" for i in range(5)})
+    assert "segments of shared memory are left" in str(many.more_than(before))
