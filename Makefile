@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SAMPLER ?= multiprocessing
 LOGDIR ?= runs/rl2-bandit-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help train test quick soak lint types layers check clean
+.PHONY: help train test quick mutants soak lint types layers check clean
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -29,6 +29,9 @@ test: check  ## every check and every test
 
 quick: $(VENV)/installed  ## the tests that take no more than a few seconds each
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow'
+
+mutants: $(VENV)/installed  ## does the contract suite find every backend that is broken on purpose? (half an hour)
+	$(BIN)/python -m samplerkit.contract.mutants
 
 soak: $(VENV)/installed  ## odd but right backends, twenty times under load: does the suite raise false alarms?
 	$(BIN)/python -m samplerkit.contract.mutants.soak --times 20

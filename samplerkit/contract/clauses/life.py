@@ -80,12 +80,16 @@ def up(lab: Lab) -> None:
     causes="joining what was joined before; a queue that is closed.",
 )
 def again_and_again(lab: Lab) -> None:
-    """Shut down three times."""
-    with _sampler(lab) as sampler:
-        _call(sampler, 0)
-        for time in ("first", "second", "third"):
-            outcome = attempt(f"the {time} shutdown", sampler.shutdown_worker)
-            require(outcome.error is None, f"the {time} shutdown should do no harm, {outcome}")
+    """Shut down three times, and see that environments are closed by the first only."""
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Path(folder) / "ledger"
+        with _sampler(lab, ledger) as sampler:
+            _call(sampler, 0)
+            for time in ("first", "second", "third"):
+                outcome = attempt(f"the {time} shutdown", sampler.shutdown_worker)
+                require(outcome.error is None, f"the {time} shutdown should do no harm, {outcome}")
+                wrong = unclosed(ledger)
+                require(not wrong, f"the {time} shutdown: opens minus closes of environments: {wrong}, not 0")
 
 
 @clause(

@@ -430,7 +430,7 @@ class BusyWaits(AnySampler):
             return super()._obtain(goal, agent_update, env_update)
 
 
-@mutant("shutdown-waits", "D6", "E2", "E3", "D4", bases=(LOCAL, PROCESSES))
+@mutant("shutdown-waits", "D6", "E2", "E3", "D4", bases=(LOCAL,))
 class ShutdownWaits(AnySampler):
     """A shutdown from another thread lets a running call go on, and closes the workers under it."""
 
@@ -438,7 +438,7 @@ class ShutdownWaits(AnySampler):
         return
 
 
-@mutant("restarts-stateful", "A11", bases=(STATEFUL_PROCESSES, PROCESSES))
+@mutant("restarts-stateful", "A11", bases=(PROCESSES,))
 class RestartsStateful(AnyPool):
     """A stateful worker that died is quietly started again."""
 
