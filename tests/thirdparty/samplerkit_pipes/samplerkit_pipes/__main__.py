@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import threading
 
 from samplerkit.sampling import serve
@@ -11,7 +10,6 @@ from samplerkit_pipes import framing
 
 def main() -> None:
     """Serve the parent until it says so, or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to us too; the parent decides
     inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what an environment prints must not land among the messages

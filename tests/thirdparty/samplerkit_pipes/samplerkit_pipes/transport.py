@@ -19,9 +19,10 @@ class Child(threading.Thread):
     def __init__(self, command: Sequence[str], heard: queue.SimpleQueue[Any]) -> None:
         super().__init__(daemon=True)
         # Messages are pickles: the other end must find the same modules in the same places.
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
         command = [*command, "-P", "-m", "samplerkit_pipes"]
-        self.process = Popen(command, stdin=PIPE, stdout=PIPE, env={**os.environ, "PYTHONPATH": path})
+        # A group of its own: Ctrl-C in a terminal is for the caller, who decides what it means.
+        self.process = Popen(command, stdin=PIPE, stdout=PIPE, env=environ, process_group=0)
         self.heard = heard
         self.start()
 
