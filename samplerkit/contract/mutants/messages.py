@@ -112,7 +112,7 @@ class _LargeLost(Meddler):
         return [(carrier, data) for carrier, data in received if data is None or len(data) < 2**16]
 
 
-@mutant("large-result-lost", "D", "B1", bases=(PROCESSES,))
+@mutant("large-result-lost", "B3.large", "D", "B1", bases=(PROCESSES,))
 class LargeResultLost(MessageDefect):
     """A result larger than a pipe never arrives."""
 
@@ -146,7 +146,7 @@ class _LargeUpdateLost(Meddler):
             self.inner.send(carrier, message)
 
 
-@mutant("large-update-lost", "D", "C1", bases=(PROCESSES,))
+@mutant("large-update-lost", "B3.large", "D", "C1", bases=(PROCESSES,))
 class LargeUpdateLost(MessageDefect):
     """An update larger than a pipe never arrives."""
 
