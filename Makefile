@@ -35,6 +35,7 @@ mutants: $(VENV)/installed  ## does the contract suite find every backend that i
 
 soak: $(VENV)/installed  ## odd but right backends, twenty times under load: does the suite raise false alarms?
 	$(BIN)/python -m samplerkit.contract.mutants.soak --times 20
+	SAMPLERKIT_SOAK=1 $(BIN)/python -m pytest tests/test_thirdparty.py
 
 check: lint types layers  ## style, types and layers
 

@@ -67,7 +67,7 @@ class FreshEnvironment:
 
 
 def run(*command, **options) -> str:
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, **options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 
@@ -206,11 +206,18 @@ result = [[plugin.state, plugin.distribution, plugin.reason] for plugin in hook_
     assert "samplerkit_batch_colected" in reason
 
 
+SOME = (
+    "F1 or F2 or F3 or F4 or E3 or E7 or D2 or D3 or A9_globals_served or test_a_command or test_any_command"
+)
+"""Of the contract's clauses: those about processes and plugins. `make soak` examines all of them."""
+
+
 @pytest.mark.slow
 def test_a_third_party_s_own_tests_pass_with_the_contract_among_them(fresh):
     tests = fresh.folder / "sources" / "samplerkit_pipes" / "tests"
-    out = fresh.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tests, tests)
-    assert "passed" in out
+    chosen = () if os.environ.get("SAMPLERKIT_SOAK") else ("-k", SOME)
+    out = fresh.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tests, tests, *chosen)
+    assert int(re.findall(r"(\d+) passed", out)[0]) >= 10
 
 
 # -- the tutorial -----------------------------------------------------------------------------------
