@@ -257,7 +257,11 @@ class _Shuffled(Meddler):
 
     def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
         draw = random.Random()
-        self.held += self.inner.receive(carriers, 0.002 if self.held else timeout)
+        # A death is told again and again until the carrier is stopped: once is enough.
+        dead = {id(carrier) for carrier, data in self.held if data is None}
+        for carrier, data in self.inner.receive(carriers, 0.002 if self.held else timeout):
+            if id(carrier) not in dead:
+                self.held.append((carrier, data))
         known = {id(carrier) for carrier in carriers}
         queues: dict[int, Messages] = {}
         for carrier, data in self.held:
