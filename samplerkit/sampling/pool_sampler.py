@@ -143,7 +143,9 @@ class PoolSampler(BaseSampler, Generic[C]):
         members, self._members = self._members, []
         for member in members:
             self._tell(member, Close())
-        deadline = time.monotonic() + _GRACE_AT_SHUTDOWN
+        # Workers that never came up have little to close; whoever pressed Ctrl-C is waiting.
+        grace = _GRACE_AT_SHUTDOWN if self._started else _GRACE_AFTER_INTERRUPT
+        deadline = time.monotonic() + grace
         for member in members:
             self._link.stop(member.carrier, max(0.0, deadline - time.monotonic()))
         transport, self._transport = self._transport, None
