@@ -79,12 +79,12 @@ class ThreadPool(PoolSampler[ThreadCarrier]):
         return ThreadTransport(self.option("n_threads"))
 
 
-def assert_threads(expected):
-    """Threads that read for a carrier end right after it, not with it."""
+def assert_threads(most):
+    """Threads that read for a carrier end right after it, not with it; some of `most` may have, too."""
     until = time.monotonic() + 2
-    while threading.active_count() != expected and time.monotonic() < until:
+    while threading.active_count() > most and time.monotonic() < until:
         time.sleep(0.001)
-    assert threading.active_count() == expected
+    assert threading.active_count() <= most
 
 
 @pytest.fixture(autouse=True)
