@@ -94,4 +94,6 @@ def catalogue() -> Mapping[str, Mutant]:
     """Return every mutant by its name."""
     for theme in THEMES:
         importlib.import_module(f"samplerkit.contract.mutants.{theme}")
-    return dict(_MUTANTS)
+    # Whatever was imported first.
+    order = {f"samplerkit.contract.mutants.{theme}": place for place, theme in enumerate(THEMES)}
+    return dict(sorted(_MUTANTS.items(), key=lambda item: order[item[1].defect.__module__]))

@@ -49,8 +49,9 @@ class InAThread(AnySampler):
     def _stop(self) -> None:
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.submit(super()._stop).result()
+            # Not in the thread: at the program's exit no thread takes anything any more.
             thread.shutdown()
+            super()._stop()
 
 
 class _Hosts(BaseSampler):
@@ -108,9 +109,11 @@ class HostForEachUnit(_Hosts):
 
     capabilities: ClassVar[Capabilities] = {**IN_PROCESS, "stateful": FORGETFUL}
 
+    _first: WorkerHost | None = None
+
     def _start(self, record: Record) -> None:
         with GlobalRandomState():
-            self._new_host(sorted(set(record.seats(self._stateful))), record).close()
+            self._first = self._new_host(sorted(set(record.seats(self._stateful))), record)
 
     @contextmanager
     def host_of(self, seat: int, record: Record) -> Iterator[WorkerHost]:
@@ -121,13 +124,18 @@ class HostForEachUnit(_Hosts):
             host.close()
 
     def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        self._stop()
         if record is not self._record:
             # So that a worker that cannot take an update says so before any unit runs.
             self._start(record)
+            self._stop()
         return super()._run(record, goal)
 
     def _stop(self) -> None:
-        self._running = None
+        host, self._first, self._running = self._first, None, None
+        if host is not None:
+            with GlobalRandomState():
+                host.close()
 
 
 @odd("two-hosts", "")
