@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from samplerkit.contract.clause import Clause, NotApplicable, Violation, all_clauses, clause
 
 if TYPE_CHECKING:
+    from samplerkit.contract.environment_report import PurityReport
     from samplerkit.contract.examine import State, Verdict
+    from samplerkit.contract.purity import check_purity
     from samplerkit.contract.replaying import replay
     from samplerkit.contract.runner import Report, check
     from samplerkit.contract.subject import Subject, find_subject, subject_of
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "State": "examine",
     "Verdict": "examine",
+    "PurityReport": "environment_report",
     "Report": "runner",
     "check": "runner",
+    "check_purity": "purity",
     "contract_tests": "testing",
     "replay": "replaying",
     "Subject": "subject",
@@ -30,6 +34,7 @@ _HOMES = {
 __all__ = [
     "Clause",
     "NotApplicable",
+    "PurityReport",
     "Report",
     "State",
     "Subject",
@@ -37,6 +42,7 @@ __all__ = [
     "Violation",
     "all_clauses",
     "check",
+    "check_purity",
     "clause",
     "contract_tests",
     "find_subject",

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
 from types import TracebackType
@@ -32,6 +33,9 @@ from samplerkit.contract.subject import Subject
 
 _LENGTH = struct.Struct("!Q")
 
+_MOST_OUTPUT = 10_000
+"""Bytes of what is printed that are kept."""
+
 
 class Bench:
     """Examines clauses of one subject, one at a time, each before a deadline.
@@ -47,6 +51,7 @@ class Bench:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = ""
         self._doing = ""
+        self._output = _Output()
 
     def examine(self, it: Clause, *, smallest: bool = True) -> Verdict:
         """Return the verdict on a clause; `State.HUNG` if there was none in time.
@@ -55,6 +60,11 @@ class Bench:
             it: the clause.
             smallest: whether to look for the smallest script that shows a violation.
         """
+        verdict = self._examine(it, smallest)
+        output = self._output.new()
+        return replace(verdict, output=output) if verdict.bad else verdict
+
+    def _examine(self, it: Clause, smallest: bool) -> Verdict:
         self._doing = ""
         started = monotonic()
         try:
@@ -74,7 +84,7 @@ class Bench:
         if self._process is None:
             # Of its own, so that what a backend forgets there is seen, and goes.
             self._folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
-            self._process = _start(self._folder)
+            self._process = _start(self._folder, self._output.file)
             # The path comes first: to unpickle the subject may need it.
             self._send(sys.path)
             subject = self._subject
@@ -128,6 +138,7 @@ class Bench:
     def close(self) -> None:
         """End the process group."""
         self._end()
+        self._output.close()
 
     def __enter__(self) -> Self:
         return self
@@ -141,11 +152,42 @@ class Bench:
         self.close()
 
 
-def _start(folder: str) -> subprocess.Popen[bytes]:
+class _Output:
+    """What is printed where clauses are examined: noise where they hold, a hint where one is broken."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._seen = 0
+
+    @property
+    def file(self) -> IO[bytes]:
+        """Where it is written to. It has no name, and so leaves nothing."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the bench
+            self._seen = 0
+        return self._file
+
+    def new(self) -> str:
+        """Return what came since the last time, or the end of it."""
+        number = self.file.fileno()
+        start, self._seen = self._seen, os.fstat(number).st_size
+        start = max(start, self._seen - _MOST_OUTPUT)
+        # Not by `read`: the place in the file is also that at which the others go on writing.
+        return os.pread(number, self._seen - start, start).decode(errors="replace")
+
+    def close(self) -> None:
+        """Forget it."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _start(folder: str, output: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", "from samplerkit.contract.bench import serve; serve()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=output,
         start_new_session=True,
         bufsize=0,
         env={**os.environ, "TMPDIR": folder},

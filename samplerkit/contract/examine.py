@@ -42,6 +42,7 @@ class Verdict:
         script: of a violation: the smallest script that shows it, as an expression.
         code: the same as a program.
         details: a traceback, where the check itself failed.
+        output: of a violation: what was printed meanwhile, by whatever process.
     """
 
     clause: str
@@ -51,6 +52,7 @@ class Verdict:
     script: str = ""
     code: str = ""
     details: str = ""
+    output: str = ""
 
     @property
     def bad(self) -> bool:
@@ -107,9 +109,9 @@ class _Found(Exception):
 
 def _over_scripts(it: Clause, lab: Lab, smallest: bool) -> None:
     """Try scripts; raise `_Found` with the smallest one that fails."""
-    search = _Search(it, lab)
+    search, capabilities = _Search(it, lab), lab.subject.capabilities
     for script in examples():
-        search.probe(script)
+        search.probe(script.within(capabilities))
         if search.smallest is not None and not smallest:
             raise _Found(*search.smallest)
     # The same scripts for every clause, so that each is run once.
@@ -121,7 +123,9 @@ def _over_scripts(it: Clause, lab: Lab, smallest: bool) -> None:
         suppress_health_check=list(HealthCheck),
         phases=(Phase.generate, Phase.shrink) if smallest else (Phase.generate,),
     )
-    test: Callable[[], None] = seed(0)(chosen(given(scripts)(search.attempt)))
+    test: Callable[[], None] = seed(0)(
+        chosen(given(scripts.map(lambda script: script.within(capabilities)))(search.attempt))
+    )
     try:
         test()
     except BaseException as error:

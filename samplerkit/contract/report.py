@@ -67,6 +67,7 @@ def failure(it: Clause, verdict: Verdict, subject: Subject, profile: Profile) ->
             ),
             *_program(it, verdict, subject),
             *_details(verdict),
+            *_output(verdict),
             *(_wrapped("  Usual causes: ", it.causes, "    ") if it.causes else ()),
             *_wrapped("  Why it matters: ", it.why, "    "),
             f"  Reproduce: samplerkit check {subject.name} --only {it.id}{_options(subject, profile)}",
@@ -165,6 +166,14 @@ def _details(verdict: Verdict) -> list[str]:
     return ["  The check itself raised; the end of its traceback:", *(f"      {line}" for line in last)]
 
 
+def _output(verdict: Verdict, most: int = 8) -> list[str]:
+    lines = verdict.output.rstrip().splitlines()
+    if not lines:
+        return []
+    title = "  Printed meanwhile:" if len(lines) <= most else "  Printed meanwhile; the end of it:"
+    return [title, *(f"      {line}" for line in lines[-most:])]
+
+
 def _options(subject: Subject, profile: Profile) -> str:
     given = "".join(f" --option {key}={value}" for key, value in subject.options.items())
     return given if profile.name == "quick" else f" --profile {profile.name}{given}"
@@ -203,7 +212,7 @@ def as_json(report: Report) -> dict[str, Any]:
         Python and the libraries; ``platform``; ``subject`` (name, distribution, version, api, worker,
         options, capabilities, each with ``yes`` and ``reason``); ``profile``; ``counts`` of verdicts by
         state; and ``verdicts``, each with ``clause``, ``since``, ``says``, ``state``, ``seconds``, ``what``,
-        ``script``, ``code`` and ``details``.
+        ``script``, ``code``, ``details`` and ``output``.
     """
     return {
         "format": 1,
@@ -234,6 +243,7 @@ def verdict_as_json(it: Clause, verdict: Verdict) -> dict[str, Any]:
         "script": verdict.script,
         "code": verdict.code,
         "details": verdict.details,
+        "output": verdict.output,
     }
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
 
 from hypothesis import strategies as st
 
 from samplerkit.contract.probes import ProbePolicy, TattooEnv
-from samplerkit.interfaces import ExistingEnvUpdate, NewEnvUpdate, SetTaskUpdate
+from samplerkit.interfaces import Capabilities, ExistingEnvUpdate, NewEnvUpdate, SetTaskUpdate
 
 AgentUpdate: TypeAlias = Literal["weights", "weights each", "policy", "policy each"] | None
 EnvUpdateKind: TypeAlias = Literal["new", "new each", "task", "task each", "existing", "environment"] | None
@@ -30,6 +30,23 @@ class Op:
     exact: bool = False
     agent: AgentUpdate = None
     env: EnvUpdateKind = None
+
+    def within(self, capabilities: Capabilities) -> Op:
+        """Return the call without what is not declared: no exact episodes, one update for all workers."""
+        return replace(
+            self,
+            exact=self.exact and _has(capabilities, "exact_episodes"),
+            agent=self.agent if _has(capabilities, "per_worker_agents") else _for_all(self.agent),
+            env=self.env if _has(capabilities, "per_worker_envs") else _for_all(self.env),
+        )
+
+
+def _has(capabilities: Capabilities, *names: str) -> bool:
+    return all(capabilities.get(name) for name in names)
+
+
+def _for_all(kind: Any) -> Any:
+    return kind and kind.removesuffix(" each")
 
 
 @dataclass(frozen=True)
@@ -61,6 +78,11 @@ class Script:
     infos: str = "none"
     layout: int = 0
     delays: bool = False
+
+    def within(self, capabilities: Capabilities) -> Script:
+        """Return the script without what is not declared; itself where everything is."""
+        each = self.each and _has(capabilities, "per_worker_agents", "per_worker_envs")
+        return replace(self, ops=tuple(op.within(capabilities) for op in self.ops), each=each)
 
     # -- what is handed to the sampler -----------------------------------------------------------
 
@@ -198,8 +220,21 @@ scripts = st.builds(
 
 
 def examples() -> Iterator[Script]:
-    """Yield scripts that drawing would rarely reach."""
+    """Yield scripts that drawing would rarely reach; first the simplest, and one in which much shows."""
     yield Script()
+    yield Script(
+        ops=(
+            Op(count=30),
+            Op(count=12, agent="weights", env="task"),
+            Op(count=12, agent="policy each", env="new each"),
+            Op(count=2, exact=True),
+        ),
+        n_workers=2,
+        limit=5,
+        ends="mixed",
+        observations="dict",
+        infos="rich",
+    )
     yield Script(limit=3, lengths=(3,))  # the end and the limit meet
     yield Script(limit=2, lengths=(3,))
     yield Script(ends="both")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import contract_fakes as fakes
 import pytest
@@ -72,6 +73,14 @@ def test_a_clause_that_hangs_is_cut_off_and_the_next_one_answers(
     assert states(report) == {"F9.hangs": "hung", "F9.holds": "held"}
     assert report.verdicts[0].script == "waiting for what never comes"
     assert not report.green
+
+
+def test_what_is_printed_counts_where_a_clause_is_broken_only(add: Add, capfd: Any) -> None:
+    add(fakes.fake(fakes.prints), fakes.fake(fakes.prints_and_breaks))
+    held, broken = checked().verdicts
+    assert held.output == ""
+    assert broken.output == "printed by a clause that breaks\nand said to stderr\n"
+    assert capfd.readouterr() == ("", ""), "nothing reaches the terminal by itself"
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ _UNSTEADY = pytest.mark.xfail(strict=False, reason="false alarms seen on a loade
     "name",
     [
         "recopied",
+        "modest",
         "new-workers-each-call",
         pytest.param("in-a-thread", marks=_UNSTEADY),
         pytest.param("random-order", marks=_UNSTEADY),

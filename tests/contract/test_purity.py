@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from samplerkit import NewEnvUpdate, make_sampler
+from samplerkit.contract import check_purity
 from samplerkit.contract.environment_report import Impurity, PurityReport
-from samplerkit.contract.purity import check_purity
 from samplerkit.policies import MLPPolicy
 from samplerkit.rl2 import BanditEnv, RL2Env
 

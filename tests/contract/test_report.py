@@ -73,6 +73,14 @@ def test_a_failure_says_everything_on_one_screen() -> None:
     assert len(lines) <= 24
 
 
+def test_a_failure_ends_with_what_was_printed_meanwhile() -> None:
+    printed = "".join(f"line {number}\n" for number in range(20))
+    text = failure(CLAUSES[fakes.breaks], dataclasses.replace(BROKEN, output=printed), MINE, QUICK)
+    assert "Printed meanwhile; the end of it:\n      line 12\n" in text
+    assert "      line 19\n" in text
+    assert "line 11" not in text
+
+
 def test_a_failure_of_another_profile_is_reproduced_with_it() -> None:
     text = failure(CLAUSES[fakes.breaks], BROKEN, MINE, PROFILES["ci"])
     assert "--only F9.breaks --profile ci --option n_threads=2" in text
@@ -179,6 +187,7 @@ def test_the_json_report_has_versions_subject_counts_and_verdicts(tmp_path: Path
         "script": "Script(seed=1)",
         "code": "replay('mine', Script(seed=1))",
         "details": "",
+        "output": "",
     }
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from samplerkit import SetTaskUpdate
 from samplerkit.contract.probes import ProbePolicy, TattooEnv, read_ledger
 from samplerkit.contract.script import Op, Script, examples, scripts
+from samplerkit.interfaces import CAPABILITIES, YES, no
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -60,6 +61,16 @@ def test_no_environment_is_made_but_the_one_that_is_handed_over(tmp_path):
     script = Script(n_workers=3, ops=(Op(env="environment"),))
     script.env_update(0, ledger=tmp_path / "ledger")
     assert len(read_ledger(tmp_path / "ledger", "open")) == 1
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(scripts)
+def test_a_script_is_cut_down_to_what_a_backend_declares(script):
+    assert script.within(dict.fromkeys(CAPABILITIES, YES)) == script
+    modest = script.within(dict.fromkeys(CAPABILITIES, no("it is modest")))
+    assert "exact" not in modest.short()
+    assert "each" not in modest.short()
+    assert len(modest.ops) == len(script.ops)
 
 
 def test_scripts_and_what_they_make_can_be_pickled():

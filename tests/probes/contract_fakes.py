@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -55,6 +56,18 @@ def holds(lab: Lab) -> None:
 def breaks(lab: Lab) -> None:
     """Find something, wherever it looks."""
     raise Violation("rewards[0]: expected 1.0, got 2.0", code="print('the program that shows it')")
+
+
+def prints(lab: Lab) -> None:
+    """Print, and find nothing."""
+    print("printed by a clause that holds", flush=True)  # noqa: T201
+
+
+def prints_and_breaks(lab: Lab) -> None:
+    """Print, and find something."""
+    print("printed by a clause that breaks", flush=True)  # noqa: T201
+    print("and said to stderr", file=sys.stderr, flush=True)  # noqa: T201
+    raise Violation("rewards[0]: expected 1.0, got 2.0")
 
 
 def breaks_too(lab: Lab) -> None:

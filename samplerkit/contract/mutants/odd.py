@@ -16,7 +16,7 @@ from samplerkit.contract.mutants.anything import AnyPool, AnySampler
 from samplerkit.contract.mutants.bases import BASES, LOCAL, PROCESSES
 from samplerkit.contract.mutants.messages import Meddler, Messages
 from samplerkit.episodes import EpisodeBatch
-from samplerkit.interfaces import Capabilities, Statistics, no
+from samplerkit.interfaces import CAPABILITIES, YES, Capabilities, Statistics, no
 from samplerkit.sampling import Transport
 from samplerkit.sampling.admission import Admission, Goal, Steps, Units
 from samplerkit.sampling.messages import Close, Reply, decode
@@ -124,6 +124,16 @@ class OddStatistics(AnySampler):
         from dataclasses import replace
 
         return replace(super().statistics(), units_discarded=10**9, env_steps_discarded=10**12)
+
+
+@odd("modest", LOCAL)
+class Modest(AnySampler):
+    """Declares nothing that it need not."""
+
+    capabilities: ClassVar[Capabilities] = {
+        **dict.fromkeys(CAPABILITIES, no("it is modest")),
+        "reproducible": YES,
+    }
 
 
 @odd("new-workers-each-call", LOCAL)
