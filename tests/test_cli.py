@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from samplerkit.cli import main
+from samplerkit.plugins.hooks import register_hooks, unregister_hooks
+from samplerkit.plugins.hookspecs import hookimpl
 from samplerkit.trainer import TIMING_COLUMNS
 
 QUICK = ["--set", "train.n_epochs=3", "--set", "train.batch_size=100", "--set", "evaluation.trials=4"]
@@ -71,9 +73,34 @@ def test_backends_are_listed_with_their_states(capsys: pytest.CaptureFixture[str
 def test_backends_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("backends", "--json") == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert {"name", "state", "reason", "summary", "distribution", "api", "capabilities"} == set(rows["local"])
+    keys = {"name", "kind", "state", "reason", "summary", "distribution", "api", "capabilities"}
+    assert keys == set(rows["local"])
     assert rows["local"]["state"] == "ok"
+    assert rows["local"]["kind"] == "sampler"
     assert rows["local"]["capabilities"]["exact_episodes"] == {"yes": True, "reason": ""}
+
+
+class Observing:
+    @hookimpl
+    def samplerkit_sampler_created(self, sampler: object) -> None:
+        """Do nothing."""
+
+
+def test_plugins_of_hooks_are_listed_after_the_backends(capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = register_hooks(Observing())
+    try:
+        assert run("backends") == 0
+        table = capsys.readouterr().out
+        assert run("backends", "--json") == 0
+        rows = json.loads(capsys.readouterr().out)
+    finally:
+        unregister_hooks(plugin)
+    assert "plugin of hooks" in table
+    last = table.splitlines()[-1]
+    assert last.split()[1] == "ok"
+    assert "samplerkit_sampler_created" in last
+    assert rows[-1]["kind"] == "hooks"
+    assert rows[-1]["distribution"] == "registered by hand"
 
 
 def test_without_the_extra_the_command_says_what_to_install(

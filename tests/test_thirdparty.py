@@ -196,6 +196,11 @@ def test_the_batches_of_a_third_party_s_backend_are_the_local_ones(fresh):
     assert fresh.evaluate(BATCHES.format(names=("local", "pipes")) + compare) == [None, None]
 
 
+def test_a_plugin_of_hooks_that_is_wrong_is_listed_as_broken(rows):
+    (row,) = (row for row in rows.values() if row["kind"] == "hooks")
+    assert (row["state"], row["distribution"]) == ("broken", "samplerkit-broken-hook")
+
+
 def test_a_plugin_of_hooks_that_is_wrong_says_so_and_harms_nobody(fresh):
     look = """
 from samplerkit.plugins import hook_plugins

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 COLUMNS = ("name", "state", "reason", "summary", "distribution", "api")
 
+_HOOKS = "hooks"
+
 
 def backend_rows() -> list[dict[str, Any]]:
-    """One dict for each installed backend, keys as in `COLUMNS` plus ``capabilities``."""
-    import samplerkit
+    """One dict for each installed backend, and for each plugin of hooks after them.
 
-    return [_row(backend) for backend in samplerkit.backends()]
+    Keys are those in `COLUMNS`, ``capabilities``, and ``kind``: ``sampler``, ``worker`` or ``hooks``. The
+    summary of a plugin of hooks says which of them it implements.
+    """
+    import samplerkit
+    from samplerkit.plugins.hooks import hook_plugins
+
+    return [*map(_row, samplerkit.backends()), *map(_hooks_row, hook_plugins())]
 
 
 def show_json(rows: list[dict[str, Any]]) -> None:
@@ -22,28 +30,42 @@ def show_json(rows: list[dict[str, Any]]) -> None:
 
 
 def show_table(rows: list[dict[str, Any]]) -> None:
-    """Print a table; on a terminal it fits the width, elsewhere no cell is cut."""
+    """Print a table, and another for plugins of hooks; on a terminal it fits the width."""
+    hooks = [row for row in rows if row["kind"] == _HOOKS]
+    _show("backend", COLUMNS, [row for row in rows if row not in hooks])
+    if hooks:
+        sys.stdout.write("\n")
+        _show("plugin of hooks", COLUMNS[:-1], hooks)
+
+
+def _show(title: str, columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    # No cell is cut where nobody looks at a width.
     console = Console(width=None if sys.stdout.isatty() else 200)
-    table = Table("backend", "state", "reason", "summary", "distribution", "api", box=None, pad_edge=False)
+    table = Table(title, *columns[1:], box=None, pad_edge=False)
     for row in rows:
-        style = "green" if row["state"] == "ok" else "red"
-        cells = [Text(row[column]) for column in COLUMNS]
-        cells[1].stylize(style)
+        cells = [Text(row[column]) for column in columns]
+        cells[1].stylize("green" if row["state"] == "ok" else "red")
         table.add_row(*cells)
     console.print(table)
 
 
 def _row(backend: Any) -> dict[str, Any]:
-    api = backend.api
+    api, spec = backend.api, backend.spec
     return {
         **{column: str(getattr(backend, column) or "") for column in COLUMNS},
+        "kind": "worker" if spec is not None and spec.is_worker else "sampler",
         "api": "" if api is None else ".".join(str(part) for part in api),
         "capabilities": {name: _support(support) for name, support in backend.capabilities.items()},
     }
+
+
+def _hooks_row(plugin: Any) -> dict[str, Any]:
+    given = {column: str(getattr(plugin, column, "") or "") for column in COLUMNS}
+    return {**given, "kind": _HOOKS, "summary": ", ".join(plugin.hooks), "capabilities": {}}
 
 
 def _support(support: Any) -> dict[str, Any]:
