@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import copy
 import gc
+import multiprocessing
+import os
 import pickle
+import socket
 import subprocess
 import sys
 import tempfile
-import threading
+import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from samplerkit.contract.attempts import attempt, within
 from samplerkit.contract.clause import Violation, clause, require
@@ -26,6 +30,9 @@ from samplerkit.errors import SamplerClosed
 from samplerkit.interfaces import Sampler
 
 _CYCLES = 5
+
+_TO_DIE = 0.1
+"""Seconds that a process which was killed may take to be gone."""
 
 _SCRIPT = Script(
     ops=(
@@ -85,11 +92,11 @@ def again_and_again(lab: Lab) -> None:
         ledger = Path(folder) / "ledger"
         with _sampler(lab, ledger) as sampler:
             _call(sampler, 0)
-            for time in ("first", "second", "third"):
-                outcome = attempt(f"the {time} shutdown", sampler.shutdown_worker)
-                require(outcome.error is None, f"the {time} shutdown should do no harm, {outcome}")
+            for turn in ("first", "second", "third"):
+                outcome = attempt(f"the {turn} shutdown", sampler.shutdown_worker)
+                require(outcome.error is None, f"the {turn} shutdown should do no harm, {outcome}")
                 wrong = unclosed(ledger)
-                require(not wrong, f"the {time} shutdown: opens minus closes of environments: {wrong}, not 0")
+                require(not wrong, f"the {turn} shutdown: opens minus closes of environments: {wrong}, not 0")
 
 
 @clause(
@@ -194,25 +201,52 @@ def dropped(lab: Lab) -> None:
 
 @clause(
     "E4.not-ours",
-    says="What the sampler did not start is left running: the caller's processes and threads.",
+    says="What the sampler did not start is left running: the caller's processes, threads, ports and files.",
     why="The caller's cluster, pool or server is the caller's, whoever else uses it.",
     causes="shutting down the runtime, or all children, instead of one's own.",
 )
 def not_ours(lab: Lab) -> None:
-    """Let the caller have a process and a thread of his own."""
-    go = threading.Event()
-    thread = threading.Thread(target=go.wait, daemon=True)
-    thread.start()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        try:
-            with _sampler(lab) as sampler:
-                _call(sampler, 0)
-            require(process.poll() is None, "a process of the caller's ended with the sampler")
-            require(thread.is_alive(), "a thread of the caller's ended with the sampler")
-        finally:
-            process.kill()
-            go.set()
-            thread.join()
+    """Let the caller have a few of each, and use them afterwards."""
+    with _Callers() as callers:
+        with _sampler(lab) as sampler:
+            _call(sampler, 0)
+        time.sleep(_TO_DIE)
+        for name, is_there in callers.things.items():
+            outcome = attempt(name, is_there)
+            require(outcome.error is None and outcome.value, f"{name} of the caller's ended with the sampler")
+
+
+class _Callers(ExitStack):
+    """What a program may have besides samplers, by name, and how to see that it is there."""
+
+    things: Mapping[str, Callable[[], bool]]
+
+    def __enter__(self) -> Self:
+        program = self.enter_context(
+            subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        )
+        self.callback(program.kill)
+        process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(1000,), daemon=True)
+        process.start()
+        self.callback(process.close)
+        self.callback(process.join)
+        self.callback(process.kill)
+        pool = self.enter_context(ThreadPoolExecutor(1))
+        server = self.enter_context(socket.create_server(("127.0.0.1", 0)))
+        file = self.enter_context(tempfile.NamedTemporaryFile())
+        self.things = {
+            "a program": lambda: program.poll() is None,
+            "a process of multiprocessing": process.is_alive,
+            "a pool of threads": lambda: pool.submit(lambda: True).result(5),
+            "a server": lambda: _answers(server),
+            "a file": lambda: file.write(b"!") == 1 and os.path.exists(file.name),
+        }
+        return self
+
+
+def _answers(server: socket.socket) -> bool:
+    with socket.create_connection(server.getsockname(), 5):
+        return True
 
 
 # -- pickling ----------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ print("main module runs", flush=True)
 from samplerkit import WorkerError
 from samplerkit.contract.census import descendants
 from samplerkit.contract.probes import ProbePolicy, TattooEnv
+from samplerkit.contract.settings import changed, settings
 
 class Mine(TattooEnv):
     def step(self, action):
@@ -41,8 +42,11 @@ def collected(which):
             pass
         return first, sampler.obtain_samples(2, 20, ProbePolicy(2), lambda: Mine(tag=2, infos="none"))
 
-pairs = zip(collected(subject), collected(local))
-differences = [difference for ours, theirs in pairs if (difference := ours.difference(theirs))]
+before = settings()
+ours = collected(subject)
+print("settings:", ", ".join(changed(before)))
+pairs = zip(ours, collected(local))
+differences = [difference for mine, other in pairs if (difference := mine.difference(other))]
 print("differences:", *differences)
 
 forgotten = make(subject)
@@ -69,10 +73,10 @@ def _ordinary(lab: Lab) -> Ended:
     return lab.once("an ordinary script", lambda: run(lab.subject, _ORDINARY))
 
 
-def _line(ended: Ended, name: str) -> list[str]:
+def _line(ended: Ended, name: str) -> str:
     for line in ended.out.splitlines():
         if line.startswith(name + ":"):
-            return line.split()[1:]
+            return line.partition(":")[2].strip()
     raise Violation(f"a script failed: {_last_line(ended)}", code=_ORDINARY)
 
 
@@ -90,10 +94,24 @@ def silent(lab: Lab) -> None:
     """Read what a script printed that samples, updates, meets an error and shuts down."""
     ended = _ordinary(lab)
     _line(ended, "processes")
-    expected = ("main module runs", "differences:", "processes:")
+    expected = ("main module runs", "settings:", "differences:", "processes:")
     said = [line for line in ended.out.splitlines() if not line.startswith(expected)]
     said += ended.err.splitlines()
     require(not said, f"{len(said)} lines were printed that the script did not print, such as {said[:1]}")
+
+
+@clause(
+    "E4.settings",
+    says="The settings of the program (environment variables, signal handlers, logging, working directory, "
+    "threads of BLAS, …) are after the shutdown as they were before the sampler.",
+    why="They belong to the whole program: whoever changes them changes what others do, far away.",
+    causes="os.environ[…] = … for the workers' sake; logging.basicConfig(); a handler that is not put back; "
+    "a runtime's initialisation.",
+)
+def settings_are_left(lab: Lab) -> None:
+    """Compare them in a program of their own, before its first sampler and after its shutdown."""
+    names = _line(_ordinary(lab), "settings")
+    require(not names, f"after the shutdown: expected as before, got changed: {names}")
 
 
 @clause(
@@ -108,7 +126,7 @@ def no_main_guard(lab: Lab) -> None:
     differences = _line(ended, "differences")
     runs = ended.out.splitlines().count("main module runs")
     require(runs == 1, f"the script's main module ran {runs} times")
-    require(not differences, f"a script's own environment, compared with local: {' '.join(differences)}")
+    require(not differences, f"a script's own environment, compared with local: {differences}")
 
 
 @clause(
@@ -120,7 +138,7 @@ def no_main_guard(lab: Lab) -> None:
 def forgotten(lab: Lab) -> None:
     """Look for processes of a script that has ended."""
     ended = _ordinary(lab)
-    pids = [int(pid) for pid in _line(ended, "processes")]
+    pids = [int(pid) for pid in _line(ended, "processes").split()]
     require(ended.status == 0, f"a program that forgot the shutdown ended with status {ended.status}")
     _check_gone(pids, "a program that forgot the shutdown")
 

@@ -25,6 +25,7 @@ THEMES = (
     "failures",
     "messages",
     "life",
+    "surroundings",
     "state",
 )
 
