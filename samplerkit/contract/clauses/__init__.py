@@ -20,6 +20,7 @@ from samplerkit.contract.clauses import (
     scripts,
     seeding,
     state,
+    surroundings,
     updates,
 )
 
@@ -43,5 +44,6 @@ __all__ = [
     "scripts",
     "seeding",
     "state",
+    "surroundings",
     "updates",
 ]

@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import copy
 import gc
-import multiprocessing
-import os
 import pickle
-import socket
-import subprocess
-import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from samplerkit.contract.attempts import attempt, within
+from samplerkit.contract.attempts import attempt, fails_with, within
 from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.differences import first_difference
+from samplerkit.contract.faults import Kill
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.probes import read_ledger, unclosed
+from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, read_ledger, unclosed
 from samplerkit.contract.reference import expected
 from samplerkit.contract.script import Op, Script
-from samplerkit.errors import SamplerClosed
+from samplerkit.errors import SamplerClosed, WorkerDied
 from samplerkit.interfaces import Sampler
 
 _CYCLES = 5
-
-_TO_DIE = 0.1
-"""Seconds that a process which was killed may take to be gone."""
 
 _SCRIPT = Script(
     ops=(
@@ -199,56 +191,6 @@ def dropped(lab: Lab) -> None:
     require(bool(warned), "a sampler was dropped without a shutdown, and there was no ResourceWarning")
 
 
-@clause(
-    "E4.not-ours",
-    says="What the sampler did not start is left running: the caller's processes, threads, ports and files.",
-    why="The caller's cluster, pool or server is the caller's, whoever else uses it.",
-    causes="shutting down the runtime, or all children, instead of one's own.",
-)
-def not_ours(lab: Lab) -> None:
-    """Let the caller have a few of each, and use them afterwards."""
-    with _Callers() as callers:
-        with _sampler(lab) as sampler:
-            _call(sampler, 0)
-        time.sleep(_TO_DIE)
-        for name, is_there in callers.things.items():
-            outcome = attempt(name, is_there)
-            require(outcome.error is None and outcome.value, f"{name} of the caller's ended with the sampler")
-
-
-class _Callers(ExitStack):
-    """What a program may have besides samplers, by name, and how to see that it is there."""
-
-    things: Mapping[str, Callable[[], bool]]
-
-    def __enter__(self) -> Self:
-        program = self.enter_context(
-            subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-        )
-        self.callback(program.kill)
-        process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(1000,), daemon=True)
-        process.start()
-        self.callback(process.close)
-        self.callback(process.join)
-        self.callback(process.kill)
-        pool = self.enter_context(ThreadPoolExecutor(1))
-        server = self.enter_context(socket.create_server(("127.0.0.1", 0)))
-        file = self.enter_context(tempfile.NamedTemporaryFile())
-        self.things = {
-            "a program": lambda: program.poll() is None,
-            "a process of multiprocessing": process.is_alive,
-            "a pool of threads": lambda: pool.submit(lambda: True).result(5),
-            "a server": lambda: _answers(server),
-            "a file": lambda: file.write(b"!") == 1 and os.path.exists(file.name),
-        }
-        return self
-
-
-def _answers(server: socket.socket) -> bool:
-    with socket.create_connection(server.getsockname(), 5):
-        return True
-
-
 # -- pickling ----------------------------------------------------------------------------------------
 
 
@@ -288,3 +230,24 @@ def pickles(lab: Lab) -> None:
             raise Violation(f"{name}: expected a batch, {outcome}") from outcome.error
         difference = first_difference(wanted[2].batch, outcome.value)
         require(difference is None, f"{name}, call 2: {difference}")
+
+
+@clause(
+    "E5.options",
+    needs={"restartable"},
+    says="A copy has the options of the original.",
+    why="A checkpoint that comes back with the defaults runs on other processes, or waits for ever.",
+    causes="only what is in the state is pickled.",
+)
+def copied_options(lab: Lab) -> None:
+    """Copy a sampler that allows no restarts, and let the copy's workers die."""
+    envs = partial(TattooEnv, fault=Fault("step", Kill()))
+    with lab.sampler(ProbePolicy(1), envs, max_restarts=0) as sampler:
+        copied = pickle.loads(pickle.dumps(sampler))
+    with copied:
+        outcome = attempt("a call of the copy", lambda: copied.obtain_samples(0, 1))
+    fails_with(outcome, WorkerDied, "a copy, whose workers die")
+    deaths = getattr(outcome.error, "deaths", None)
+    require(
+        deaths == 1, f"a copy of a sampler with max_restarts=0: expected WorkerDied.deaths 1, got {deaths}"
+    )

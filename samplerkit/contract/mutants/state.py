@@ -178,7 +178,7 @@ class CopyStartsAtOnce(AnySampler):
         return _started_copy, super().__reduce__()[:2]
 
 
-@mutant("copy-forgets-options", "E5", bases=(PROCESSES,))
+@mutant("copy-forgets-options", "E5.options", bases=(PROCESSES,))
 class CopyForgetsOptions(AnySampler):
     """An unpickled sampler has the default options."""
 
