@@ -245,6 +245,61 @@ def check_env(
     )
 
 
+@app.command()
+def bench(
+    environment: Annotated[
+        str, typer.Argument(metavar="ID|module:callable", help="A gymnasium id, or what constructs it.")
+    ],
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            metavar="mlp|random|constant|module:callable",
+            help="What acts; a callable gets the two spaces. By default mlp where it fits, else random.",
+        ),
+    ] = None,
+    num_samples: Annotated[int, typer.Option("--num-samples", "-n", min=1, help="Steps of a batch.")] = 4_000,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.05, help="Least duration of a turn.")] = 1.0,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Turns of each.")] = 5,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="By default the usable processors.")
+    ] = None,
+    backends: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backend",
+            metavar="NAME[:KEY=VALUE,...]",
+            help="Measure this one, and not all that are installed; may be repeated.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 0,
+    max_episode_length: Annotated[
+        int | None, typer.Option("--max-episode-length", min=1, help="By default the environment's own.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every figure to this file.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw a picture, such as out.png.")
+    ] = None,
+) -> int:
+    """Measure how fast every installed backend delivers steps, and recommend one.
+
+    The limit is a bare loop: as many processes, each stepping the policy in the environment and storing what
+    comes, with nothing sent anywhere. All are measured in turn, round after round.
+    """
+    from samplerkit.bench.workload import Workload
+    from samplerkit.cli.bench import Course
+    from samplerkit.cli.bench import bench as measure
+
+    return measure(
+        Workload(environment, policy, num_samples, seed, max_episode_length),
+        Course(backends or (), seconds, rounds, processes),
+        json_file=json_file,
+        plot=plot,
+    )
+
+
 def _list_configurations() -> int:
     from samplerkit.cli.configuration import named_configurations, read_tables
 

@@ -1,0 +1,79 @@
+"""The settings in which everybody delivers steps as fast as possible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from samplerkit.bench.workload import Workload
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One environment, policy and size of a batch.
+
+    Args:
+        key: what `--only` chooses by: its beginning.
+        title: for the page.
+        workload: what samplers and bare loops get.
+        plain_policy: what frameworks get instead, by name; see `benchmarks.peers.common`.
+        needs: modules without which it cannot run.
+        heat: how many may be measured together, the bare loop not counted; fewer where batches are large.
+    """
+
+    key: str
+    title: str
+    workload: Workload
+    plain_policy: str
+    needs: tuple[str, ...] = ()
+    heat: int = 16
+
+
+def settings() -> list[Setting]:
+    """Return all settings, in the order of the page."""
+    return [*_cartpole(), _frames(), _pong(), _cheetah()]
+
+
+def _cartpole() -> list[Setting]:
+    policies = {"short": ("mlp", "plain"), "long": ("benchmarks.policies:steady", "steady")}
+    told = {"short": "episodes of about 22 steps", "long": "episodes of about 250 steps"}
+    return [
+        Setting(
+            f"W1-{episodes}-{batch}",
+            f"CartPole-v1, MLP 4-32-32-2, {told[episodes]}, batches of {batch:,}",
+            Workload("CartPole-v1", policy, batch),
+            plain,
+        )
+        for episodes, (policy, plain) in policies.items()
+        for batch in (1_000, 4_000, 40_000)
+    ]
+
+
+def _frames() -> Setting:
+    return Setting(
+        "W2s",
+        "synthetic 84x84x4 uint8 frames at nearly no cost, constant action, batches of 16,000",
+        Workload("benchmarks.environments:Frames", "constant", 16_000),
+        "constant",
+        heat=6,
+    )
+
+
+def _pong() -> Setting:
+    return Setting(
+        "W2p",
+        "Pong (ALE), 84x84, 4 frames stacked, constant action, batches of 4,000",
+        Workload("benchmarks.environments:pong", "constant", 4_000),
+        "constant",
+        needs=("ale_py", "cv2"),
+        heat=8,
+    )
+
+
+def _cheetah() -> Setting:
+    return Setting(
+        "W3",
+        "HalfCheetah-v5 (MuJoCo), MLP 17-64-64-6, Gaussian, batches of 4,000",
+        Workload("HalfCheetah-v5", "benchmarks.policies:mlp64", 4_000),
+        "gaussian",
+        needs=("mujoco",),
+    )

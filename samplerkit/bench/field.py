@@ -1,0 +1,114 @@
+"""Who takes part: bare loops, and every installed backend and kind of worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from samplerkit.bench.contestant import Contestant
+from samplerkit.bench.hosted import Hosted, Together
+from samplerkit.bench.workload import Workload
+from samplerkit.plugins import backends, get_backend
+from samplerkit.plugins.discovery import Backend, State
+
+_COUNTS = ("n_processes", "n_actors", "n_carriers")
+"""Options that say over how many processes a backend spreads its workers."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A backend, a kind of worker on it, or the reason why it does not take part.
+
+    Args:
+        label: how it is called in tables.
+        backend: a name for `make_sampler`.
+        options: further arguments of `make_sampler`.
+        reason: why it cannot run; empty where it can.
+    """
+
+    label: str
+    backend: str
+    options: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+def installed(found: Iterable[Backend] | None = None) -> list[Candidate]:
+    """Return every sampler, alone and with every kind of worker; and what is installed but does not work.
+
+    Args:
+        found: what is installed; None asks the registry.
+    """
+    known = list(backends() if found is None else found)
+    works = [backend for backend in known if backend.state is State.OK and backend.spec is not None]
+    samplers = sorted(
+        (one.name for one in works if one.spec and not one.spec.is_worker),
+        key=lambda name: (name != "local", name),
+    )
+    kinds = [one.name for one in works if one.spec and one.spec.is_worker]
+    names = [name for sampler in samplers for name in (sampler, *(f"{sampler}+{kind}" for kind in kinds))]
+    broken = [one for one in known if one.state is not State.OK]
+    return [
+        *(Candidate(name, name) for name in names),
+        *(Candidate(one.name, one.name, reason=f"{one.state}: {one.reason}") for one in broken),
+    ]
+
+
+def chosen(label: str, name: str, given: Mapping[str, Any]) -> Candidate:
+    """Return a candidate by its name.
+
+    Args:
+        label: how it is called in tables.
+        name: a backend, a kind of worker, or both.
+        given: options of the backend; what is none of these is an argument of the worker.
+
+    Raises:
+        BackendError: if there is no such backend, or it cannot be used.
+    """
+    first, *kinds = name.split("+")
+    known = getattr(get_backend(first), "options", {})
+    for kind in kinds:
+        get_backend(kind)
+    options: dict[str, Any] = {key: value for key, value in given.items() if key in known}
+    worker_args = {key: value for key, value in given.items() if key not in known}
+    return Candidate(label, name, {**options, "worker_args": worker_args} if worker_args else options)
+
+
+def bare_loops(workload: Workload, n_processes: int, path: Sequence[str] = ()) -> Together:
+    """Return the bare loop in n processes; together their arrays are as large as a batch."""
+    rows = -(-workload.num_samples // n_processes)
+    members = [
+        Hosted(
+            f"bare loop {index}",
+            "samplerkit.bench.bare_loop:BareLoop",
+            {"workload": workload.as_dict(), "n_rows": rows, "first_unit": index, "stride": n_processes},
+            path=path,
+        )
+        for index in range(n_processes)
+    ]
+    return Together(bare_name(n_processes), members)
+
+
+def bare_name(n_processes: int) -> str:
+    """Return what the bare loop in n processes is called."""
+    return f"bare loop, {n_processes} process{'es' if n_processes > 1 else ''}"
+
+
+def contestant(
+    candidate: Candidate, workload: Workload, n_processes: int, path: Sequence[str] = ()
+) -> Contestant:
+    """Return a candidate's contestant, with a logical worker for each process."""
+    arguments = {
+        "workload": workload.as_dict(),
+        "backend": candidate.backend,
+        "n_workers": n_processes,
+        "options": {**_spread(candidate.backend, n_processes), **candidate.options},
+    }
+    return Hosted(
+        candidate.label, "samplerkit.bench.sampler_contestant:SamplerContestant", arguments, path=path
+    )
+
+
+def _spread(backend: str, n_processes: int) -> dict[str, Any]:
+    known = getattr(get_backend(backend.partition("+")[0]), "options", {})
+    return {name: n_processes for name in _COUNTS if name in known}
