@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from samplerkit.contract.mutants.anything import AnyPool, AnySampler
 from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STATEFUL, altered, mapped
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.contract.mutants.content import BatchDefect
 from samplerkit.episodes import EpisodeBatch
-from samplerkit.sampling.admission import Admission, Goal, Steps, Units, n_steps
+from samplerkit.sampling.admission import Admission, Goal, Steps, Units
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.recipes import Record
 
 
-@mutant("too-few-steps", "A3", bases=EVERYWHERE)
+@mutant("too-few-steps", "A3.shortest-run", "A3", bases=EVERYWHERE)
 class TooFewSteps(AnySampler):
     """One step less than was asked for is enough."""
 
@@ -22,7 +24,7 @@ class TooFewSteps(AnySampler):
         return super()._run(record, Steps(max(1, goal.least - 1)) if isinstance(goal, Steps) else goal)
 
 
-@mutant("more-than-asked", "A3")
+@mutant("more-than-asked", "A3.shortest-run", "A3")
 class MoreThanAsked(AnySampler):
     """Exactly as many steps as were asked for are not enough."""
 
@@ -30,15 +32,15 @@ class MoreThanAsked(AnySampler):
         return super()._run(record, Steps(goal.least + 1) if isinstance(goal, Steps) else goal)
 
 
-@mutant("one-unit-too-many", "A3", bases=EVERYWHERE)
+@mutant("one-unit-too-many", "A3.shortest-run", "A3", bases=EVERYWHERE)
 class OneUnitTooMany(AnySampler):
     """A batch holds one episode more than it needs."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
-        units = super()._run(record, goal)
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        batch = super()._obtain(goal, agent_update, env_update)
         if isinstance(goal, Units):
-            return units
-        return super()._run(record, Units(len(units) + 1))
+            return batch
+        return EpisodeBatch.concatenate(batch, super()._obtain(Units(1), None, None))
 
 
 @mutant("trimmed-last-episode", "A3", "B1")
@@ -62,19 +64,18 @@ class TrimmedLastEpisode(BatchDefect):
         return altered(batch, lengths=lengths, **cut)
 
 
-@mutant("shortest-first", "A3", bases=(LOCAL, PROCESSES, STATEFUL))
+@mutant("shortest-first", "A3.shortest-run", "A3", bases=(LOCAL, PROCESSES, STATEFUL))
 class ShortestFirst(AnySampler):
     """Of the next episodes the shortest come first, as when whoever finishes first is taken."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
-        if isinstance(goal, Units):
-            return super()._run(record, goal)
-        units = super()._run(record, goal)
-        units = sorted(super()._run(record, Units(len(units) + self.n_workers)), key=n_steps)
-        admission = Admission(goal, 0)
-        for number, unit in enumerate(units):
-            admission.offer(number, unit)
-        return admission.admitted
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        batch = super()._obtain(goal, agent_update, env_update)
+        if not isinstance(goal, Steps):
+            return batch
+        episodes = [*batch.split(), *super()._obtain(Units(self.n_workers), None, None).split()]
+        episodes.sort(key=lambda episode: len(episode.rewards))
+        enough = 1 + int(np.searchsorted(np.cumsum([len(it.rewards) for it in episodes]), goal.least))
+        return EpisodeBatch.concatenate(*episodes[:enough])
 
 
 class _AsTheyCome(Admission):
@@ -97,7 +98,7 @@ class FirstFinished(AnyPool):
         return super()._collect(record, _AsTheyCome(admission.goal, admission.first))
 
 
-@mutant("exact-by-number", "A4", bases=EVERYWHERE)
+@mutant("exact-by-number", "A4.exact-episodes", "A4", bases=EVERYWHERE)
 class ExactByNumber(AnySampler):
     """Exact episodes come in the order of their numbers, not worker by worker."""
 
@@ -105,7 +106,7 @@ class ExactByNumber(AnySampler):
         return super()._batch(units, record, by_worker=False)
 
 
-@mutant("exact-counts-all", "A4")
+@mutant("exact-counts-all", "A4.exact-episodes", "A4")
 class ExactCountsAll(AnySampler):
     """obtain_exact_episodes(k) gathers k episodes of all workers together."""
 
@@ -134,13 +135,12 @@ class ExactFastestWorker(AnySampler):
         return units[:: self.n_workers][: goal.count]
 
 
-@mutant("last-unit-lost", "A3", "A4")
+@mutant("last-unit-lost", "A3.shortest-run", "A3", "A4")
 class LastUnitLost(AnySampler):
     """The last episode of a batch is lost."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
-        units = super()._run(record, goal)
-        return units[:-1] or units
+    def _batch(self, units: Any, record: Record, *, by_worker: bool) -> EpisodeBatch:
+        return super()._batch(units[:-1] or units, record, by_worker=by_worker)
 
 
 @mutant("unit-twice", "A3", "A0", "A4", bases=(LOCAL, PROCESSES))
@@ -180,7 +180,7 @@ class CursorStands(AnySampler):
         return super()._obtain(goal, agent_update, env_update)
 
 
-@mutant("update-skips-units", "A5", "A3", bases=EVERYWHERE)
+@mutant("update-skips-units", "A5.cursor", "A5", "A3", bases=EVERYWHERE)
 class UpdateSkipsUnits(AnySampler):
     """Episodes that were running when an update came never run again."""
 
@@ -191,7 +191,7 @@ class UpdateSkipsUnits(AnySampler):
         return super()._obtain(goal, agent_update, env_update)
 
 
-@mutant("stale-episodes", "A5", "C3", "C1", bases=(LOCAL, STATEFUL))
+@mutant("stale-episodes", "C3.no-stale-step", "A5", "C3", "C1", bases=(LOCAL, STATEFUL))
 class StaleEpisodes(AnySampler):
     """An episode that ran ahead under the old policy is admitted after the update."""
 
@@ -209,7 +209,7 @@ class StaleEpisodes(AnySampler):
         return units
 
 
-@mutant("stale-results", "A5", "C3", "C1", bases=(PROCESSES,))
+@mutant("stale-results", "C3.no-stale-step", "A5", "C3", "C1", bases=(PROCESSES,))
 class StaleResults(AnyPool):
     """Results that came ahead of time are kept although an update came between."""
 
@@ -219,7 +219,7 @@ class StaleResults(AnyPool):
         self._ahead.update(kept)
 
 
-@mutant("next-worker", "A1", "C1", bases=(LOCAL, PROCESSES, STATEFUL))
+@mutant("next-worker", "C1.agents", "A1", "C1", bases=(LOCAL, PROCESSES, STATEFUL))
 class NextWorker(AnySampler):
     """Unit u runs on worker (u + 1) mod n_workers."""
 
@@ -228,7 +228,7 @@ class NextWorker(AnySampler):
         return super()._run(Record(recipes, record.agent_version, record.env_version), goal)
 
 
-@mutant("worker-zero-only", "A1", "C1", "A0", bases=(LOCAL, PROCESSES))
+@mutant("worker-zero-only", "C1.agents", "A1", "C1", "A0", bases=(LOCAL, PROCESSES))
 class WorkerZeroOnly(AnySampler):
     """Worker 0 runs the units of all workers."""
 

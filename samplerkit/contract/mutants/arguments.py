@@ -100,7 +100,7 @@ class WordlessRefusal(CountDefect):
         return value
 
 
-@mutant("checked-too-late", "D5", "C5")
+@mutant("checked-too-late", "D5.counts", "D5", "C5")
 class CheckedTooLate(AnySampler):
     """A bad count is refused after the update was applied."""
 
@@ -115,7 +115,7 @@ class CheckedTooLate(AnySampler):
             raise
 
 
-@mutant("options-swallowed", "D5", "F4")
+@mutant("options-swallowed", "F4.options", "D5", "F4")
 class OptionsSwallowed(AnySampler):
     """Unknown options are silently ignored."""
 

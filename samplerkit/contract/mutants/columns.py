@@ -15,7 +15,7 @@ from samplerkit.episodes import EpisodeBatch
 from samplerkit.sampling.admission import Goal
 
 
-@mutant("no-agent-infos", "B4", "B1", bases=EVERYWHERE)
+@mutant("no-agent-infos", "B4.agent-infos", "B4", "B1", bases=EVERYWHERE)
 class NoAgentInfos(BatchDefect):
     """What the policy said is dropped."""
 
@@ -23,7 +23,7 @@ class NoAgentInfos(BatchDefect):
         return altered(batch, agent_infos={})
 
 
-@mutant("no-env-infos", "B4", bases=EVERYWHERE)
+@mutant("no-env-infos", "B4.changing-keys", "B4", bases=EVERYWHERE)
 class NoEnvInfos(EpisodeDefect):
     """What the environment said is dropped."""
 
@@ -31,7 +31,7 @@ class NoEnvInfos(EpisodeDefect):
         return altered(episode, env_infos={})
 
 
-@mutant("no-episode-infos", "B4")
+@mutant("no-episode-infos", "B4.episode-infos", "B4")
 class NoEpisodeInfos(EpisodeDefect):
     """What the environment said at a reset is dropped."""
 
@@ -39,7 +39,7 @@ class NoEpisodeInfos(EpisodeDefect):
         return altered(episode, episode_infos={})
 
 
-@mutant("first-episode-infos", "B4", "B1")
+@mutant("first-episode-infos", "B4.episode-infos", "B4", "B1")
 class FirstEpisodeInfos(BatchDefect):
     """Every episode has the first one's infos."""
 
@@ -48,7 +48,7 @@ class FirstEpisodeInfos(BatchDefect):
         return altered(batch, episode_infos=infos)
 
 
-@mutant("lost-info-key", "B4", bases=(LOCAL, PROCESSES))
+@mutant("lost-info-key", "B4.changing-keys", "B4", bases=(LOCAL, PROCESSES))
 class LostInfoKey(BatchDefect):
     """The last key of the environment's infos is lost."""
 
@@ -56,7 +56,7 @@ class LostInfoKey(BatchDefect):
         return altered(batch, env_infos=dict(list(batch.env_infos.items())[:-1]))
 
 
-@mutant("no-masks", "B4", bases=(LOCAL,))
+@mutant("no-masks", "B4.changing-keys", "B4", bases=(LOCAL,))
 class NoMasks(BatchDefect):
     """Where a key was missing from some steps, nothing says so."""
 
@@ -64,7 +64,7 @@ class NoMasks(BatchDefect):
         return altered(batch, env_infos={k: v for k, v in batch.env_infos.items() if k[0] != "_"})
 
 
-@mutant("flat-infos", "B4", bases=(LOCAL,))
+@mutant("flat-infos", "B4.changing-keys", "B4", bases=(LOCAL,))
 class FlatInfos(BatchDefect):
     """Nested infos are flattened."""
 
@@ -102,7 +102,7 @@ class NarrowActions(BatchDefect):
         return altered(batch, actions=mapped(lambda it: it.astype(np.int32), batch.actions))
 
 
-@mutant("object-infos", "B3", "B4", bases=(LOCAL,))
+@mutant("object-infos", "B4.agent-infos", "B3", "B4", bases=(LOCAL,))
 class ObjectInfos(BatchDefect):
     """Infos are arrays of objects."""
 
@@ -110,7 +110,7 @@ class ObjectInfos(BatchDefect):
         return altered(batch, agent_infos=mapped(lambda it: it.astype(object), batch.agent_infos))
 
 
-@mutant("narrow-infos", "B3", "B4")
+@mutant("narrow-infos", "B4.agent-infos", "B3", "B4")
 class NarrowInfos(EpisodeDefect):
     """64-bit numbers among the infos become 32-bit ones."""
 
@@ -135,7 +135,7 @@ def _flat(column: Any) -> Any:
     return tuple(column.values()) if isinstance(column, dict) else column
 
 
-@mutant("no-nan", "B3")
+@mutant("no-nan", "B3.special-floats", "B3")
 class NoNan(EpisodeDefect):
     """NaN and infinities are replaced by numbers, and -0.0 by 0.0."""
 
@@ -147,7 +147,7 @@ class NoNan(EpisodeDefect):
         return altered(episode, **{name: mapped(tidy, getattr(episode, name)) for name in names})
 
 
-@mutant("small-lengths", "B", "A0", bases=(LOCAL,))
+@mutant("small-lengths", "B1.rows", "B", "A0", bases=(LOCAL,))
 class SmallLengths(BatchDefect):
     """Lengths are 8-bit numbers."""
 
@@ -155,7 +155,7 @@ class SmallLengths(BatchDefect):
         return altered(batch, lengths=batch.lengths.astype(np.int8))
 
 
-@mutant("read-only", "B5")
+@mutant("read-only", "B5.writeable", "B5")
 class ReadOnly(BatchDefect):
     """The caller cannot write to a batch."""
 
@@ -165,7 +165,7 @@ class ReadOnly(BatchDefect):
         return batch
 
 
-@mutant("reused-memory", "B5", bases=EVERYWHERE)
+@mutant("reused-memory", "B5.unchanged", "B5", bases=EVERYWHERE)
 class ReusedMemory(BatchDefect):
     """The next call writes over the batch of the last one."""
 
@@ -178,7 +178,7 @@ class ReusedMemory(BatchDefect):
         return batch
 
 
-@mutant("memory-dies", "B5")
+@mutant("memory-dies", "B5.unchanged", "B5")
 class MemoryDies(BatchDefect):
     """The shutdown overwrites the batches that were returned."""
 
@@ -204,7 +204,7 @@ class ProvenanceDefect(BatchDefect):
         raise NotImplementedError
 
 
-@mutant("no-provenance", "B6", "A1", bases=(LOCAL, PROCESSES))
+@mutant("no-provenance", "B6.provenance", "B6", "A1", bases=(LOCAL, PROCESSES))
 class NoProvenance(ProvenanceDefect):
     """A batch does not say where it comes from."""
 
@@ -220,7 +220,7 @@ class UnitsFromZero(ProvenanceDefect):
         return replace(truth, units=truth.units - truth.units.min())
 
 
-@mutant("wrong-workers", "A1", "B6", bases=(LOCAL, PROCESSES))
+@mutant("wrong-workers", "A1.numbering", "A1", "B6", bases=(LOCAL, PROCESSES))
 class WrongWorkers(ProvenanceDefect):
     """Provenance names the carrier of an episode, not its logical worker."""
 
@@ -228,7 +228,7 @@ class WrongWorkers(ProvenanceDefect):
         return replace(truth, workers=np.zeros_like(truth.workers))
 
 
-@mutant("stuck-agent-version", "B6", "C3", bases=(LOCAL,))
+@mutant("stuck-agent-version", "B6.provenance", "B6", "C3", bases=(LOCAL,))
 class StuckAgentVersion(ProvenanceDefect):
     """The version of the policy is always 0."""
 
@@ -236,7 +236,7 @@ class StuckAgentVersion(ProvenanceDefect):
         return replace(truth, agent_versions=np.zeros_like(truth.agent_versions))
 
 
-@mutant("stuck-env-version", "B6", "C3", bases=(LOCAL,))
+@mutant("stuck-env-version", "B6.provenance", "B6", "C3", bases=(LOCAL,))
 class StuckEnvVersion(ProvenanceDefect):
     """The version of the environments is always 0."""
 
@@ -244,7 +244,7 @@ class StuckEnvVersion(ProvenanceDefect):
         return replace(truth, env_versions=np.zeros_like(truth.env_versions))
 
 
-@mutant("versions-swapped", "B6", bases=(LOCAL,))
+@mutant("versions-swapped", "B6.provenance", "B6", bases=(LOCAL,))
 class VersionsSwapped(ProvenanceDefect):
     """The versions of policy and environments change places."""
 
@@ -252,7 +252,7 @@ class VersionsSwapped(ProvenanceDefect):
         return replace(truth, agent_versions=truth.env_versions, env_versions=truth.agent_versions)
 
 
-@mutant("version-each-call", "B6", bases=(LOCAL,))
+@mutant("version-each-call", "B6.provenance", "B6", bases=(LOCAL,))
 class VersionEachCall(ProvenanceDefect):
     """Versions count calls, not updates."""
 
@@ -271,7 +271,7 @@ class CountsRunAhead(AnySampler):
         return batch
 
 
-@mutant("counts-reset", "B6", "C5")
+@mutant("counts-reset", "C5.atomic", "B6", "C5")
 class CountsReset(AnySampler):
     """A call that raises sets total_env_steps to 0."""
 

@@ -99,7 +99,7 @@ class StepTypes(BatchDefect):
         raise NotImplementedError
 
 
-@mutant("unmarked-cut", "B2", bases=EVERYWHERE)
+@mutant("unmarked-cut", "B2.step-types", "B2", bases=EVERYWHERE)
 class UnmarkedCut(StepTypes):
     """An episode that reached the limit ends MID."""
 
@@ -108,7 +108,7 @@ class UnmarkedCut(StepTypes):
             types[-1] = StepType.MID
 
 
-@mutant("cut-as-terminal", "B2", bases=EVERYWHERE)
+@mutant("cut-as-terminal", "B2.timeout", "B2", bases=EVERYWHERE)
 class CutAsTerminal(StepTypes):
     """A truncated episode is reported as one that ended."""
 
@@ -117,7 +117,7 @@ class CutAsTerminal(StepTypes):
             types[-1] = StepType.TERMINAL
 
 
-@mutant("limit-beats-end", "B2")
+@mutant("limit-beats-end", "B2.terminal", "B2")
 class LimitBeatsEnd(DefaultWorker):
     """An episode that ends by itself at the very limit is reported as cut."""
 
@@ -128,7 +128,7 @@ class LimitBeatsEnd(DefaultWorker):
         return over
 
 
-@mutant("truncated-as-terminal", "B2", bases=(LOCAL, PROCESSES, STATEFUL))
+@mutant("truncated-as-terminal", "B2.timeout", "B2", bases=(LOCAL, PROCESSES, STATEFUL))
 class TruncatedAsTerminal(DefaultWorker):
     """The environment's own truncation counts as termination."""
 
@@ -139,7 +139,7 @@ class TruncatedAsTerminal(DefaultWorker):
         return over
 
 
-@mutant("no-first", "B2")
+@mutant("no-first", "B2.step-types", "B2")
 class NoFirst(StepTypes):
     """No step is FIRST."""
 
@@ -148,7 +148,7 @@ class NoFirst(StepTypes):
             types[0] = StepType.MID
 
 
-@mutant("first-twice", "B2", bases=(LOCAL,))
+@mutant("first-twice", "B2.step-types", "B2", bases=(LOCAL,))
 class FirstTwice(StepTypes):
     """The second step is FIRST as well."""
 
@@ -157,7 +157,7 @@ class FirstTwice(StepTypes):
             types[1] = StepType.FIRST
 
 
-@mutant("rewards-shifted", "B1")
+@mutant("rewards-shifted", "B1.rewards", "B1")
 class RewardsShifted(EpisodeDefect):
     """Rewards come one step late."""
 
@@ -165,7 +165,7 @@ class RewardsShifted(EpisodeDefect):
         return altered(episode, rewards=shifted(episode.rewards))
 
 
-@mutant("actions-shifted", "B1", "B4")
+@mutant("actions-shifted", "B4.actions", "B1", "B4")
 class ActionsShifted(EpisodeDefect):
     """Actions come one step late."""
 
@@ -173,7 +173,7 @@ class ActionsShifted(EpisodeDefect):
         return altered(episode, actions=shifted(episode.actions))
 
 
-@mutant("env-infos-shifted", "B1", "B4")
+@mutant("env-infos-shifted", "B4.changing-keys", "B1", "B4")
 class EnvInfosShifted(EpisodeDefect):
     """What the environment said of a step is recorded with the next one."""
 
@@ -201,7 +201,7 @@ class ReversedSteps(EpisodeDefect):
         return altered(episode, observations=mapped(lambda it: it[::-1].copy(), episode.observations))
 
 
-@mutant("dropped-step", "B1")
+@mutant("dropped-step", "B1.steps", "B1")
 class DroppedStep(EpisodeDefect):
     """The second step of longer episodes is lost."""
 
@@ -217,7 +217,7 @@ class DroppedStep(EpisodeDefect):
         )
 
 
-@mutant("long-episodes", "B1", "D")
+@mutant("long-episodes", "B1.rewards", "B1", "D")
 class LongEpisodes(EpisodeDefect):
     """Only episodes of more than a hundred steps are wrong: one step is repeated."""
 
@@ -255,7 +255,7 @@ class _Meddling:
         return self.kind.step(self.env, action // 2)
 
 
-@mutant("step-after-end", "B2", "B1", bases=(LOCAL, PROCESSES))
+@mutant("step-after-end", "B2.no-limit", "B2", "B1", bases=(LOCAL, PROCESSES))
 class StepAfterEnd(DefaultWorker):
     """One more step is taken in the environment after the end of the episode."""
 
@@ -264,7 +264,7 @@ class StepAfterEnd(DefaultWorker):
         return super().collect_episode()
 
 
-@mutant("endless-limit", "B2", bases=(LOCAL, PROCESSES))
+@mutant("endless-limit", "B2.no-limit", "B2", bases=(LOCAL, PROCESSES))
 class EndlessLimit(DefaultWorker):
     """An episode without a limit is cut after a thousand steps."""
 
@@ -272,7 +272,7 @@ class EndlessLimit(DefaultWorker):
         super().__init__(max_episode_length=min(max_episode_length, 1000), **arguments)
 
 
-@mutant("not-cancellable", "B2", "D6", bases=(LOCAL, PROCESSES))
+@mutant("not-cancellable", "B2.cancel", "B2", "D6", bases=(LOCAL, PROCESSES))
 class NotCancellable(DefaultWorker):
     """A running unit cannot be cancelled between its steps."""
 

@@ -50,7 +50,7 @@ class ErrorSkipsUnit(AnySampler):
             return super()._obtain(goal, agent_update, env_update)
 
 
-@mutant("error-hangs", "D1", "C5", bases=(LOCAL, PROCESSES))
+@mutant("error-hangs", "D1.every-kind", "D1", "C5", bases=(LOCAL, PROCESSES))
 class ErrorHangs(DefaultWorker):
     """A worker that raised never answers."""
 
@@ -265,7 +265,7 @@ class NeverRestarts(AnyPool):
         return -1
 
 
-@mutant("restarts-for-ever", "D2", bases=(PROCESSES,))
+@mutant("restarts-for-ever", "D2.worker-died", "D2", bases=(PROCESSES,))
 class RestartsForEver(AnyPool):
     """max_restarts is ignored."""
 
@@ -274,7 +274,7 @@ class RestartsForEver(AnyPool):
         return 10**9
 
 
-@mutant("one-restart-too-many", "D2", bases=(PROCESSES,))
+@mutant("one-restart-too-many", "D2.worker-died", "D2", bases=(PROCESSES,))
 class OneRestartTooMany(AnyPool):
     """One death more than max_restarts is survived."""
 
@@ -302,7 +302,7 @@ class ExitStatusLost(AnyPool):
             raise WorkerDied(error.worker, error.unit, None, error.deaths, error.hint) from None
 
 
-@mutant("restart-loses-updates", "D2", bases=(PROCESSES,))
+@mutant("restart-loses-updates", "D2.worker-died", "D2", bases=(PROCESSES,))
 class RestartLosesUpdates(AnyPool):
     """A process that was started again knows nothing of the updates."""
 
@@ -327,7 +327,7 @@ class RestartMovesOn(AnyPool):
         return units[1:] if self.statistics().restarts > before and len(units) > 1 else units
 
 
-@mutant("timeout-ignored", "D3", bases=(PROCESSES,))
+@mutant("timeout-ignored", "D3.hang", "D3", bases=(PROCESSES,))
 class TimeoutIgnored(AnyPool):
     """unit_timeout is accepted and ignored."""
 
@@ -395,7 +395,7 @@ class InterruptAsError(AnySampler):
             raise WorkerError(0, None, "KeyboardInterrupt", "", "") from error
 
 
-@mutant("calls-at-once", "D6", bases=EVERYWHERE)
+@mutant("calls-at-once", "D6.busy", "D6", bases=EVERYWHERE)
 class CallsAtOnce(AnySampler):
     """Two calls may run at once."""
 
@@ -430,7 +430,7 @@ class BusyWaits(AnySampler):
             return super()._obtain(goal, agent_update, env_update)
 
 
-@mutant("shutdown-waits", "D6", "E2", "E3", "D4", bases=(LOCAL,))
+@mutant("shutdown-waits", "D6.shutdown", "D6", "E2", "E3", "D4", bases=(LOCAL,))
 class ShutdownWaits(AnySampler):
     """A shutdown from another thread lets a running call go on, and closes the workers under it."""
 

@@ -38,7 +38,7 @@ class Leak(AnySampler):
         super()._start(record)
 
 
-@mutant("leaks-process", "E3")
+@mutant("leaks-process", "E3.dropped", "E3")
 class LeaksProcess(Leak):
     """A process is left after the shutdown."""
 
@@ -46,7 +46,7 @@ class LeaksProcess(Leak):
         self._left = subprocess.Popen(["sleep", "120"])
 
 
-@mutant("leaks-process-of-worker", "E3", bases=(PROCESSES,))
+@mutant("leaks-process-of-worker", "E3.dropped", "E3", bases=(PROCESSES,))
 class LeaksProcessOfWorker(DefaultWorker):
     """A worker starts a process that outlives it."""
 
@@ -55,7 +55,7 @@ class LeaksProcessOfWorker(DefaultWorker):
         subprocess.Popen(["sleep", "120"], stdin=subprocess.DEVNULL)
 
 
-@mutant("leaks-thread", "E3")
+@mutant("leaks-thread", "E3.dropped", "E3")
 class LeaksThread(Leak):
     """A thread is left after the shutdown."""
 
@@ -63,7 +63,7 @@ class LeaksThread(Leak):
         threading.Thread(target=threading.Event().wait, daemon=True, name="left-behind").start()
 
 
-@mutant("leaks-descriptor", "E3", bases=EVERYWHERE)
+@mutant("leaks-descriptor", "E3.dropped", "E3", bases=EVERYWHERE)
 class LeaksDescriptor(Leak):
     """A file descriptor is left after the shutdown."""
 
@@ -71,7 +71,7 @@ class LeaksDescriptor(Leak):
         os.open(os.devnull, os.O_RDONLY)
 
 
-@mutant("leaks-descriptor-per-call", "E3", bases=(LOCAL, PROCESSES))
+@mutant("leaks-descriptor-per-call", "E3.dropped", "E3", bases=(LOCAL, PROCESSES))
 class LeaksDescriptorPerCall(AnySampler):
     """Each call leaves a file descriptor."""
 
@@ -80,7 +80,7 @@ class LeaksDescriptorPerCall(AnySampler):
         return super()._obtain(goal, agent_update, env_update)
 
 
-@mutant("leaks-file", "E3", bases=(LOCAL, PROCESSES))
+@mutant("leaks-file", "E3.dropped", "E3", bases=(LOCAL, PROCESSES))
 class LeaksFile(Leak):
     """A temporary file is left after the shutdown."""
 
@@ -89,7 +89,7 @@ class LeaksFile(Leak):
         os.close(file)
 
 
-@mutant("leaks-shared-memory", "E3", bases=(LOCAL, PROCESSES))
+@mutant("leaks-shared-memory", "E3.nothing-left", "E3", bases=(LOCAL, PROCESSES))
 class LeaksSharedMemory(Leak):
     """A segment of shared memory is left after the shutdown."""
 
@@ -98,7 +98,7 @@ class LeaksSharedMemory(Leak):
         self._memory = SharedMemory(create=True, size=4096, name=f"{SHARED_PREFIX}{secrets.token_hex(8)}")
 
 
-@mutant("leaks-on-bad-start", "E1", bases=(LOCAL, PROCESSES))
+@mutant("leaks-on-bad-start", "E1.constructor", "E1", bases=(LOCAL, PROCESSES))
 class LeaksOnBadStart(AnySampler):
     """If a worker cannot start, those that were started already are left."""
 
@@ -212,7 +212,7 @@ class ClosedReturnsNone(AnySampler):
         return super()._obtain(goal, agent_update, env_update) if self._closed is None else None
 
 
-@mutant("closed-hangs", "D6", bases=(LOCAL,))
+@mutant("closed-hangs", "D6.closed", "D6", bases=(LOCAL,))
 class ClosedHangs(AnySampler):
     """A call after the shutdown waits for an answer for ever."""
 
@@ -221,14 +221,14 @@ class ClosedHangs(AnySampler):
             time.sleep(0.05)
 
 
-@mutant("slow-shutdown", "D", "E2", "E3", bases=(LOCAL,))
+@mutant("slow-shutdown", "E2.shutdown-whatever-comes", bases=(LOCAL,))
 class SlowShutdown(AnySampler):
-    """The shutdown takes more than five seconds."""
+    """The shutdown takes nine seconds."""
 
     def _stop(self) -> None:
         super()._stop()
         if self._started:
-            time.sleep(6)
+            time.sleep(9)
 
 
 @mutant("no-context", "E2", bases=(LOCAL, PROCESSES))

@@ -72,7 +72,7 @@ class _DeathUnnoticed(Meddler):
         return [(carrier, data) for carrier, data in received if data is not None]
 
 
-@mutant("death-unnoticed", "D2", "E1", bases=(PROCESSES,))
+@mutant("death-unnoticed", "D2.no-trace", "D2", "E1", bases=(PROCESSES,))
 class DeathUnnoticed(MessageDefect):
     """Nobody hears of the death of a process."""
 
@@ -99,7 +99,7 @@ class _ManyLost(Meddler):
         return kept
 
 
-@mutant("queue-full", "D", "A2", "A0", "B1", bases=(PROCESSES,))
+@mutant("queue-full", "A2.later-units", "D", "A2", "A0", "B1", bases=(PROCESSES,))
 class QueueFull(MessageDefect):
     """After 150 results the queue is full, and everything stands still."""
 
@@ -187,7 +187,7 @@ class _Renumbered(Meddler):
         self.inner.send(carrier, message)
 
 
-@mutant("request-lost", "A0", "A3", "D", bases=(PROCESSES,))
+@mutant("request-lost", "A0.reference", "A0", "A3", "D", bases=(PROCESSES,))
 class RequestLost(MessageDefect):
     """Every fifth unit is never asked for, and the call waits for it."""
 
@@ -200,7 +200,7 @@ class _NoCancel(Meddler):
             self.inner.send(carrier, message)
 
 
-@mutant("never-cancels", "D4", "C5", "D1", "A5", "B2", bases=(PROCESSES,))
+@mutant("never-cancels", "D4.interrupt", "D4", "C5", "D1", "A5", "B2", bases=(PROCESSES,))
 class NeverCancels(MessageDefect):
     """Units that are not wanted any more run to their end: after Ctrl-C, too."""
 
@@ -217,7 +217,7 @@ class _FailuresDropped(Meddler):
         return encode(Configured(message.epoch, []))
 
 
-@mutant("update-errors-dropped", "D1", "C5", "E1", bases=(PROCESSES,))
+@mutant("update-errors-dropped", "C5.atomic", "D1", "C5", "E1", bases=(PROCESSES,))
 class UpdateErrorsDropped(MessageDefect):
     """That a worker could not take an update is not reported."""
 
@@ -230,7 +230,7 @@ class _Leaky(Meddler):
             self.inner.stop(carrier, timeout)
 
 
-@mutant("processes-stay", "E3", "E2", bases=(PROCESSES,))
+@mutant("processes-stay", "E3.nothing-left", "E3", "E2", bases=(PROCESSES,))
 class ProcessesStay(MessageDefect):
     """Nobody waits for processes, or ends them, at the shutdown."""
 

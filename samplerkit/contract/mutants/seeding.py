@@ -36,7 +36,7 @@ class SeedDefect(DefaultWorker):
         return self._seed or 0
 
 
-@mutant("seed-plus-worker", "A2", "A0", bases=EVERYWHERE)
+@mutant("seed-plus-worker", "A2.env-seed", "A2", "A0", bases=EVERYWHERE)
 class SeedPlusWorker(SeedDefect):
     """Worker w of seed s draws what worker 0 of seed s + w draws."""
 
@@ -68,7 +68,7 @@ class SameSeedAllWorkers(SeedDefect):
         return UnitSeeds(self.given_seed).unit(unit.number // 2)
 
 
-@mutant("seeds-repeat", "A2", "A0")
+@mutant("seeds-repeat", "A2.later-units", "A2", "A0")
 class SeedsRepeat(SeedDefect):
     """Seeds begin again after 256 units."""
 
@@ -76,7 +76,7 @@ class SeedsRepeat(SeedDefect):
         return UnitSeeds(self.given_seed).unit(unit.number % 256)
 
 
-@mutant("shared-stream", "A2", "A0")
+@mutant("shared-stream", "A2.later-units", "A2", "A0")
 class SharedStream(SeedDefect):
     """Environment and policy draw from the same seed."""
 
@@ -92,7 +92,7 @@ class WideSeeds(SeedDefect):
         return unit._replace(env_seed=2 * unit.env_seed + 1)
 
 
-@mutant("hash-order", "A2", "A0", bases=(LOCAL, PROCESSES))
+@mutant("hash-order", "A2.later-units", "A2", "A0", bases=(LOCAL, PROCESSES))
 class HashOrder(SeedDefect):
     """Seeds depend on the hash of a string, which differs from process to process."""
 
@@ -108,7 +108,7 @@ class SeedOfProcess(SeedDefect):
         return unit._replace(policy_seed=unit.policy_seed ^ os.getpid())
 
 
-@mutant("seed-of-time", "A2", "A0", bases=(LOCAL, STATEFUL))
+@mutant("seed-of-time", "A2.later-units", "A2", "A0", bases=(LOCAL, STATEFUL))
 class SeedOfTime(SeedDefect):
     """The policy is seeded by the operating system."""
 
@@ -133,7 +133,7 @@ class SeedIgnored(AnySampler):
         super().__init__(agents, envs, seed=None if seed is None else random.getrandbits(40), **arguments)
 
 
-@mutant("policy-unseeded", "A2", "A0")
+@mutant("policy-unseeded", "A2.later-units", "A2", "A0")
 class PolicyUnseeded(DefaultWorker):
     """The policy is reset, but never seeded."""
 
@@ -141,7 +141,7 @@ class PolicyUnseeded(DefaultWorker):
         self.agent.reset()
 
 
-@mutant("seeded-before-reset", "A2", "A0", bases=(LOCAL,))
+@mutant("seeded-before-reset", "A2.later-units", "A2", "A0", bases=(LOCAL,))
 class SeededBeforeReset(DefaultWorker):
     """The policy is seeded before its reset, which wipes the seed."""
 
@@ -150,7 +150,7 @@ class SeededBeforeReset(DefaultWorker):
         self.agent.reset()
 
 
-@mutant("policy-not-reset", "A2", "A0", bases=EVERYWHERE)
+@mutant("policy-not-reset", "A2.fresh-start", "A2", "A0", bases=EVERYWHERE)
 class PolicyNotReset(DefaultWorker):
     """The policy is reset for the first episode only: hidden state goes from one to the next."""
 
@@ -226,7 +226,7 @@ class GlobalsMovedOnError(AnySampler):
         super()._forget()
 
 
-@mutant("globals-unseeded", "A9", bases=EVERYWHERE)
+@mutant("globals-unseeded", "A9.globals-served", "A9", bases=EVERYWHERE)
 class GlobalsUnseeded(DefaultWorker):
     """What draws from the global generators differs from run to run."""
 
@@ -236,7 +236,7 @@ class GlobalsUnseeded(DefaultWorker):
         super().start_episode()
 
 
-@mutant("globals-seeded-once", "A9")
+@mutant("globals-seeded-once", "A9.globals-served", "A9")
 class GlobalsSeededOnce(DefaultWorker):
     """The global generators are not set for each unit: what a unit draws depends on those before it."""
 

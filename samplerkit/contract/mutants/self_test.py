@@ -17,7 +17,7 @@ from samplerkit.contract.mutants.catalogue import Mutant, catalogue
 from samplerkit.contract.mutants.life import SHARED_PREFIX
 from samplerkit.contract.profiles import PROFILES, Profile
 
-_DEADLINE = 30.0
+_DEADLINE = 15.0
 """Seconds for one clause: a mutant that hangs is killed soon."""
 
 

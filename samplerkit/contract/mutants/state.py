@@ -95,7 +95,7 @@ class RestoreIgnored(AnySampler):
         return
 
 
-@mutant("restore-keeps-run-ahead", "A10", "A5", bases=(PROCESSES,))
+@mutant("restore-keeps-run-ahead", "A10.again", "A10", "A5", bases=(PROCESSES,))
 class RestoreKeepsRunAhead(AnySampler):
     """After a restore, results of the time before it are admitted."""
 
@@ -170,7 +170,7 @@ def _started_copy(make: Any, arguments: tuple[Any, ...]) -> Any:
         return copy
 
 
-@mutant("copy-starts-at-once", "E5", bases=(LOCAL, PROCESSES))
+@mutant("copy-starts-at-once", "E5.pickles", "E5", bases=(LOCAL, PROCESSES))
 class CopyStartsAtOnce(AnySampler):
     """An unpickled sampler starts its workers before its first call."""
 

@@ -31,7 +31,7 @@ class UpdateDefect(AnySampler):
         return super()._obtain(goal, self.agent(agent_update), self.env(env_update))
 
 
-@mutant("agent-list-reversed", "C1", "A1", bases=EVERYWHERE)
+@mutant("agent-list-reversed", "C1.agents", "C1", "A1", bases=EVERYWHERE)
 class AgentListReversed(UpdateDefect):
     """A list of agent updates reaches the workers in the reverse order."""
 
@@ -39,7 +39,7 @@ class AgentListReversed(UpdateDefect):
         return update[::-1] if isinstance(update, list) else update
 
 
-@mutant("env-list-reversed", "C1", "A1", bases=EVERYWHERE)
+@mutant("env-list-reversed", "C1.envs", "C1", "A1", bases=EVERYWHERE)
 class EnvListReversed(UpdateDefect):
     """A list of environment updates reaches the workers in the reverse order."""
 
@@ -47,7 +47,7 @@ class EnvListReversed(UpdateDefect):
         return update[::-1] if isinstance(update, list) else update
 
 
-@mutant("first-agent-for-all", "C1")
+@mutant("first-agent-for-all", "C1.agents", "C1")
 class FirstAgentForAll(UpdateDefect):
     """Of a list of agent updates, every worker gets the first."""
 
@@ -55,7 +55,7 @@ class FirstAgentForAll(UpdateDefect):
         return [update[0]] * len(update) if isinstance(update, list) and update else update
 
 
-@mutant("first-env-for-all", "C1")
+@mutant("first-env-for-all", "C1.envs", "C1")
 class FirstEnvForAll(UpdateDefect):
     """Of a list of environment updates, every worker gets the first."""
 
@@ -63,7 +63,7 @@ class FirstEnvForAll(UpdateDefect):
         return [update[0]] * len(update) if isinstance(update, list) and update else update
 
 
-@mutant("tuples-spread", "C1")
+@mutant("tuples-spread", "C1.tuple-is-one", "C1")
 class TuplesSpread(UpdateDefect):
     """A tuple of weights is spread over the workers as if it were a list."""
 
@@ -71,7 +71,7 @@ class TuplesSpread(UpdateDefect):
         return list(update) if isinstance(update, tuple) and len(update) == self.n_workers else update
 
 
-@mutant("short-list-padded", "C1")
+@mutant("short-list-padded", "C1.list-length", "C1")
 class ShortListPadded(UpdateDefect):
     """A list that is too short is filled up with its last item."""
 
@@ -81,7 +81,7 @@ class ShortListPadded(UpdateDefect):
         return update
 
 
-@mutant("long-list-cut", "C1", bases=(LOCAL, PROCESSES))
+@mutant("long-list-cut", "C1.list-length", "C1", bases=(LOCAL, PROCESSES))
 class LongListCut(UpdateDefect):
     """A list that is too long is cut."""
 
@@ -92,7 +92,7 @@ class LongListCut(UpdateDefect):
         return update[: self.n_workers] if isinstance(update, list) else update
 
 
-@mutant("opaque-list-error", "C1", "D5", bases=(LOCAL,))
+@mutant("opaque-list-error", "C1.list-length", "C1", "D5", bases=(LOCAL,))
 class OpaqueListError(UpdateDefect):
     """A list of a wrong length ends in an IndexError."""
 
@@ -127,7 +127,7 @@ class AgentUpdateLost(UpdateDefect):
         return None
 
 
-@mutant("env-update-lost", "C1", bases=(LOCAL, PROCESSES))
+@mutant("env-update-lost", "C1.busy-worker", "C1", bases=(LOCAL, PROCESSES))
 class EnvUpdateLost(UpdateDefect):
     """Environment updates are ignored."""
 
@@ -157,7 +157,7 @@ class LateAgentUpdate(UpdateDefect):
         return due
 
 
-@mutant("late-env-update", "C1", "C3")
+@mutant("late-env-update", "C1.envs", "C1", "C3")
 class LateEnvUpdate(UpdateDefect):
     """An environment update takes effect one call late."""
 
@@ -182,7 +182,7 @@ def _with(record: Record, recipes: Any) -> Record:
     return Record(tuple(recipes), record.agent_version, record.env_version)
 
 
-@mutant("last-worker-left-out", "C1", bases=(LOCAL, PROCESSES))
+@mutant("last-worker-left-out", "C1.agents", "C1", bases=(LOCAL, PROCESSES))
 class LastWorkerLeftOut(RecordDefect):
     """Updates do not reach the last worker."""
 
@@ -190,7 +190,7 @@ class LastWorkerLeftOut(RecordDefect):
         return _with(new, (*new.recipes[:-1], old.recipes[-1]))
 
 
-@mutant("first-worker-only", "C1", bases=(LOCAL, PROCESSES))
+@mutant("first-worker-only", "C1.agents", "C1", bases=(LOCAL, PROCESSES))
 class FirstWorkerOnly(RecordDefect):
     """Updates reach worker 0 only."""
 
@@ -208,7 +208,7 @@ class OneProcessLeftOut(AnyPool):
         super()._configure(member, record)
 
 
-@mutant("lost-on-busy-worker", "C1", "C3", "A5", bases=(PROCESSES,))
+@mutant("lost-on-busy-worker", "C1.agents", "C1", "C3", "A5", bases=(PROCESSES,))
 class LostOnBusyWorker(AnyPool):
     """An update is lost on a process that is running a unit when it comes."""
 
@@ -244,7 +244,7 @@ class AfterFirstStep(DefaultWorker):
         return over
 
 
-@mutant("applied-twice", "C1", "C4")
+@mutant("applied-twice", "C1.once", "C1", "C4")
 class AppliedTwice(DefaultWorker):
     """An environment update is applied twice."""
 
@@ -254,7 +254,7 @@ class AppliedTwice(DefaultWorker):
             super().update_env(env_update)
 
 
-@mutant("no-old-environment", "C4", bases=(LOCAL, PROCESSES, STATEFUL))
+@mutant("no-old-environment", "C4.kept-open", "C4", bases=(LOCAL, PROCESSES, STATEFUL))
 class NoOldEnvironment(DefaultWorker):
     """An EnvUpdate is not given the old environment."""
 
@@ -263,7 +263,7 @@ class NoOldEnvironment(DefaultWorker):
         super().update_env(new)
 
 
-@mutant("result-thrown-away", "C4", "C1", bases=(LOCAL, PROCESSES))
+@mutant("result-thrown-away", "C4.kept-open", "C4", "C1", bases=(LOCAL, PROCESSES))
 class ResultThrownAway(DefaultWorker):
     """What an EnvUpdate returns is thrown away."""
 
@@ -277,7 +277,7 @@ class ResultThrownAway(DefaultWorker):
                 new.close()
 
 
-@mutant("replaced-not-closed", "C4", "E2", bases=EVERYWHERE)
+@mutant("replaced-not-closed", "C4.closed-once", "C4", "E2", bases=EVERYWHERE)
 class ReplacedNotClosed(DefaultWorker):
     """A replaced environment is not closed."""
 
@@ -291,7 +291,7 @@ class ReplacedNotClosed(DefaultWorker):
         super().update_env(env_update)
 
 
-@mutant("kept-and-closed", "C4", "E2")
+@mutant("kept-and-closed", "C4.closed-once", "C4", "E2")
 class KeptAndClosed(DefaultWorker):
     """The old environment is closed although the update returned it."""
 
@@ -302,7 +302,7 @@ class KeptAndClosed(DefaultWorker):
             old.close()
 
 
-@mutant("wrapped-and-closed", "C4", "E2", bases=(LOCAL, PROCESSES))
+@mutant("wrapped-and-closed", "C4.kept-open", "C4", "E2", bases=(LOCAL, PROCESSES))
 class WrappedAndClosed(DefaultWorker):
     """The old environment is closed although the new one wraps it."""
 
@@ -314,7 +314,7 @@ class WrappedAndClosed(DefaultWorker):
             wrapped.close()
 
 
-@mutant("shared-agent", "C1", "C4", "A1", bases=(LOCAL, STATEFUL))
+@mutant("shared-agent", "C1.busy-worker", "C1", "C4", "A1", bases=(LOCAL, STATEFUL))
 class SharedAgent(DefaultWorker):
     """All workers share one policy object."""
 
@@ -389,7 +389,7 @@ class ErrorDefect(AnySampler):
             raise
 
 
-@mutant("error-keeps-agents", "C5", bases=EVERYWHERE)
+@mutant("error-keeps-agents", "C5.atomic", "C5", bases=EVERYWHERE)
 class ErrorKeepsAgents(ErrorDefect):
     """A call that raised has updated the agents all the same."""
 
@@ -405,7 +405,7 @@ class ErrorKeepsEnvs(ErrorDefect):
         self._record = self._record.changed(None, self._env_changes(env_update, self._record.env_version + 1))
 
 
-@mutant("half-applied", "C5")
+@mutant("half-applied", "C5.atomic", "C5")
 class HalfApplied(ErrorDefect):
     """Of a list whose second item is bad, worker 0 keeps the first."""
 
