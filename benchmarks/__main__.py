@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results, show
+from benchmarks import heavy_tails, memory, results, show, startup, weights
 from benchmarks.running import Course, run_setting
 from benchmarks.workloads import settings
 from samplerkit.bench.processes import usable_cpus
@@ -61,13 +62,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _known() -> dict[str, tuple[str, Any]]:
+    """Title and function of all that can be measured, by key."""
+    known: dict[str, tuple[str, Any]] = {}
+    for setting in settings():
+        known[setting.key] = setting.title, functools.partial(run_setting, setting)
+    for setting in heavy_tails.settings():
+        known[setting.key] = setting.title, functools.partial(heavy_tails.run, setting)
+    for module in (weights, startup, memory):
+        known[module.__name__.rpartition(".")[2]] = module.TITLE, module.run
+    return known
+
+
 def _chosen(only: list[str] | None) -> dict[str, tuple[str, Any]]:
-    known = {it.key: (it.title, lambda course, it=it: run_setting(it, course)) for it in settings()}
+    known = _known()
     if not only:
         return known
-    found = {
-        key: value for key, value in known.items() if any(key.lower().startswith(o.lower()) for o in only)
-    }
+    exact = {key: known[key] for key in only if key in known}
+    begun = [word for word in only if word not in known]
+    found = {key: value for key, value in known.items() if key in exact or key.startswith(tuple(begun))}
     if not found:
         sys.exit(f"--only {' '.join(only)}: there is no such key; these are {', '.join(known)}")
     return found

@@ -61,14 +61,14 @@ class HeavyTails(CartPoleEnv):
 
     def __init__(self) -> None:
         super().__init__()
-        self._t = self._length = 0
+        self._t = self.length = 0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         """Draw a length, and begin."""
         observation, info = super().reset(seed=seed, options=options)
         location = math.log(self.mean_length) - self.sigma**2 / 2
         drawn = round(self.np_random.lognormal(location, self.sigma))
-        self._length = min(max(1, drawn), self.max_episode_length)
+        self.length = min(max(1, drawn), self.max_episode_length)
         self._t = 0
         return observation, info
 
@@ -79,7 +79,7 @@ class HeavyTails(CartPoleEnv):
         if fallen:
             self.state = np.zeros(4)
             self.steps_beyond_terminated = None
-        return observation, float(reward), self._t >= self._length, False, info
+        return observation, float(reward), self._t >= self.length, False, info
 
 
 def pong() -> Env:
@@ -99,3 +99,20 @@ def pong() -> Env:
 
 def _channels_last(frames: Any) -> Any:
     return np.ascontiguousarray(np.moveaxis(frames, 0, -1))
+
+
+class OneStep(Env):
+    """Episodes of one step that cost nothing."""
+
+    observation_space = spaces.Box(0, 1, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+    max_episode_length = 1
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        """Begin."""
+        del seed, options
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """End."""
+        return np.zeros(1, np.float32), 0.0, True, False, {}

@@ -39,11 +39,6 @@ def mlp64(observation_space: Any, action_space: Any) -> Any:
     return MLPPolicy(observation_space, action_space, hidden_sizes=(64, 64))
 
 
-def weights_of_10_mb(observation_space: Any, action_space: Any) -> Any:
-    """A constant policy that carries 10 MB of weights."""
-    return Laden(observation_space, action_space)
-
-
 class Laden:
     """Always the first action, and 10 MB of weights that play no part in it."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import threadpoolctl
 
 from samplerkit.bench.contestant import Contestant, Measurement
-from samplerkit.bench.storage import storage
+from samplerkit.bench.storage import first_rows, storage
 from samplerkit.bench.workload import Workload
 from samplerkit.sampling.numbering import UnitSeeds
 
@@ -49,7 +49,7 @@ class BareLoop(Contestant):
         self._one_thread = threadpoolctl.threadpool_limits(1)
         self._env = self._workload.make_env()
         self._limit = self._workload.episode_limit(self._env)
-        self._policy = self._workload.make_policy(self._env)
+        self.policy = self._workload.make_policy(self._env)
         self._seeds = UnitSeeds(self._workload.seed)
         self._allocate()
         self._row = self._episode = 0
@@ -79,11 +79,25 @@ class BareLoop(Contestant):
             if passed >= seconds:
                 return Measurement(steps, passed)
 
+    def fill(self) -> dict[str, Any]:
+        """Fill the arrays once, from the first row; returns them, to be copied before the next call."""
+        self._row, episodes = 0, self._episode
+        self._steps(self._n_rows)
+        ended = min(self._episode - episodes, _LAST_ROWS)
+        return {
+            "observations": self.observations,
+            "actions": self.actions,
+            "rewards": self.rewards,
+            "terminated": self.terminated,
+            "truncated": self.truncated,
+            "last_observations": first_rows(self.last_observations, ended),
+        }
+
     def _steps(self, n: int) -> None:
         """Take n steps; everything is a local name, as in a loop written for the purpose."""
         put_observation, put_action, put_last = self._put_observation, self._put_action, self._put_last
         rewards, terminations, truncations = self.rewards, self.terminated, self.truncated
-        act, step, begin, limit = self._policy.get_action, self._env.step, self._begin_episode, self._limit
+        act, step, begin, limit = self.policy.get_action, self._env.step, self._begin_episode, self._limit
         observation, length, row, n_rows = self._observation, self._length, self._row, self._n_rows
         for _ in range(n):
             put_observation(row, observation)
@@ -108,8 +122,8 @@ class BareLoop(Contestant):
         self._unit += self._stride
         self._episode += 1
         observation, _ = self._env.reset(seed=unit.env_seed)
-        self._policy.reset()
-        seed = getattr(self._policy, "seed", None)
+        self.policy.reset()
+        seed = getattr(self.policy, "seed", None)
         if seed is not None:
             seed(np.array([unit.policy_seed], np.uint64))
         return observation

@@ -102,13 +102,14 @@ def contestant(
         "workload": workload.as_dict(),
         "backend": candidate.backend,
         "n_workers": n_processes,
-        "options": {**_spread(candidate.backend, n_processes), **candidate.options},
+        "options": {**spread(candidate.backend, n_processes), **candidate.options},
     }
     return Hosted(
         candidate.label, "samplerkit.bench.sampler_contestant:SamplerContestant", arguments, path=path
     )
 
 
-def _spread(backend: str, n_processes: int) -> dict[str, Any]:
+def spread(backend: str, n_processes: int) -> dict[str, Any]:
+    """Return the options with which a backend spreads over n processes; none where it has no such option."""
     known = getattr(get_backend(backend.partition("+")[0]), "options", {})
     return {name: n_processes for name in _COUNTS if name in known}

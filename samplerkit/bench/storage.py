@@ -35,6 +35,15 @@ def storage(space: spaces.Space[Any], n_rows: int) -> tuple[Any, Put]:
     return array, array.__setitem__
 
 
+def first_rows(column: Any, n: int) -> Any:
+    """Return the first n rows of a column: views of its arrays, in the same structure."""
+    if isinstance(column, dict):
+        return {key: first_rows(part, n) for key, part in column.items()}
+    if isinstance(column, tuple):
+        return tuple(first_rows(part, n) for part in column)
+    return column[:n]
+
+
 def _dict_storage(parts: dict[Any, tuple[Any, Put]]) -> tuple[Any, Put]:
     def put(row: int, value: Any) -> None:
         for key, (_, put_part) in parts.items():
