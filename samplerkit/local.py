@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import threadpoolctl
 
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeSlice
 from samplerkit.errors import SamplerClosed
 from samplerkit.interfaces import IN_PROCESS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal
@@ -37,7 +37,7 @@ class LocalSampler(BaseSampler):
         with self._undisturbed():
             self._bring_to(self._host, record)
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         host = self._host
         assert host is not None, "started before the first call"
         admission = Admission(goal, self._cursor)

@@ -134,7 +134,7 @@ class UnitRuns:
             for result in results:
                 if isinstance(result, Failure):
                     raise result.to_error()
-                yield result
+                yield result.view()
 
     def alone(self, unit: int, **how: Any) -> EpisodeBatch:
         """Run one unit in a fresh copy; `how` goes to `Piece`."""

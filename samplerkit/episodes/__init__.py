@@ -9,6 +9,7 @@ from samplerkit.episodes.infos import concatenate_infos, stack_infos
 from samplerkit.episodes.padding import STEP_TYPE_PADDING
 from samplerkit.episodes.provenance import Provenance
 from samplerkit.episodes.recorder import EpisodeRecorder
+from samplerkit.episodes.slices import EpisodeSlice, cut, join, whole
 from samplerkit.episodes.spec import EnvSpec, episode_limit
 from samplerkit.episodes.step_type import StepType, get_step_type
 from samplerkit.episodes.time_step import EnvStep, TimeStep
@@ -21,13 +22,17 @@ __all__ = [
     "EnvStep",
     "EpisodeBatch",
     "EpisodeRecorder",
+    "EpisodeSlice",
     "InProgressEpisode",
     "Provenance",
     "StepType",
     "TimeStep",
     "TimeStepBatch",
     "concatenate_infos",
+    "cut",
     "episode_limit",
     "get_step_type",
+    "join",
     "stack_infos",
+    "whole",
 ]

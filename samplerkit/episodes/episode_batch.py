@@ -205,7 +205,7 @@ class EpisodeBatch(PaddedColumns, TimeStepBatch):
 
     def split(self) -> list[EpisodeBatch]:
         """Return one batch for each episode, in order; their arrays are views of this batch's."""
-        return [self._select(slice(i, i + 1), slice(*rows)) for i, rows in enumerate(self._episode_ranges())]
+        return [self.view(slice(i, i + 1), slice(*rows)) for i, rows in enumerate(self._episode_ranges())]
 
     def stitch(self) -> EpisodeBatch:
         """Return the episodes that the fragments of this batch belong to, joined by the unit of their
@@ -221,20 +221,20 @@ class EpisodeBatch(PaddedColumns, TimeStepBatch):
         """
         return stitch(self)
 
-    def _select(self, episodes: Any, steps: Any) -> EpisodeBatch:
-        """Return some episodes, given by slices or index arrays for the episodes and for their rows."""
+    def view(self, episodes: slice, rows: slice) -> EpisodeBatch:
+        """Return consecutive episodes, given with their rows, as a batch of views."""
         return EpisodeBatch.unchecked(
             env_spec=self.env_spec,
             episode_infos=rows_of_each(self.episode_infos_by_episode, episodes),
-            observations=rows_of(self.observations, steps),
+            observations=rows_of(self.observations, rows),
             last_observations=rows_of(self.last_observations, episodes),
-            actions=rows_of(self.actions, steps),
-            rewards=self.rewards[steps],
-            env_infos=rows_of_each(self.env_infos, steps),
-            agent_infos=rows_of_each(self.agent_infos, steps),
-            step_types=self.step_types[steps],
+            actions=rows_of(self.actions, rows),
+            rewards=self.rewards[rows],
+            env_infos=rows_of_each(self.env_infos, rows),
+            agent_infos=rows_of_each(self.agent_infos, rows),
+            step_types=self.step_types[rows],
             lengths=self.lengths[episodes],
-            provenance=None if self.provenance is None else self.provenance.select(episodes, steps),
+            provenance=None if self.provenance is None else self.provenance.select(episodes, rows),
         )
 
     def _episode_ranges(self) -> Iterator[tuple[int, int]]:

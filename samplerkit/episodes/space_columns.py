@@ -35,26 +35,41 @@ class SpaceColumn(Protocol):
     def grow(self, capacity: int) -> None:
         """Make room for this many rows, and keep those there are."""
 
+    def take_rows(self, other: Any, start: int, stop: int) -> None:
+        """Copy rows of another column of the same space to the beginning of this one."""
+
+    def rows(self, rows: slice) -> Column:
+        """Return views of some rows."""
+
     def copy_rows(self, start: int, stop: int) -> Column:
         """Return some rows in fresh arrays."""
 
 
-def space_column(space: Space, path: str, capacity: int) -> SpaceColumn:
-    """Return an empty growing column for a space; `path` is what its errors call the values."""
+def space_column(space: Space, path: str, capacity: int, warned: set[str]) -> SpaceColumn:
+    """Return an empty growing column for a space.
+
+    Args:
+        space: of the values.
+        path: what errors call the values.
+        capacity: number of rows.
+        warned: paths that a warning was given for; shared by columns that follow each other.
+    """
     if isinstance(space, spaces.Dict):
         children = {
-            key: space_column(child, f"{path}[{key!r}]", capacity) for key, child in space.spaces.items()
+            key: space_column(child, f"{path}[{key!r}]", capacity, warned)
+            for key, child in space.spaces.items()
         }
         return DictColumn(children, path)
     if isinstance(space, spaces.Tuple):
         entries = [
-            space_column(child, f"{path}[{index}]", capacity) for index, child in enumerate(space.spaces)
+            space_column(child, f"{path}[{index}]", capacity, warned)
+            for index, child in enumerate(space.spaces)
         ]
         return TupleColumn(tuple(entries), path)
     dtype, shape = np.dtype(cast("Any", space.dtype).str), cast("tuple[int, ...]", space.shape)
     if isinstance(space, spaces.Discrete):
-        return ScalarColumn(dtype, shape, path, capacity)
-    return ArrayColumn(dtype, shape, path, capacity)
+        return ScalarColumn(dtype, shape, path, capacity, warned)
+    return ArrayColumn(dtype, shape, path, capacity, warned)
 
 
 class ArrayColumn:
@@ -62,11 +77,13 @@ class ArrayColumn:
 
     __slots__ = ("buffer", "dtype", "path", "shape", "warned")
 
-    def __init__(self, dtype: np.dtype[Any], shape: tuple[int, ...], path: str, capacity: int) -> None:
+    def __init__(
+        self, dtype: np.dtype[Any], shape: tuple[int, ...], path: str, capacity: int, warned: set[str]
+    ) -> None:
         self.dtype = dtype
         self.shape = shape
         self.path = path
-        self.warned = False
+        self.warned = warned
         self.buffer: Array = np.empty((capacity, *shape), dtype)
 
     def put(self, row: int, value: Any) -> Any:
@@ -85,6 +102,12 @@ class ArrayColumn:
         buffer = np.empty((capacity, *self.shape), self.dtype)
         buffer[: len(self.buffer)] = self.buffer
         self.buffer = buffer
+
+    def take_rows(self, other: ArrayColumn, start: int, stop: int) -> None:
+        self.buffer[: stop - start] = other.buffer[start:stop]
+
+    def rows(self, rows: slice) -> Column:
+        return self.buffer[rows]
 
     def copy_rows(self, start: int, stop: int) -> Column:
         return self.buffer[start:stop].copy()
@@ -118,8 +141,8 @@ class ArrayColumn:
         return type(value) in (int, float) and self.dtype.kind == ("f" if type(value) is float else "i")
 
     def warn(self, dtype: np.dtype[Any]) -> None:
-        if not self.warned:
-            self.warned = True
+        if self.path not in self.warned:
+            self.warned.add(self.path)
             warnings.warn(
                 f"{self.path} has dtype {dtype}, but its space says {self.dtype}: it is cast to the space's "
                 "dtype (said once).",
@@ -136,8 +159,10 @@ class ScalarColumn(ArrayColumn):
 
     __slots__ = ("type",)
 
-    def __init__(self, dtype: np.dtype[Any], shape: tuple[int, ...], path: str, capacity: int) -> None:
-        super().__init__(dtype, shape, path, capacity)
+    def __init__(
+        self, dtype: np.dtype[Any], shape: tuple[int, ...], path: str, capacity: int, warned: set[str]
+    ) -> None:
+        super().__init__(dtype, shape, path, capacity, warned)
         self.type = dtype.type
 
     def put(self, row: int, value: Any) -> Any:
@@ -179,6 +204,13 @@ class DictColumn:
         for _, child in self.items:
             child.grow(capacity)
 
+    def take_rows(self, other: DictColumn, start: int, stop: int) -> None:
+        for key, child in self.items:
+            child.take_rows(other.children[key], start, stop)
+
+    def rows(self, rows: slice) -> Column:
+        return {key: child.rows(rows) for key, child in self.items}
+
     def copy_rows(self, start: int, stop: int) -> Column:
         return {key: child.copy_rows(start, stop) for key, child in self.items}
 
@@ -212,6 +244,13 @@ class TupleColumn:
     def grow(self, capacity: int) -> None:
         for child in self.children:
             child.grow(capacity)
+
+    def take_rows(self, other: TupleColumn, start: int, stop: int) -> None:
+        for child, theirs in zip(self.children, other.children, strict=True):
+            child.take_rows(theirs, start, stop)
+
+    def rows(self, rows: slice) -> Column:
+        return tuple(child.rows(rows) for child in self.children)
 
     def copy_rows(self, start: int, stop: int) -> Column:
         return tuple(child.copy_rows(start, stop) for child in self.children)

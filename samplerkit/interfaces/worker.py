@@ -6,7 +6,7 @@ import abc
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, NoReturn
 
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice
 from samplerkit.interfaces.unit import Unit
 
 
@@ -49,7 +49,9 @@ class Worker(abc.ABC):
     reseed: bool = True
     """Whether each unit seeds the environment; False for one that is seeded once and never again."""
 
-    _cancelled: bool = False
+    cancelled: bool = False
+    """Whether the running unit should end between two steps; see `cancel`."""
+
     _env_was_seeded: bool = False
 
     def __init__(self, *, seed: int | None, max_episode_length: float, worker_number: int) -> None:
@@ -96,14 +98,15 @@ class Worker(abc.ABC):
         """Run the unit in `self.unit` and return it."""
         self.start_episode()
         while not self.step_episode():
-            if self._cancelled:
+            if self.cancelled:
                 raise UnitCancelled
         return self.collect_episode()
 
-    def rollouts(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, EpisodeBatch]]:
-        """Run units as they are handed out and yield each with its batch.
+    def rollouts(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, EpisodeBatch | EpisodeSlice]]:
+        """Run units as they are handed out and yield each with its episodes.
 
-        Samplers call this; a worker that overlaps units (a vectorized one) overrides it.
+        Samplers call this; a worker that overlaps units (a vectorized one) overrides it. One that keeps
+        the episodes of many units in one place yields slices of it, whose rows must not change any more.
         """
         for unit in units:
             self.unit = unit
@@ -121,11 +124,11 @@ class Worker(abc.ABC):
 
     def cancel(self) -> None:
         """Ask, from any thread, that the running unit end between two steps with `UnitCancelled`."""
-        self._cancelled = True
+        self.cancelled = True
 
     def resume(self) -> None:
         """Withdraw a request to cancel."""
-        self._cancelled = False
+        self.cancelled = False
 
     @abc.abstractmethod
     def shutdown(self) -> None:

@@ -71,7 +71,7 @@ class RL2Worker(DefaultWorker):
             self._episode_index = index
             self.start_episode()
             while not self.step_episode():
-                if self._cancelled:
+                if self.cancelled:
                     raise UnitCancelled
             episodes.append(self.collect_episode())
         return EpisodeBatch.concatenate(*episodes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeSlice
 from samplerkit.sampling.failure import Failure
 
 
@@ -39,11 +39,6 @@ class Units:
 Goal = Steps | Units
 
 
-def n_steps(batch: EpisodeBatch) -> int:
-    """Return the number of steps in a unit's batch."""
-    return len(batch.rewards)
-
-
 class Admission:
     """Results of units on their way into one batch. They may be offered in any order, and twice.
 
@@ -55,9 +50,9 @@ class Admission:
     def __init__(self, goal: Goal, cursor: int) -> None:
         self.goal = goal
         self.first = cursor
-        self.admitted: list[EpisodeBatch] = []
+        self.admitted: list[EpisodeSlice] = []
         self.steps = 0
-        self.waiting: dict[int, EpisodeBatch | Failure] = {}
+        self.waiting: dict[int, EpisodeSlice | Failure] = {}
         self.waiting_steps = 0
 
     @property
@@ -70,7 +65,7 @@ class Admission:
         """Whether the batch is whole."""
         return self.goal.reached(len(self.admitted), self.steps)
 
-    def offer(self, number: int, result: EpisodeBatch | Failure) -> None:
+    def offer(self, number: int, result: EpisodeSlice | Failure) -> None:
         """Take the result of a unit, and admit what can be admitted now.
 
         Raises:
@@ -84,9 +79,9 @@ class Admission:
             if isinstance(result, Failure):
                 raise result.to_error()
             self.admitted.append(result)
-            self.steps += n_steps(result)
-            self.waiting_steps -= n_steps(result)
+            self.steps += result.n_steps
+            self.waiting_steps -= result.n_steps
 
 
-def _steps_of(result: EpisodeBatch | Failure) -> int:
-    return 0 if isinstance(result, Failure) else n_steps(result)
+def _steps_of(result: EpisodeSlice | Failure) -> int:
+    return 0 if isinstance(result, Failure) else result.n_steps

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from samplerkit.episodes import EpisodeBatch, Provenance
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice, Provenance, join
 from samplerkit.errors import SamplerBusy, SamplerClosed, UnsupportedFeature
 from samplerkit.interfaces import (
     Capabilities,
@@ -25,7 +25,7 @@ from samplerkit.interfaces import (
     no,
 )
 from samplerkit.sampling import boundary
-from samplerkit.sampling.admission import Goal, Steps, Units, n_steps
+from samplerkit.sampling.admission import Goal, Steps, Units
 from samplerkit.sampling.construction import complete_factory, each_given, first_record, own_limit
 from samplerkit.sampling.host import HostSetup
 from samplerkit.sampling.numbering import update_seed
@@ -126,7 +126,7 @@ class BaseSampler(Sampler):
         """Bring workers up. On an exception, `_stop` is called."""
 
     @abc.abstractmethod
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         """Bring the workers to `record`, run units from `self._cursor`, and return those admitted.
 
         Raises:
@@ -246,7 +246,7 @@ class BaseSampler(Sampler):
             try:
                 units = self._run(record, goal)
                 batch = self._batch(units, record, by_worker=isinstance(goal, Units))
-                with self._committed(record, len(units), n_steps(batch)):
+                with self._committed(record, len(units), len(batch.rewards)):
                     if updated:
                         self._tell_observers("updated", record.agent_version, record.env_version)
                     self._tell_observers("batch_collected", batch, time.monotonic() - began)
@@ -290,12 +290,12 @@ class BaseSampler(Sampler):
         if self._closed is not None:
             raise SamplerClosed(f"this sampler cannot be used: {self._closed}. Make a new one.")
 
-    def _batch(self, units: Sequence[EpisodeBatch], record: Record, *, by_worker: bool) -> EpisodeBatch:
+    def _batch(self, units: Sequence[EpisodeSlice], record: Record, *, by_worker: bool) -> EpisodeBatch:
         numbers = np.arange(self._cursor, self._cursor + len(units), dtype=np.int64)
         if by_worker:
             numbers = numbers[np.argsort(numbers % self.n_workers, kind="stable")]
             units = [units[number] for number in (numbers - self._cursor).tolist()]
-        numbers = np.repeat(numbers, [len(unit.lengths) for unit in units])
+        numbers = np.repeat(numbers, [unit.n_episodes for unit in units])
         provenance = Provenance(
             units=numbers,
             workers=numbers % self.n_workers,
@@ -303,7 +303,7 @@ class BaseSampler(Sampler):
             env_versions=np.full(len(numbers), record.env_version, dtype=np.int64),
             reproducible=self._reproducible,
         )
-        return EpisodeBatch.concatenate(*units).replace(provenance=provenance)
+        return join(units).replace(provenance=provenance)
 
     def _tell_observers(self, event: str, *arguments: Any) -> None:
         """Tell the observers of an event, a method of `Observer`."""

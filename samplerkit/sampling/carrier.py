@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import threadpoolctl
 
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeSlice
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.messages import (
@@ -108,9 +108,10 @@ class _Carrier:
                 self._send(encode(Started(request.epoch, number)))
             yield number
 
-    def _finish(self, epoch: int, number: int, result: EpisodeBatch | Failure) -> None:
+    def _finish(self, epoch: int, number: int, result: EpisodeSlice | Failure) -> None:
         try:
-            message = encode(Finished(epoch, number, result))
+            unit = result if isinstance(result, Failure) else result.view()
+            message = encode(Finished(epoch, number, unit))
         except Exception as error:
             # An info, say, that no pickler can carry: the unit failed, the carrier did not.
             worker = number % len(self._seats)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice, whole
 from samplerkit.interfaces import Unit, UnitCancelled, Worker
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import seed_globals
@@ -143,8 +143,8 @@ class WorkerHost:
 
     def run(
         self, numbers: Iterable[int], seats: tuple[int, ...]
-    ) -> Iterator[tuple[int, EpisodeBatch | Failure]]:
-        """Run units, and yield each with its batch or with what went wrong in it.
+    ) -> Iterator[tuple[int, EpisodeSlice | Failure]]:
+        """Run units, and yield each with its episodes or with what went wrong in it.
 
         Args:
             numbers: units to run; taken one by one, when the worker is ready for the next.
@@ -157,7 +157,7 @@ class WorkerHost:
 
     def _run_on(
         self, seat: int, queue: _UnitQueue, seats: tuple[int, ...]
-    ) -> Iterator[tuple[int, EpisodeBatch | Failure]]:
+    ) -> Iterator[tuple[int, EpisodeSlice | Failure]]:
         open_units: dict[int, None] = {}
         worker: Worker | None = None
         try:
@@ -167,9 +167,9 @@ class WorkerHost:
             if self._cancelled:
                 raise UnitCancelled
             done = None
-            for unit, batch in worker.rollouts(self._feed(seat, queue, seats, open_units)):
-                done = _checked_result(worker, open_units, unit, batch)
-                yield done, batch
+            for unit, result in worker.rollouts(self._feed(seat, queue, seats, open_units)):
+                done = unit.number
+                yield done, _checked_result(worker, open_units, done, result)
             if open_units or done is None:
                 raise RuntimeError(f"{type(worker).__name__}.rollouts ended before its units were done")
         except UnitCancelled:
@@ -270,19 +270,25 @@ def _failed_unit(worker: Worker | None, open_units: dict[int, None]) -> int | No
     return next(iter(open_units), None)
 
 
-def _checked_result(worker: Worker, open_units: dict[int, None], unit: Unit, batch: EpisodeBatch) -> int:
-    """Take a unit that was under way off the list and return its number.
+def _checked_result(
+    worker: Worker, open_units: dict[int, None], number: int, result: EpisodeBatch | EpisodeSlice
+) -> EpisodeSlice:
+    """Take a unit that was under way off the list and return its episodes.
 
     Raises:
         TypeError, ValueError: if the worker yielded something else.
     """
-    name = type(worker).__name__
-    if not isinstance(batch, EpisodeBatch):
-        raise TypeError(f"{name} returned {type(batch).__name__}; a unit's result must be an EpisodeBatch")
-    if unit.number not in open_units:
-        raise ValueError(f"{name}.rollouts yielded unit {unit.number}, which was not under way")
-    del open_units[unit.number]
-    return unit.number
+    if not isinstance(result, EpisodeSlice):
+        if not isinstance(result, EpisodeBatch):
+            raise TypeError(
+                f"{type(worker).__name__} returned {type(result).__name__}; a unit's result must be an "
+                "EpisodeBatch"
+            )
+        result = whole(result)
+    if number not in open_units:
+        raise ValueError(f"{type(worker).__name__}.rollouts yielded unit {number}, which was not under way")
+    del open_units[number]
+    return result
 
 
 def _update_env(worker: Worker, change: EnvChange) -> None:

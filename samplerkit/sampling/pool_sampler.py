@@ -14,10 +14,10 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, ClassVar, Generic
 
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeSlice, whole
 from samplerkit.errors import SamplerClosed, WorkerDied, describe_exit
 from samplerkit.interfaces import IN_CARRIERS, Capabilities
-from samplerkit.sampling.admission import Admission, Goal, n_steps
+from samplerkit.sampling.admission import Admission, Goal
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.carrier import CarrierSetup
 from samplerkit.sampling.failure import Failure
@@ -118,7 +118,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         _close_at_exit(self)
         self._epoch = 0
         self._epoch_record = record
-        self._ahead: dict[int, EpisodeBatch | Failure] = {}
+        self._ahead: dict[int, EpisodeSlice | Failure] = {}
         self._schedule = Schedule(self._link.n_carriers, in_order=self._stateful)
         self._carrier_setup = encode(CarrierSetup(self._setup, announce_units=self._unit_timeout is not None))
         self._members = []
@@ -160,7 +160,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     # -- one call --------------------------------------------------------------------------------
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         if record is not self._epoch_record:
             self._new_epoch()
             self._epoch_record = record
@@ -173,7 +173,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 self._leave_hung_carriers()
             raise
 
-    def _collect(self, record: Record, admission: Admission) -> list[EpisodeBatch]:
+    def _collect(self, record: Record, admission: Admission) -> list[EpisodeSlice]:
         failures: list[Failure] = []
         deaths: dict[int | None, int] = {}
         fresh = sorted(self._ahead)
@@ -219,12 +219,13 @@ class PoolSampler(BaseSampler, Generic[C]):
         """Take a unit's result; say whether it counts."""
         assert isinstance(reply, Finished), "the only reply left"
         member.unit_started = None
+        result = reply.result if isinstance(reply.result, Failure) else whole(reply.result)
         if reply.epoch != self._epoch:
-            self._discard(reply.result)
+            self._discard(result)
             return False
         member.units.remove(reply.number)
-        self._schedule.ended(reply.result)
-        self._ahead[reply.number] = reply.result
+        self._schedule.ended(result)
+        self._ahead[reply.number] = result
         return True
 
     def _dispatch(self, admission: Admission) -> None:
@@ -351,9 +352,9 @@ class PoolSampler(BaseSampler, Generic[C]):
             member.units.clear()
         self._epoch += 1
 
-    def _discard(self, result: EpisodeBatch | Failure) -> None:
+    def _discard(self, result: EpisodeSlice | Failure) -> None:
         if not isinstance(result, Failure):
-            self._count(units_discarded=1, env_steps_discarded=n_steps(result))
+            self._count(units_discarded=1, env_steps_discarded=result.n_steps)
 
 
 _live: weakref.WeakSet[PoolSampler[Any]] = weakref.WeakSet()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from samplerkit.episodes import EpisodeBatch
-from samplerkit.sampling.admission import Admission, Steps, n_steps
+from samplerkit.episodes import EpisodeSlice
+from samplerkit.sampling.admission import Admission, Steps
 from samplerkit.sampling.failure import Failure
 
 _MEMORY = 0.95
@@ -65,11 +65,11 @@ class Schedule:
         if suspect:
             self._suspects.add(number)
 
-    def ended(self, result: EpisodeBatch | Failure) -> None:
+    def ended(self, result: EpisodeSlice | Failure) -> None:
         """Learn from a unit's length."""
         if isinstance(result, Failure):
             return
-        steps = n_steps(result)
+        steps = result.n_steps
         mean = self._mean_steps
         self._mean_steps = steps if mean is None else _MEMORY * mean + (1 - _MEMORY) * steps
 

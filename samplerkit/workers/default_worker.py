@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 
-from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeRecorder, StepType
-from samplerkit.interfaces import Env, EnvUpdate, Worker, close_replaced, is_policy
+from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeRecorder, EpisodeSlice, StepType
+from samplerkit.interfaces import Env, EnvUpdate, Unit, UnitCancelled, Worker, close_replaced, is_policy
 
 
 class DefaultWorker(Worker):
@@ -104,6 +104,29 @@ class DefaultWorker(Worker):
         else:
             return False
         return True
+
+    def rollouts(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, EpisodeBatch | EpisodeSlice]]:
+        """Run units as they are handed out and yield each with its episodes."""
+        if self._runs_otherwise:
+            yield from super().rollouts(units)
+            return
+        for unit in units:
+            self.unit = unit
+            self.start_episode()
+            recorder = self.recorder
+            ended = recorder.record(
+                self._observation, self.agent.get_action, self.env.step, self._max_episode_length, self
+            )
+            if ended is StepType.MID:
+                raise UnitCancelled
+            yield unit, recorder.keep(ended)
+
+    _runs_otherwise: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        names = ("rollout", "step_episode", "collect_episode")
+        cls._runs_otherwise = any(getattr(cls, name) is not getattr(DefaultWorker, name) for name in names)
 
     def collect_episode(self) -> EpisodeBatch:
         """Return the finished episode."""

@@ -6,7 +6,7 @@ import pytest
 from gymnasium import spaces
 
 import samplerkit
-from samplerkit.episodes import StepType
+from samplerkit.episodes import EpisodeSlice, StepType
 from samplerkit.interfaces import Unit
 from samplerkit.rl2 import BanditEnv, RL2Env, RL2Worker, TabularMDPEnv
 from samplerkit.workers import DefaultWorker
@@ -64,7 +64,8 @@ def run(worker, *, agent, env, numbers=(0,)):
     worker.update_agent(agent)
     worker.update_env(env)
     units = (Unit(number, 100 + number, 200 + number, 300 + number) for number in numbers)
-    return [batch for _, batch in worker.rollouts(units)]
+    results = [result for _, result in worker.rollouts(units)]
+    return [result.view() if isinstance(result, EpisodeSlice) else result for result in results]
 
 
 def make(n=3, length=np.inf):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samplerkit import EnvSpec, EpisodeBatch, WorkerError
+from samplerkit.episodes import EpisodeSlice, whole
 from samplerkit.sampling.admission import Admission, Steps, Units
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.schedule import Schedule
@@ -16,21 +17,23 @@ from samplerkit.sampling.schedule import Schedule
 SPEC = EnvSpec(gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float64), gymnasium.spaces.Discrete(2), None)
 
 
-def result(number: int, length: int) -> EpisodeBatch:
+def result(number: int, length: int) -> EpisodeSlice:
     """Return an episode whose observations are the number of its unit."""
     types = np.ones(length, np.int8)
     types[0], types[-1] = 0, 2
-    return EpisodeBatch.unchecked(
-        env_spec=SPEC,
-        episode_infos={},
-        observations=np.full((length, 1), float(number)),
-        last_observations=np.full((1, 1), float(number)),
-        actions=np.zeros(length, np.int64),
-        rewards=np.zeros(length),
-        env_infos={},
-        agent_infos={},
-        step_types=types,
-        lengths=np.array([length]),
+    return whole(
+        EpisodeBatch.unchecked(
+            env_spec=SPEC,
+            episode_infos={},
+            observations=np.full((length, 1), float(number)),
+            last_observations=np.full((1, 1), float(number)),
+            actions=np.zeros(length, np.int64),
+            rewards=np.zeros(length),
+            env_infos={},
+            agent_infos={},
+            step_types=types,
+            lengths=np.array([length]),
+        )
     )
 
 
@@ -39,7 +42,7 @@ def failure(number: int) -> Failure:
 
 
 def numbers(admission: Admission) -> list[int]:
-    return [int(batch.observations[0, 0]) for batch in admission.admitted]
+    return [int(piece.view().observations[0, 0]) for piece in admission.admitted]
 
 
 def shortest_prefix(lengths: list[int], least: int) -> int:

@@ -14,6 +14,7 @@ import pytest
 from samplerkit import DefaultWorker, EpisodeBatch, SetTaskUpdate, WorkerFactory
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, mark_of, read_ledger, unclosed, unit_key
 from samplerkit.contract.probes.oracle import unit_seeds
+from samplerkit.episodes import EpisodeSlice
 from samplerkit.sampling import boundary
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import GlobalRandomState
@@ -70,8 +71,13 @@ def keys(batch):
     return set(mark_of(batch.observations)[:, 1].tolist())
 
 
+def viewed(result):
+    """Return the batch of a unit, or its failure."""
+    return result.view() if isinstance(result, EpisodeSlice) else result
+
+
 def run(it, numbers, seats=(0, 0)):
-    return dict(it.run(numbers, seats))
+    return {number: viewed(result) for number, result in it.run(numbers, seats)}
 
 
 def env_with(fault, **arguments):

@@ -1,0 +1,81 @@
+"""Episodes by reference: what passes from workers to a batch, so that rows are copied once, at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from samplerkit.episodes.episode_batch import EpisodeBatch
+
+
+class EpisodeStore(Protocol):
+    """A larger whole that episodes stand in: a batch, or the recording of a worker."""
+
+    def view(self, episodes: slice, rows: slice) -> EpisodeBatch:
+        """Return consecutive episodes, given with their rows, as a batch of views."""
+
+
+class EpisodeSlice(NamedTuple):
+    """Consecutive episodes of a store, and their rows there."""
+
+    store: EpisodeStore
+    first_episode: int
+    stop_episode: int
+    first_row: int
+    stop_row: int
+
+    @property
+    def n_steps(self) -> int:
+        """How many steps they have together."""
+        return self.stop_row - self.first_row
+
+    @property
+    def n_episodes(self) -> int:
+        """How many episodes these are."""
+        return self.stop_episode - self.first_episode
+
+    def view(self) -> EpisodeBatch:
+        """Return the episodes as a batch of views of the store."""
+        return self.store.view(
+            slice(self.first_episode, self.stop_episode), slice(self.first_row, self.stop_row)
+        )
+
+
+def whole(batch: EpisodeBatch) -> EpisodeSlice:
+    """Return a slice that is all of a batch."""
+    return EpisodeSlice(batch, 0, len(batch.lengths), 0, len(batch.rewards))
+
+
+def cut(batch: EpisodeBatch, n_episodes: Sequence[int]) -> Iterator[EpisodeSlice]:
+    """Yield the consecutive slices of a batch that have so many episodes each."""
+    rows = [0, *np.cumsum(batch.lengths).tolist()]
+    first = 0
+    for count in n_episodes:
+        yield EpisodeSlice(batch, first, first + count, rows[first], rows[first + count])
+        first += count
+
+
+def join(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
+    """Return the episodes of all slices in fresh arrays.
+
+    Raises:
+        ValueError: without any slice; where columns do not fit together.
+    """
+    return EpisodeBatch.concatenate(*(piece.view() for piece in _merged(slices)))
+
+
+def _merged(slices: Iterable[EpisodeSlice]) -> Iterator[EpisodeSlice]:
+    """Yield the same episodes in as few slices as possible."""
+    before: EpisodeSlice | None = None
+    for piece in slices:
+        if before is None:
+            before = piece
+        elif before.store is piece.store and before.stop_episode == piece.first_episode:
+            before = EpisodeSlice(before.store, before[1], piece.stop_episode, before[3], piece.stop_row)
+        else:
+            yield before
+            before = piece
+    if before is not None:
+        yield before
