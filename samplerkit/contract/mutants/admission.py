@@ -10,7 +10,7 @@ from samplerkit.contract.mutants.anything import AnyPool, AnySampler
 from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STATEFUL, altered, mapped
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.contract.mutants.content import BatchDefect
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice
 from samplerkit.sampling.admission import Admission, Goal, Steps, Units
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.recipes import Record
@@ -20,7 +20,7 @@ from samplerkit.sampling.recipes import Record
 class TooFewSteps(AnySampler):
     """One step less than was asked for is enough."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         return super()._run(record, Steps(max(1, goal.least - 1)) if isinstance(goal, Steps) else goal)
 
 
@@ -28,7 +28,7 @@ class TooFewSteps(AnySampler):
 class MoreThanAsked(AnySampler):
     """Exactly as many steps as were asked for are not enough."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         return super()._run(record, Steps(goal.least + 1) if isinstance(goal, Steps) else goal)
 
 
@@ -79,7 +79,7 @@ class ShortestFirst(AnySampler):
 
 
 class _AsTheyCome(Admission):
-    def offer(self, number: int, result: EpisodeBatch | Failure) -> None:
+    def offer(self, number: int, result: EpisodeSlice | Failure) -> None:
         if not self.complete:
             super().offer(self.next, result)
 
@@ -93,7 +93,7 @@ class _Lenient(dict[int, Any]):
 class FirstFinished(AnyPool):
     """A batch is filled with whatever result comes first."""
 
-    def _collect(self, record: Record, admission: Admission) -> list[EpisodeBatch]:
+    def _collect(self, record: Record, admission: Admission) -> list[EpisodeSlice]:
         self._ahead = _Lenient(self._ahead)
         return super()._collect(record, _AsTheyCome(admission.goal, admission.first))
 
@@ -110,7 +110,7 @@ class ExactByNumber(AnySampler):
 class ExactCountsAll(AnySampler):
     """obtain_exact_episodes(k) gathers k episodes of all workers together."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         if isinstance(goal, Units):
             goal = Units(goal.count // self.n_workers)
         return super()._run(record, goal)
@@ -120,7 +120,7 @@ class ExactCountsAll(AnySampler):
 class ExactDoubled(AnySampler):
     """obtain_exact_episodes(k) gathers 2 k episodes of every worker."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         return super()._run(record, Units(2 * goal.count) if isinstance(goal, Units) else goal)
 
 
@@ -128,7 +128,7 @@ class ExactDoubled(AnySampler):
 class ExactFastestWorker(AnySampler):
     """The number of exact episodes is right, but worker 0 runs all of them."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         if isinstance(goal, Steps):
             return super()._run(record, goal)
         units = super()._run(record, Units(goal.count * self.n_workers))
@@ -147,7 +147,7 @@ class LastUnitLost(AnySampler):
 class UnitTwice(AnySampler):
     """The first episode of longer batches is in it twice."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         units = super()._run(record, goal)
         return [units[0], units[0], *units[2:]] if len(units) > 1 else units
 
@@ -156,7 +156,7 @@ class UnitTwice(AnySampler):
 class ReversedBatch(AnySampler):
     """The episodes of a batch are in the reverse order."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         return super()._run(record, goal)[::-1]
 
 
@@ -195,9 +195,9 @@ class UpdateSkipsUnits(AnySampler):
 class StaleEpisodes(AnySampler):
     """An episode that ran ahead under the old policy is admitted after the update."""
 
-    _kept: EpisodeBatch | None = None
+    _kept: EpisodeSlice | None = None
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         units = super()._run(record, goal)
         if self._kept is not None:
             units = [self._kept, *units[1:]]
@@ -223,7 +223,7 @@ class StaleResults(AnyPool):
 class NextWorker(AnySampler):
     """Unit u runs on worker (u + 1) mod n_workers."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         recipes = record.recipes[1:] + record.recipes[:1]
         return super()._run(Record(recipes, record.agent_version, record.env_version), goal)
 
@@ -232,7 +232,7 @@ class NextWorker(AnySampler):
 class WorkerZeroOnly(AnySampler):
     """Worker 0 runs the units of all workers."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         recipes = record.recipes[:1] * self.n_workers
         return super()._run(Record(recipes, record.agent_version, record.env_version), goal)
 

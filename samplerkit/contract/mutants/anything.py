@@ -12,7 +12,7 @@ from samplerkit.sampling import PoolSampler, Transport
 from samplerkit.sampling.base_sampler import BaseSampler
 
 if TYPE_CHECKING:
-    from samplerkit.episodes import EpisodeBatch
+    from samplerkit.episodes import EpisodeSlice
     from samplerkit.sampling.admission import Goal
     from samplerkit.sampling.recipes import Record
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         def _start(self, record: Record) -> None:
             return
 
-        def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+        def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
             return []
 
         def _interrupt(self) -> None:

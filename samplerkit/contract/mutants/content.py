@@ -280,6 +280,6 @@ class NotCancellable(DefaultWorker):
         self.start_episode()
         while not self.step_episode():
             pass
-        if self._cancelled:
+        if self.cancelled:
             raise UnitCancelled
         return self.collect_episode()

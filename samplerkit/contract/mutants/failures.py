@@ -13,7 +13,7 @@ from typing import Any
 from samplerkit.contract.mutants.anything import AnyPool, AnySampler
 from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STATEFUL, STATEFUL_PROCESSES
 from samplerkit.contract.mutants.catalogue import mutant
-from samplerkit.episodes import EpisodeBatch, StepType
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType
 from samplerkit.errors import WorkerDied, WorkerError
 from samplerkit.sampling.admission import Admission, Goal, Units
 from samplerkit.sampling.failure import Failure
@@ -160,7 +160,7 @@ class LostCause(ErrorChanged):
 class EarlyError(AnySampler):
     """An error in a unit that ran ahead, and is not needed, is raised."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         units = super()._run(record, goal)
         super()._run(record, Units(len(units) + 1))
         return units
@@ -295,7 +295,7 @@ class RestartsUncounted(AnyPool):
 class ExitStatusLost(AnyPool):
     """WorkerDied does not say how the process ended."""
 
-    def _collect(self, record: Record, admission: Admission) -> list[EpisodeBatch]:
+    def _collect(self, record: Record, admission: Admission) -> list[EpisodeSlice]:
         try:
             return super()._collect(record, admission)
         except WorkerDied as error:
@@ -321,7 +321,7 @@ class RestartLosesUpdates(AnyPool):
 class RestartMovesOn(AnyPool):
     """The unit that a dead process was running is left out."""
 
-    def _collect(self, record: Record, admission: Admission) -> list[EpisodeBatch]:
+    def _collect(self, record: Record, admission: Admission) -> list[EpisodeSlice]:
         before = self.statistics().restarts
         units = super()._collect(record, admission)
         return units[1:] if self.statistics().restarts > before and len(units) > 1 else units

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from samplerkit.contract.mutants.anything import AnyPool, AnySampler
 from samplerkit.contract.mutants.bases import BASES, LOCAL, PROCESSES
 from samplerkit.contract.mutants.messages import Meddler, Messages
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice
 from samplerkit.interfaces import CAPABILITIES, YES, Capabilities, Statistics, no
 from samplerkit.sampling import Transport
 from samplerkit.sampling.admission import Admission, Goal, Steps, Units
@@ -140,7 +140,7 @@ class Modest(AnySampler):
 class NewWorkersEachCall(_Denies):
     """Workers are shut down after every call and built again at the next one."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         units = super()._run(record, goal)
         self._stop()
         self._start(record)
@@ -151,7 +151,7 @@ class NewWorkersEachCall(_Denies):
 class RunsAhead(_Denies):
     """Three units more than needed are run in every call, and dropped."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         units = super()._run(record, goal)
         try:
             super()._run(record, Units(len(units) + 3))
@@ -169,7 +169,7 @@ class RunsAhead(_Denies):
 class RunsTwice(_Denies):
     """Every unit is run twice, and the second result is used."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         super()._run(record, goal)
         return super()._run(record, goal)
 
@@ -178,13 +178,13 @@ class RunsTwice(_Denies):
 class CountsFirst(_Denies):
     """Finds out how many units it takes, one by one, and then runs these."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         if isinstance(goal, Units):
             return super()._run(record, goal)
         n, steps = 0, 0
         while not goal.reached(n, steps):
             n += 1
-            steps = sum(len(unit.rewards) for unit in super()._run(record, Units(n)))
+            steps = sum(unit.n_steps for unit in super()._run(record, Units(n)))
         return super()._run(record, Units(n))
 
 
@@ -297,7 +297,7 @@ class RandomOrder(_Meddled):
 class ForgetsRunAhead(AnyPool):
     """What ran ahead is dropped at the end of every call."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         units = super()._run(record, goal)
         self._new_epoch()
         return units
@@ -347,7 +347,7 @@ class Spawned(_Layouts):
 class NewProcessesEachCall(_Denies, AnyPool):
     """Every process is replaced after each call."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         units = super()._run(record, goal)
         self._stop()
         self._start(record)

@@ -11,7 +11,7 @@ from typing import ClassVar
 from samplerkit.contract.mutants.anything import AnySampler
 from samplerkit.contract.mutants.bases import LOCAL
 from samplerkit.contract.mutants.odd import FORGETFUL, odd
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeSlice
 from samplerkit.errors import SamplerClosed
 from samplerkit.interfaces import IN_PROCESS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal
@@ -32,7 +32,7 @@ class InAThread(AnySampler):
         self._thread = ThreadPoolExecutor(1)
         self._thread.submit(super()._start, record).result()
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         assert self._thread is not None, "made by _start"
         future = self._thread.submit(super()._run, record, goal)
         try:
@@ -65,7 +65,7 @@ class _Hosts(BaseSampler):
         raise NotImplementedError
         yield
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         admission = Admission(goal, self._cursor)
         seats = record.seats(self._stateful)
         with GlobalRandomState():
@@ -123,7 +123,7 @@ class HostForEachUnit(_Hosts):
         finally:
             host.close()
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         self._stop()
         if record is not self._record:
             # So that a worker that cannot take an update says so before any unit runs.
@@ -158,7 +158,7 @@ class TwoHosts(_Hosts):
     def host_of(self, seat: int, record: Record) -> Iterator[WorkerHost]:
         yield self._hosts[seat % 2]
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         if record is not self._on_hosts:
             self._stop()
             self._start(record)

@@ -10,7 +10,7 @@ import numpy as np
 from samplerkit.contract.mutants.anything import AnyPool, AnySampler
 from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STATEFUL
 from samplerkit.contract.mutants.catalogue import mutant
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice
 from samplerkit.interfaces import EnvUpdate, is_policy
 from samplerkit.sampling.admission import Goal
 from samplerkit.sampling.packing import Packed
@@ -174,7 +174,7 @@ class RecordDefect(AnySampler):
     def other(self, old: Record, new: Record) -> Record:
         raise NotImplementedError
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         return super()._run(record if record is self._record else self.other(self._record, record), goal)
 
 
@@ -212,7 +212,7 @@ class OneProcessLeftOut(AnyPool):
 class LostOnBusyWorker(AnyPool):
     """An update is lost on a process that is running a unit when it comes."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeBatch]:
+    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         for member in self._members:
             if member.units and record is not self._epoch_record:
                 homes = self._homes(record.seats(self._stateful))
