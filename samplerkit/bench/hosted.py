@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from samplerkit.bench import processes
 from samplerkit.bench.contestant import Contestant, ContestantFailed, Measurement, Memory, Skipped
@@ -56,7 +56,7 @@ class Hosted(Contestant):
         self._python = python or sys.executable
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[str] | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - read when it fails, closed by stop
+        self._errors: IO[bytes] | None = None
         self._began = 0.0
         self._versions: dict[str, str] = {}
 
@@ -68,6 +68,7 @@ class Hosted(Contestant):
     def begin_start(self) -> None:
         """Start, and do not wait."""
         self._began = time.perf_counter()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - read when it fails, closed by stop
         self._process = subprocess.Popen(
             [self._python, "-m", "samplerkit.bench.host"],
             stdin=subprocess.PIPE,
@@ -102,10 +103,11 @@ class Hosted(Contestant):
         """Ask it to end; after a while, force it and all that it started."""
         process, self._process = self._process, None
         if process is not None:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
                 process.communicate('{"do": "stop"}\n', timeout=_GRACE)
             _end_group(process)
-        self._errors.close()
+        if self._errors is not None:
+            self._errors.close()
 
     def peak_memory(self) -> Memory | None:
         """Of its interpreter and of those that this one started."""
@@ -154,6 +156,7 @@ class Hosted(Contestant):
     def _gone(self) -> ContestantFailed:
         """Its last words say more than its status."""
         status = self._running().wait()
+        assert self._errors is not None
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return ContestantFailed(
