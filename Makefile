@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SAMPLER ?= multiprocessing
 LOGDIR ?= runs/rl2-bandit-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help train test quick mutants soak lint types layers check clean
+.PHONY: help train test quick mutants soak bench lint types layers check clean
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -36,6 +36,11 @@ mutants: $(VENV)/installed  ## does the contract suite find every backend that i
 soak: $(VENV)/installed  ## odd but right backends, twenty times under load: does the suite raise false alarms?
 	$(BIN)/python -m samplerkit.contract.mutants.soak --times 20
 	SAMPLERKIT_SOAK=1 $(BIN)/python -m pytest tests/test_thirdparty.py
+
+bench: $(VENV)/installed  ## measure all backends and peers, and write docs/benchmarks.md (an hour on a quiet machine)
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --page
 
 check: lint types layers  ## style, types and layers
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import heavy_tails, memory, results, show, startup, weights
-from benchmarks.running import Course, run_setting
-from benchmarks.workloads import settings
+from benchmarks import results, show
+from benchmarks.catalogue import entries
+from benchmarks.running import Course
 from samplerkit.bench.processes import usable_cpus
 
 
@@ -62,20 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _known() -> dict[str, tuple[str, Any]]:
-    """Title and function of all that can be measured, by key."""
-    known: dict[str, tuple[str, Any]] = {}
-    for setting in settings():
-        known[setting.key] = setting.title, functools.partial(run_setting, setting)
-    for setting in heavy_tails.settings():
-        known[setting.key] = setting.title, functools.partial(heavy_tails.run, setting)
-    for module in (weights, startup, memory):
-        known[module.__name__.rpartition(".")[2]] = module.TITLE, module.run
-    return known
-
-
 def _chosen(only: list[str] | None) -> dict[str, tuple[str, Any]]:
-    known = _known()
+    known = entries()
     if not only:
         return known
     exact = {key: known[key] for key in only if key in known}
