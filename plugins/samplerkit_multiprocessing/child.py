@@ -24,6 +24,8 @@ def main(connection: Connection, setup: bytes, needs: tuple[str, ...]) -> None:
     """
     # The parent decides what Ctrl-C means; a terminal sends it to the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):  # blocked since the process started, see `launch`
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for module in needs:
         importlib.import_module(module)
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.spawn
+import signal
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -54,16 +56,41 @@ def context(start_method: str, preload: tuple[str, ...]) -> BaseContext:
     """
     chosen = multiprocessing.get_context(start_method)
     if start_method == "forkserver":
-        chosen.set_forkserver_preload([*_PRELOAD, *preload])
+        chosen.set_forkserver_preload([*_PRELOAD, *preload, "samplerkit_multiprocessing.hearing"])
     return chosen
 
 
 def start(chosen: BaseContext, target: Callable[..., None], args: tuple[Any, ...], name: str) -> BaseProcess:
     """Start a process that does not import the main module."""
     process: BaseProcess = chosen.Process(target=target, args=args, name=name)  # type: ignore[attr-defined]
-    with _without_main_module():
-        process.start()
+    try:
+        with _without_main_module(), _deaf_to_ctrl_c():
+            process.start()
+    except BaseException:  # Ctrl-C, most of all right after the start
+        if process.pid is not None:
+            process.kill()
+            process.join()
+        raise
     return process
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Let what is started meanwhile begin with SIGINT blocked.
+
+    A terminal sends it to the whole group, also to processes that are still on their way to ignore it.
+    Workers unblock it once they do (`samplerkit_multiprocessing.child`), the fork server at the end of its
+    imports.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # whose start unblocks it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

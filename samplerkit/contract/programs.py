@@ -47,7 +47,8 @@ class Ended:
 def program(subject: Subject, body: str) -> Iterator[subprocess.Popen[str]]:
     """Start a script that finds `subject` and `local` (the local sampler with the same worker) defined.
 
-    It has no main guard. Whatever happens, it has ended after the block.
+    It has no main guard, and leads a process group of its own, as what is started in a terminal does.
+    Whatever happens, it has ended after the block.
     """
     local = replace(subject, sampler=LocalSampler, options={}, layouts=({},))
     with tempfile.TemporaryDirectory() as folder:
@@ -61,6 +62,7 @@ def program(subject: Subject, body: str) -> Iterator[subprocess.Popen[str]]:
             stderr=subprocess.PIPE,
             text=True,
             cwd=folder,
+            process_group=0,
         )
         with started:
             try:

@@ -67,6 +67,24 @@ print("processes:", *descendants(), flush=True)
 sampler.obtain_samples(0, 10**9)
 """
 
+_INTERRUPTED = """
+from samplerkit.contract.attempts import attempt_interrupted
+from samplerkit.contract.faults import hang
+from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv
+
+hanging = Fault("step", hang)
+
+def use():
+    with subject.make(
+        ProbePolicy(1), lambda: TattooEnv(fault=hanging), n_workers=3, seed=5, max_episode_length=8
+    ) as sampler:
+        sampler.obtain_samples(0, 1)
+
+for after in (0.05, 0.12, 0.25, 0.5):
+    error = attempt_interrupted("a sampler", use, after=after).error
+    print("outcome:", type(error).__name__, str(error)[:200].splitlines()[:1], flush=True)
+"""
+
 
 def _ordinary(lab: Lab) -> Ended:
     """Run an ordinary script, once for all clauses."""
@@ -98,6 +116,28 @@ def silent(lab: Lab) -> None:
     said = [line for line in ended.out.splitlines() if not line.startswith(expected)]
     said += ended.err.splitlines()
     require(not said, f"{len(said)} lines were printed that the script did not print, such as {said[:1]}")
+
+
+@clause(
+    "D4.whole-group",
+    says="Ctrl-C reaches every process of a terminal's group, also while it starts: no worker says a word.",
+    why="Twenty tracebacks of workers that were starting hide the one line that matters.",
+    causes="SIGINT ignored by the worker's first statement, when Python and numpy have long been imported.",
+)
+def whole_group(lab: Lab) -> None:
+    """Press Ctrl-C early and late in the life of samplers, in a program of their own."""
+    ended = run(lab.subject, _INTERRUPTED)
+    outcomes = [line.partition(" ")[2] for line in ended.out.splitlines() if line.startswith("outcome:")]
+    if ended.status or not outcomes:
+        raise Violation(f"a script that is interrupted failed: {_last_line(ended)}", code=_INTERRUPTED)
+    wrong = [it for it in outcomes if not it.startswith("KeyboardInterrupt ")]
+    require(not wrong, f"Ctrl-C: expected KeyboardInterrupt, got {wrong[:1]}", code=_INTERRUPTED)
+    said = ended.err.splitlines()
+    require(
+        not said,
+        f"Ctrl-C: expected that workers say nothing, got {len(said)} lines, the last {said[-1:]}",
+        code=_INTERRUPTED,
+    )
 
 
 @clause(

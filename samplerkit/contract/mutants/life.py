@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from multiprocessing.shared_memory import SharedMemory
 from types import TracebackType
 from typing import Any
@@ -303,6 +304,16 @@ class TakesSignals(Leak):
     def leak(self) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@mutant("hears-ctrl-c", "D4.whole-group", bases=(PROCESSES,))
+class HearsCtrlC(DefaultWorker):
+    """Workers hear Ctrl-C as well, and say so."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, lambda number, frame: traceback.print_stack())
 
 
 @mutant("needs-main-guard", "E7", bases=(PROCESSES,))
