@@ -9,18 +9,24 @@ import threading
 from multiprocessing.connection import Connection
 
 from samplerkit.sampling import serve
+from samplerkit_multiprocessing.shared import File, Work
 
 _GRACE = 1.0
 """Seconds to close environments once the parent is gone; then the process ends by force."""
 
 
-def main(connection: Connection, setup: bytes, needs: tuple[str, ...]) -> None:
+def main(
+    connection: Connection, setup: bytes, needs: tuple[str, ...], queue: File, board: File, index: int
+) -> None:
     """Serve the parent until it says so, or is gone.
 
     Args:
         connection: to the parent.
         setup: of the carrier.
         needs: modules to import first; nothing where the fork server has done so.
+        queue: of units, see `Share`.
+        board: to note units on.
+        index: of the slot there.
     """
     # The parent decides what Ctrl-C means; a terminal sends it to the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -43,7 +49,7 @@ def main(connection: Connection, setup: bytes, needs: tuple[str, ...]) -> None:
             # The parent is gone, and so is whoever wanted the answer.
             _end_soon()
 
-    serve(setup, receive, send)
+    serve(setup, receive, send, Work(queue, board, index))
     connection.close()
 
 

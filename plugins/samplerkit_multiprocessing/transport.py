@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import selectors
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from samplerkit.sampling import CarrierGone, Transport
+from samplerkit.sampling import CarrierGone, Claim, Running, Transport
 from samplerkit_multiprocessing import child, launch
+from samplerkit_multiprocessing.shared import Share
 
 
 class ProcessCarrier:
     """A worker process and the parent's end of its pipe."""
 
-    def __init__(self, process: BaseProcess, pipe: Connection) -> None:
+    def __init__(self, index: int, process: BaseProcess, pipe: Connection) -> None:
+        self.index = index
         self.process = process
         self.pipe = pipe
         self.ended = False
@@ -37,6 +39,9 @@ class ProcessTransport(Transport[ProcessCarrier]):
         self._start_method = start_method
         self._needs = needs
         self._wake_end, self._waker = socket.socketpair()
+        self._share = Share(n_processes)
+        self._selector = selectors.DefaultSelector()
+        self._watched: list[ProcessCarrier] = []
 
     @property
     def n_carriers(self) -> int:
@@ -48,14 +53,15 @@ class ProcessTransport(Transport[ProcessCarrier]):
         context = launch.context(self._start_method, self._needs)
         mine, theirs = context.Pipe()
         try:
-            arguments = (theirs, setup, self._needs)
+            self._share.clear(index)
+            arguments = (theirs, setup, self._needs, self._share.queue, self._share.board, index)
             process = launch.start(context, child.main, arguments, f"samplerkit-{index}")
         except BaseException:
             mine.close()
             raise
         finally:
             theirs.close()
-        return ProcessCarrier(process, mine)
+        return ProcessCarrier(index, process, mine)
 
     def send(self, carrier: ProcessCarrier, message: bytes) -> None:
         """Write to the pipe."""
@@ -69,19 +75,31 @@ class ProcessTransport(Transport[ProcessCarrier]):
         self, carriers: Sequence[ProcessCarrier], timeout: float | None
     ) -> list[tuple[ProcessCarrier, bytes | None]]:
         """Sleep until a pipe or a process has something to say."""
-        pipes = {carrier.pipe: carrier for carrier in carriers if not carrier.ended}
-        deaths = {carrier.process.sentinel: carrier for carrier in carriers}
-        ready = connection.wait([*pipes, *deaths, self._wake_end], timeout)
+        self._watch(carriers)
+        ready = [key for key, _ in self._selector.select(timeout)]
         received: list[tuple[ProcessCarrier, bytes | None]] = []
-        for item in ready:
-            if isinstance(item, Connection):
-                self._read(pipes[item], received)
-        for item in ready:
-            if isinstance(item, int):
-                self._read_last(deaths[item], received)
-            elif item is self._wake_end:
+        for key in ready:
+            if isinstance(key.fileobj, Connection):
+                self._read(key.data, received)
+        for key in ready:
+            if isinstance(key.fileobj, int):
+                self._read_last(key.data, received)
+            elif key.fileobj is self._wake_end:
                 self._wake_end.recv(4096)
         return received
+
+    def _watch(self, carriers: Sequence[ProcessCarrier]) -> None:
+        """See to it that the selector, which is costly to make, looks at these carriers."""
+        if self._watched == carriers:
+            return
+        self._selector.close()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wake_end, selectors.EVENT_READ)
+        for carrier in carriers:
+            if not carrier.ended:
+                self._selector.register(carrier.pipe, selectors.EVENT_READ, carrier)
+            self._selector.register(carrier.process.sentinel, selectors.EVENT_READ, carrier)
+        self._watched = list(carriers)
 
     def _read(self, carrier: ProcessCarrier, received: list[tuple[ProcessCarrier, bytes | None]]) -> None:
         try:
@@ -90,6 +108,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
         except (EOFError, OSError):
             # Half a message, or the end: the sentinel says the rest.
             carrier.ended = True
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(carrier.pipe)
 
     def _read_last(
         self, carrier: ProcessCarrier, received: list[tuple[ProcessCarrier, bytes | None]]
@@ -116,6 +136,7 @@ class ProcessTransport(Transport[ProcessCarrier]):
         if process.is_alive():
             process.kill()
         process.join()
+        self._watched = []
         process.close()
         carrier.pipe.close()
 
@@ -131,8 +152,27 @@ class ProcessTransport(Transport[ProcessCarrier]):
         """Write a byte that `receive` waits for."""
         self._waker.send(b"!")
 
+    @property
+    def shares_work(self) -> bool:  # type: ignore[override]
+        """It does."""
+        return True
+
+    def offer(self, claims: Sequence[Claim]) -> int:
+        """Write to the pipe that all processes read."""
+        return self._share.offer(claims)
+
+    def withdraw(self) -> list[Claim]:
+        """Read that pipe empty."""
+        return self._share.withdraw()
+
+    def running(self, carrier: ProcessCarrier) -> Running | None:
+        """Read the board."""
+        return self._share.running(carrier.index)
+
     def close(self) -> None:
-        """Close the pair of sockets that `wake` uses."""
+        """Close what processes share, and the pair of sockets that `wake` uses."""
+        self._selector.close()
+        self._share.close()
         self._wake_end.close()
         self._waker.close()
 

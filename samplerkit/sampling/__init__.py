@@ -10,13 +10,17 @@ from samplerkit.sampling.carrier import serve
 from samplerkit.sampling.options import Option, Options
 from samplerkit.sampling.pool_sampler import PoolSampler
 from samplerkit.sampling.transport import CarrierGone, Transport
+from samplerkit.sampling.work import Claim, Running, SharedWork
 
 __all__ = [
     "BaseSampler",
     "CarrierGone",
+    "Claim",
     "Option",
     "Options",
     "PoolSampler",
+    "Running",
+    "SharedWork",
     "Transport",
     "check_count",
     "serve",

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import threadpoolctl
 
-from samplerkit.episodes import EpisodeSlice
-from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import HostSetup, WorkerHost
-from samplerkit.sampling.messages import (
-    Cancel,
-    Close,
-    Configure,
-    Configured,
-    Finished,
-    Run,
-    Started,
-    decode,
-    encode,
-)
+from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Run, Started, decode, encode
+from samplerkit.sampling.outbox import Outbox
+from samplerkit.sampling.work import Claim, SharedWork
+
+_PATIENCE = 0.01
+"""Seconds that a result waits for others to travel with, where the pool can see what runs."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,12 @@ class CarrierSetup:
     announce_units: bool
 
 
-def serve(setup: bytes, receive: Callable[[], bytes | None], send: Callable[[bytes], None]) -> None:
+def serve(
+    setup: bytes,
+    receive: Callable[[], bytes | None],
+    send: Callable[[bytes], None],
+    work: SharedWork | None = None,
+) -> None:
     """Host workers until told to close. A backend calls this in each process, thread or actor.
 
     Args:
@@ -42,19 +41,26 @@ def serve(setup: bytes, receive: Callable[[], bytes | None], send: Callable[[byt
             is called from a thread of its own, so that a carrier takes messages while a unit runs, and up
             to the None: a carrier in the caller's own process must get one, or this thread stays.
         send: sends a message back.
+        work: the queue that carriers share, for transports with `shares_work`.
     """
     threadpoolctl.threadpool_limits(limits=1)
-    _Carrier(decode(setup), send).serve(receive)
+    _Carrier(decode(setup), send, work).serve(receive)
 
 
 class _Carrier:
-    def __init__(self, setup: CarrierSetup, send: Callable[[bytes], None]) -> None:
+    def __init__(self, setup: CarrierSetup, send: Callable[[bytes], None], work: SharedWork | None) -> None:
         self._host = WorkerHost(setup.host, catch_interrupts=True)
-        self._announce = setup.announce_units
+        self._announce = setup.announce_units and work is None
         self._send = send
+        self._work = work
+        # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
+        self._outbox = Outbox(send, 0.0 if work is None else _PATIENCE)
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()
+        self._next: Configure | Close | None = None
+        self._own: deque[Claim] = deque()
         self._seats: tuple[int, ...] = ()
         self._epoch = -1
+        self._broken = False
         self._cancelled_epoch = -1
         self._closing = False
 
@@ -62,13 +68,12 @@ class _Carrier:
         reader = threading.Thread(target=self._read, args=(receive,), name="samplerkit-inbox", daemon=True)
         reader.start()
         try:
-            while not isinstance(request := self._inbox.get(), Close):
-                if isinstance(request, Configure):
-                    self._configure(request)
-                else:
-                    self._run(request)
+            while not isinstance(request := self._work_until_told(), Close):
+                self._configure(request)
         finally:
             self._host.close()
+
+    # -- the reader's thread ---------------------------------------------------------------------
 
     def _read(self, receive: Callable[[], bytes | None]) -> None:
         # After `Close` too: while a unit hangs, `receive` is how a backend hears that the parent is gone.
@@ -78,42 +83,88 @@ class _Carrier:
 
     def _take(self, request: Configure | Run | Cancel | Close) -> None:
         if isinstance(request, Cancel):
-            self._cancelled_epoch = request.epoch
-            if self._epoch <= request.epoch:
-                self._host.cancel()
+            self._cancel(request.epoch)
             return
         if isinstance(request, Close):
             self._closing = True
             self._host.cancel()
+        elif isinstance(request, Configure):
+            self._cancel(request.epoch - 1)
         self._inbox.put(request)
+        if self._work is not None:
+            self._work.wake()
+
+    def _cancel(self, epoch: int) -> None:
+        self._cancelled_epoch = epoch
+        if self._epoch <= epoch:
+            self._host.cancel()
+
+    # -- the thread that runs units --------------------------------------------------------------
+
+    def _work_until_told(self) -> Configure | Close:
+        """Run units until there is a request of another kind, and return that."""
+        while True:
+            for number, result in self._host.run(self._numbers(), self._seats):
+                self._outbox.put(number, result)
+            if self._next is not None:
+                request, self._next = self._next, None
+                return request
+            self._outbox.flush()
+            self._sleep()
+
+    def _sleep(self) -> None:
+        """Wait until there is something to do."""
+        if self._work is None:
+            self._sort(self._inbox.get())
+            return
+        self._work.note(self._epoch, -1)
+        if self._inbox.empty():
+            self._work.wait()
+
+    def _numbers(self) -> Iterator[int]:
+        """Yield units of this epoch, as long as there are any and nothing else is asked for."""
+        while (claim := self._claim()) is not None:
+            if claim.epoch != self._epoch or claim.epoch <= self._cancelled_epoch or self._broken:
+                continue
+            if claim.urgent:
+                self._outbox.flush()
+            if self._work is not None:
+                self._work.note(self._epoch, claim.number)
+            elif self._announce:
+                self._send(encode(Started(self._epoch, claim.number)))
+            yield claim.number
+
+    def _claim(self) -> Claim | None:
+        while self._next is None and not self._inbox.empty():
+            self._sort(self._inbox.get())
+        if self._next is not None:
+            return None
+        if self._own:
+            return self._own.popleft()
+        if self._work is None or self._epoch < 0:
+            return None
+        claim = self._work.claim()
+        if claim is not None and claim.epoch > self._epoch:
+            # The request that begins this epoch was sent before the unit was put into the queue.
+            self._own.append(claim)
+            while self._next is None:
+                self._sort(self._inbox.get())
+            return None
+        return claim
+
+    def _sort(self, request: Configure | Run | Close) -> None:
+        if isinstance(request, Run):
+            self._own.extend(Claim(request.epoch, number, False) for number in request.numbers)
+        else:
+            self._next = request
 
     def _configure(self, request: Configure) -> None:
         if self._closing:
             return
         self._epoch = request.epoch
         self._seats = request.seats
+        self._outbox.begin(request.epoch, len(request.seats))
         self._host.resume()
         failures = self._host.configure(request.seed, request.plan)
+        self._broken = bool(failures)
         self._send(encode(Configured(request.epoch, failures)))
-
-    def _run(self, request: Run) -> None:
-        for number, result in self._host.run(self._wanted(request), self._seats):
-            self._finish(request.epoch, number, result)
-
-    def _wanted(self, request: Run) -> Iterator[int]:
-        for number in request.numbers:
-            if self._closing or request.epoch <= self._cancelled_epoch:
-                return
-            if self._announce:
-                self._send(encode(Started(request.epoch, number)))
-            yield number
-
-    def _finish(self, epoch: int, number: int, result: EpisodeSlice | Failure) -> None:
-        try:
-            unit = result if isinstance(result, Failure) else result.view()
-            message = encode(Finished(epoch, number, unit))
-        except Exception as error:
-            # An info, say, that no pickler can carry: the unit failed, the carrier did not.
-            worker = number % len(self._seats)
-            message = encode(Finished(epoch, number, Failure.of(error, worker, number)))
-        self._send(message)

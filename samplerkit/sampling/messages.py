@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import cloudpickle
 
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EnvSpec
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import Seating
 
 
 @dataclass(frozen=True)
 class Configure:
-    """Bring the workers to their recipes; answered by `Configured`. Units after it are of this epoch."""
+    """Bring the workers to their recipes; answered by `Configured`. Units after it are of this epoch.
+
+    Everything of earlier epochs is dropped, the running unit too.
+    """
 
     epoch: int
     seed: int
@@ -53,7 +57,7 @@ class Configured:
 
 @dataclass(frozen=True)
 class Started:
-    """A unit begins; sent where the pool watches the time."""
+    """A unit begins; sent where the pool watches the time and has no other way to know."""
 
     epoch: int
     number: int
@@ -61,11 +65,24 @@ class Started:
 
 @dataclass(frozen=True)
 class Finished:
-    """A unit ended, one way or the other."""
+    """Units that ended, one way or the other.
+
+    Attributes:
+        epoch: of all of them.
+        numbers: of those that worked out.
+        n_episodes: of each of these.
+        columns: of the batch of their episodes, one after the other: the arguments of
+            `EpisodeBatch.unchecked` but for `env_spec`.
+        env_spec: of the batch, where it is not the same as in this carrier's message before.
+        failures: of the others, by number.
+    """
 
     epoch: int
-    number: int
-    result: EpisodeBatch | Failure
+    numbers: tuple[int, ...]
+    n_episodes: tuple[int, ...]
+    columns: Mapping[str, Any] | None
+    env_spec: EnvSpec | None
+    failures: Mapping[int, Failure]
 
 
 Request: TypeAlias = Configure | Run | Cancel | Close

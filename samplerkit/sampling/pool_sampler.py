@@ -11,15 +11,16 @@ import atexit
 import logging
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Generic
 
-from samplerkit.episodes import EpisodeSlice, whole
+from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, cut
 from samplerkit.errors import SamplerClosed, WorkerDied, describe_exit
 from samplerkit.interfaces import IN_CARRIERS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.carrier import CarrierSetup
+from samplerkit.sampling.dealing import CommonQueue, Dealer, PrivateQueues
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import seating
 from samplerkit.sampling.messages import (
@@ -30,7 +31,6 @@ from samplerkit.sampling.messages import (
     Finished,
     Reply,
     Request,
-    Run,
     Started,
     decode,
     encode,
@@ -41,9 +41,6 @@ from samplerkit.sampling.schedule import Schedule
 from samplerkit.sampling.transport import C, CarrierGone, Transport
 
 log = logging.getLogger(__name__)
-
-_UNITS_IN_FLIGHT = 2
-"""For each carrier: one that runs and one that waits, so that it never waits itself."""
 
 _GRACE_AFTER_INTERRUPT = 0.5
 """Seconds that a carrier has to leave its unit after Ctrl-C before it counts as hung."""
@@ -64,8 +61,8 @@ class _Member(Generic[C]):
         """How many `Configure` it has not answered yet."""
         self.keys: dict[int, int] = {}
         """Key of the recipe of each live seat, as far as one can tell."""
-        self.units: list[int] = []
-        """Units of this epoch that it was given and has not finished; the first one is running."""
+        self.env_spec: EnvSpec | None = None
+        """Of the last units that it sent."""
         self.unit_started: float | None = None
         self.timed_out = False
 
@@ -119,10 +116,14 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._epoch = 0
         self._epoch_record = record
         self._ahead: dict[int, EpisodeSlice | Failure] = {}
-        self._schedule = Schedule(self._link.n_carriers, in_order=self._stateful)
+        n_carriers = self._link.n_carriers
+        self._schedule = Schedule(n_carriers, in_order=self._stateful)
+        self._private = PrivateQueues(self._schedule, self._tell_carrier, self._noted)
+        self._common = CommonQueue(self._schedule, self._link, self._noted, n_carriers)
+        self._dealer: Dealer = self._private
         self._carrier_setup = encode(CarrierSetup(self._setup, announce_units=self._unit_timeout is not None))
         self._members = []
-        for index in range(self._link.n_carriers):
+        for index in range(n_carriers):
             self._members.append(_Member(index, self._link.start(index, self._carrier_setup)))
         for member in self._members:
             self._configure(member, record)
@@ -154,6 +155,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _forget(self) -> None:
         self._new_epoch()
+        self._cancel_units()
         if self._stateful:
             for member in self._members:
                 member.keys.clear()
@@ -168,6 +170,7 @@ class PoolSampler(BaseSampler, Generic[C]):
             return self._collect(record, Admission(goal, self._cursor))
         except BaseException as error:
             self._new_epoch()
+            self._cancel_units()
             self._epoch_record = self._record
             if not isinstance(error, Exception):
                 self._leave_hung_carriers()
@@ -177,7 +180,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         failures: list[Failure] = []
         deaths: dict[int | None, int] = {}
         fresh = sorted(self._ahead)
-        self._schedule.begin(self._homes(record.seats(self._stateful)))
+        self._begin_dealing(record)
         timeout: float | None = 0.0  # first of all, hear of carriers that died since the last call
         while True:
             for member, reply in self._replies(timeout):
@@ -187,8 +190,8 @@ class PoolSampler(BaseSampler, Generic[C]):
                     failures += self._configured(member, reply)
                 elif isinstance(reply, Started):
                     member.unit_started = time.monotonic()
-                elif self._finished(member, reply):
-                    fresh.append(reply.number)
+                else:
+                    fresh += self._finished(member, reply, admission)
             if self._closed is not None:
                 raise SamplerClosed("the sampler was shut down while this call was running")
             for member in self._members:
@@ -202,11 +205,20 @@ class PoolSampler(BaseSampler, Generic[C]):
                 fresh.clear()
                 if admission.complete:
                     break
-            self._dispatch(admission)
+            self._dealer.deal(self._epoch, admission, [member.index for member in self._members])
             timeout = self._kill_overdue()
         for number in range(admission.first, admission.next):
             del self._ahead[number]
         return admission.admitted
+
+    def _begin_dealing(self, record: Record) -> None:
+        homes = self._homes(record.seats(self._stateful))
+        if self._link.shares_work and None in homes:
+            self._dealer = self._common
+            self._schedule.begin(homes, surplus=self._link.n_carriers)
+        else:
+            self._dealer = self._private
+            self._schedule.begin(homes)
 
     def _replies(self, timeout: float | None) -> list[tuple[_Member[C], Reply | None]]:
         by_carrier = {id(member.carrier): member for member in self._members}
@@ -215,31 +227,31 @@ class PoolSampler(BaseSampler, Generic[C]):
             (by_carrier[id(carrier)], None if data is None else decode(data)) for carrier, data in received
         ]
 
-    def _finished(self, member: _Member[C], reply: Reply) -> bool:
-        """Take a unit's result; say whether it counts."""
+    def _finished(self, member: _Member[C], reply: Reply, admission: Admission) -> list[int]:
+        """Take results of units; return the numbers of those that count."""
         assert isinstance(reply, Finished), "the only reply left"
         member.unit_started = None
-        result = reply.result if isinstance(reply.result, Failure) else whole(reply.result)
+        results = dict(self._results(member, reply))
         if reply.epoch != self._epoch:
-            self._discard(result)
-            return False
-        member.units.remove(reply.number)
-        self._schedule.ended(result)
-        self._ahead[reply.number] = result
-        return True
+            self._discard(results.values())
+            return []
+        self._dealer.finished(member.index, results)
+        fresh = []
+        for number, result in results.items():
+            # A unit whose carrier died may have been run twice.
+            if number >= admission.first and number not in self._ahead:
+                self._schedule.ended(result)
+                self._ahead[number] = result
+                fresh.append(number)
+        return fresh
 
-    def _dispatch(self, admission: Admission) -> None:
-        in_flight = sum(len(member.units) for member in self._members)
-        for level in range(_UNITS_IN_FLIGHT):
-            for member in self._members:
-                if member.unanswered or len(member.units) > level:
-                    continue
-                number = self._schedule.take(member.index, admission, in_flight)
-                if number is None:
-                    continue
-                in_flight += 1
-                member.units.append(number)
-                self._tell(member, Run(self._epoch, (number,)))
+    def _results(self, member: _Member[C], reply: Finished) -> Iterator[tuple[int, EpisodeSlice | Failure]]:
+        member.env_spec = reply.env_spec or member.env_spec
+        if reply.columns is not None:
+            assert member.env_spec is not None, "it comes with the first units"
+            batch = EpisodeBatch.unchecked(env_spec=member.env_spec, **reply.columns)
+            yield from zip(reply.numbers, cut(batch, reply.n_episodes), strict=True)
+        yield from reply.failures.items()
 
     # -- bringing workers to the record ----------------------------------------------------------
 
@@ -269,6 +281,14 @@ class PoolSampler(BaseSampler, Generic[C]):
         home = {seat: i % self._link.n_carriers for i, seat in enumerate(distinct)}
         return [home[seat] for seat in seats]
 
+    def _tell_carrier(self, index: int, request: Request) -> None:
+        self._tell(self._members[index], request)
+
+    def _noted(self, index: int) -> int | None:
+        """Return the unit of this epoch that a carrier says it is running."""
+        running = self._link.running(self._members[index].carrier)
+        return running.number if running is not None and running.epoch == self._epoch else None
+
     def _tell(self, member: _Member[C], request: Request) -> None:
         try:
             self._link.send(member.carrier, encode(request))
@@ -281,7 +301,7 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _bury(self, member: _Member[C], admission: Admission, deaths: dict[int | None, int]) -> None:
         """Replace a dead carrier, and let its units run again."""
         status = self._link.exit_status(member.carrier)
-        running = next(iter(member.units), None)
+        running, lost = self._dealer.lost(member.index)
         worker = _first_seat(member) if running is None else running % self.n_workers
         hint = self._obituary(member)
         self._replace(member)
@@ -293,7 +313,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 raise WorkerDied(worker, running, status, deaths[running], hint)
         log.warning("a carrier of workers died (%s) and was replaced", describe_exit(status))
         self._count(restarts=1)
-        for number in member.units:
+        for number in lost:
             self._schedule.lost(number, suspect=number == running)
         self._tell_observers("carrier_restarted", member.index, status)
 
@@ -311,9 +331,13 @@ class PoolSampler(BaseSampler, Generic[C]):
         """Kill carriers whose unit takes too long; return the seconds until the next one would."""
         if self._unit_timeout is None:
             return None
-        patience = None
+        # A carrier that takes units by itself may start one at any time.
+        patience = self._unit_timeout if self._link.shares_work else None
         now = time.monotonic()
         for member in self._members:
+            if self._link.shares_work and not member.timed_out:
+                running = self._link.running(member.carrier)
+                member.unit_started = None if running is None else running.since
             if member.unit_started is None:
                 continue
             left = member.unit_started + self._unit_timeout - now
@@ -342,19 +366,22 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _new_epoch(self) -> None:
         """Drop everything that ran ahead or is still running."""
-        for result in self._ahead.values():
-            self._discard(result)
+        self._discard(self._ahead.values())
         self._ahead.clear()
         self._schedule.forget()
-        for member in self._members:
-            if member.epoch == self._epoch:
-                self._tell(member, Cancel(self._epoch))
-            member.units.clear()
+        self._dealer.forget()
         self._epoch += 1
 
-    def _discard(self, result: EpisodeSlice | Failure) -> None:
-        if not isinstance(result, Failure):
-            self._count(units_discarded=1, env_steps_discarded=result.n_steps)
+    def _cancel_units(self) -> None:
+        """Let carriers stop what they are doing, though no new record awaits them."""
+        for member in self._members:
+            if member.epoch == self._epoch - 1:
+                self._tell(member, Cancel(member.epoch))
+
+    def _discard(self, results: Iterable[EpisodeSlice | Failure]) -> None:
+        units = [result for result in results if not isinstance(result, Failure)]
+        steps = sum(unit.n_steps for unit in units)
+        self._count(units_discarded=len(units), env_steps_discarded=steps)
 
 
 _live: weakref.WeakSet[PoolSampler[Any]] = weakref.WeakSet()

@@ -25,7 +25,8 @@ class Schedule:
         self._n_carriers = n_carriers
         self._in_order = in_order
         self._mean_steps: float | None = None
-        self._homes: tuple[int | None, ...] = ()
+        self._homes: tuple[int | None, ...] = (None,)
+        self._surplus = 0
         self.forget()
 
     def forget(self) -> None:
@@ -34,23 +35,32 @@ class Schedule:
         self._again: set[int] = set()
         self._suspects: set[int] = set()
 
-    def begin(self, homes: Sequence[int | None]) -> None:
+    def begin(self, homes: Sequence[int | None], surplus: int = 0) -> None:
         """Begin a call.
 
         Args:
             homes: for each logical worker the only carrier that can run its units; None for any.
+            surplus: how many units more than are probably needed to hand out, where that may be done.
         """
         self._homes = tuple(homes)
+        self._surplus = surplus
 
-    def take(self, carrier: int, admission: Admission, in_flight: int) -> int | None:
-        """Return the next unit for a carrier, or None if it should wait."""
-        horizon = self._horizon(admission, in_flight)
+    @property
+    def has_homes(self) -> bool:
+        """Whether some units can be run by one carrier only."""
+        return None not in self._homes
+
+    def take(self, carrier: int | None, admission: Admission, in_flight: int) -> int | None:
+        """Return the next unit for a carrier (None: for any), or None if it should wait."""
+        horizon = self.horizon(admission, in_flight)
+        if isinstance(admission.goal, Steps) and not self._in_order:
+            horizon += self._surplus
         for number in sorted(self._again):
             held_back = number in self._suspects and number != admission.next
             if number < horizon and not held_back and self._home(number) in (None, carrier):
                 self._again.remove(number)
                 return number
-        home = None if None in self._homes else carrier
+        home = carrier if self.has_homes else None
         number = max(self._handed_out.get(home, 0), admission.first)
         while number < horizon:
             if self._home(number) == home:
@@ -76,7 +86,7 @@ class Schedule:
     def _home(self, number: int) -> int | None:
         return self._homes[number % len(self._homes)]
 
-    def _horizon(self, admission: Admission, in_flight: int) -> int:
+    def horizon(self, admission: Admission, in_flight: int) -> int:
         """Return the first unit that is probably not needed."""
         goal = admission.goal
         if not isinstance(goal, Steps):

@@ -6,6 +6,8 @@ import abc
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from samplerkit.sampling.work import Claim, Running
+
 C = TypeVar("C")
 
 
@@ -74,6 +76,24 @@ class Transport(abc.ABC, Generic[C]):
     @abc.abstractmethod
     def wake(self) -> None:
         """Make a `receive` in another thread return at once."""
+
+    # -- a queue that carriers share: optional ----------------------------------------------------
+
+    shares_work: bool = False
+    """Whether carriers take units from one queue and note what they run; if so, implement the rest."""
+
+    def offer(self, claims: Sequence[Claim]) -> int:
+        """Put units at the end of the queue; return how many there was room for."""
+        raise NotImplementedError(f"{type(self).__name__} has no queue that carriers share")
+
+    def withdraw(self) -> list[Claim]:
+        """Take all units out of the queue that no carrier has claimed."""
+        raise NotImplementedError(f"{type(self).__name__} has no queue that carriers share")
+
+    def running(self, carrier: C) -> Running | None:
+        """Return what a carrier, dead or alive, noted last; None if it runs nothing."""
+        del carrier
+        return None
 
     def close(self) -> None:
         """Release what the transport itself holds. Called once, after every carrier was stopped."""

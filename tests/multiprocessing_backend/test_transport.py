@@ -38,7 +38,7 @@ def interrupted():
     with theirs, silent, writer, InterruptedConnection(os.dup(mine.fileno())) as pipe:
         mine.close()
         theirs.send_bytes(b"message")
-        yield ProcessCarrier(process, pipe), signals
+        yield ProcessCarrier(0, process, pipe), signals
 
 
 def test_a_process_that_was_sent_half_a_message_is_killed(transport, interrupted):

@@ -1,0 +1,162 @@
+"""What the parent and its processes share: a queue of units, and a board that says who runs which.
+
+The queue is a pipe that all processes read. The kernel hands each of them whole entries, wakes one that
+sleeps, and needs no lock that a killed process could take with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import select
+import struct
+import tempfile
+import time
+from collections.abc import Sequence
+from multiprocessing import reduction
+from typing import Any
+
+from samplerkit.sampling import Claim, Running, SharedWork
+
+_ENTRY = struct.Struct("qq")
+_NOTE = struct.Struct("qqd")
+_SLOT = 64
+"""Bytes of the board for each process: a cache line."""
+
+_MOST_AT_ONCE = 4096 // _ENTRY.size
+"""POSIX promises that so much is written whole or not at all."""
+
+
+class File:
+    """A file descriptor that goes along when a process is started."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _inherited, (reduction.DupFd(self.fd),)
+
+    def close(self) -> None:
+        """Close it here."""
+        os.close(self.fd)
+
+
+def _inherited(handle: Any) -> File:
+    return File(handle.detach())
+
+
+def anonymous_file(size: int) -> File:
+    """Return a file of zeros that has no name, lives in memory if it can, and goes with its last user."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("samplerkit", os.MFD_CLOEXEC)
+    else:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.ftruncate(fd, size)
+    return File(fd)
+
+
+class Share:
+    """The parent's end.
+
+    Args:
+        n_processes: how many will read the queue, and have a slot on the board.
+    """
+
+    def __init__(self, n_processes: int) -> None:
+        reader, self._writer = os.pipe()
+        os.set_blocking(reader, False)
+        os.set_blocking(self._writer, False)
+        self.queue = File(reader)
+        self.board = anonymous_file(n_processes * _SLOT)
+        self._notes = mmap.mmap(self.board.fd, n_processes * _SLOT)
+
+    def offer(self, claims: Sequence[Claim]) -> int:
+        """Write to the queue what there is room for, and return how many that was."""
+        written = 0
+        while written < len(claims):
+            some = claims[written : written + _MOST_AT_ONCE]
+            data = b"".join(_ENTRY.pack(claim.epoch, 2 * claim.number + claim.urgent) for claim in some)
+            try:
+                os.write(self._writer, data)
+            except BlockingIOError:
+                break
+            written += len(some)
+        return written
+
+    def withdraw(self) -> list[Claim]:
+        """Read the queue empty."""
+        data = b""
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(self.queue.fd, 1 << 16):
+                data += part
+        return [_claim(*entry) for entry in _ENTRY.iter_unpack(data)]
+
+    def clear(self, index: int) -> None:
+        """Wipe the slot of a process that is about to start."""
+        _NOTE.pack_into(self._notes, index * _SLOT, -1, -1, 0.0)
+
+    def running(self, index: int) -> Running | None:
+        """Return what a process noted last."""
+        noted = Running(*_NOTE.unpack_from(self._notes, index * _SLOT))
+        return None if noted.number < 0 else noted
+
+    def close(self) -> None:
+        """Release everything here; processes keep what is theirs."""
+        self._notes.close()
+        self.board.close()
+        self.queue.close()
+        os.close(self._writer)
+
+
+class Work(SharedWork):
+    """A process's end.
+
+    Args:
+        queue, board: the parent's.
+        index: of this process's slot.
+    """
+
+    def __init__(self, queue: File, board: File, index: int) -> None:
+        self._queue = queue.fd
+        self._notes = mmap.mmap(board.fd, 0)
+        board.close()
+        self._slot = index * _SLOT
+        woken, self._waker = os.pipe()
+        os.set_blocking(woken, False)
+        os.set_blocking(self._waker, False)
+        self._woken = woken
+        self._poll = select.poll()
+        self._poll.register(self._queue, select.POLLIN)
+        self._poll.register(woken, select.POLLIN)
+
+    def claim(self) -> Claim | None:
+        """See `SharedWork`."""
+        try:
+            data = os.read(self._queue, _ENTRY.size)
+        except BlockingIOError:
+            return None
+        # Nothing at all means that the parent is gone: the reader of its messages will hear so.
+        return _claim(*_ENTRY.unpack(data)) if data else None
+
+    def wait(self) -> None:
+        """See `SharedWork`."""
+        events = self._poll.poll()
+        if any(fd == self._queue and not event & select.POLLIN for fd, event in events):
+            self._poll.unregister(self._queue)  # the parent is gone
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._woken, 4096)
+
+    def wake(self) -> None:
+        """See `SharedWork`."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._waker, b"!")
+
+    def note(self, epoch: int, number: int) -> None:
+        """See `SharedWork`."""
+        _NOTE.pack_into(self._notes, self._slot, epoch, number, time.monotonic())
+
+
+def _claim(epoch: int, entry: int) -> Claim:
+    return Claim(epoch, entry >> 1, bool(entry & 1))

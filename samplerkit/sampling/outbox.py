@@ -1,0 +1,84 @@
+"""Results on their way from a carrier to the pool: many short units travel in one message."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from samplerkit.episodes import EnvSpec, EpisodeSlice, join
+from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.messages import Finished, encode
+
+
+class Outbox:
+    """Collects results of units and sends them.
+
+    Args:
+        send: takes a message.
+        patience: seconds that a result may wait for others; 0 sends each at once.
+    """
+
+    def __init__(self, send: Callable[[bytes], None], patience: float) -> None:
+        self._send = send
+        self._patience = patience
+        self._epoch = -1
+        self._results: list[tuple[int, EpisodeSlice]] = []
+        self._failures: dict[int, Failure] = {}
+        self._sent = 0.0
+        self._n_workers = 1
+        self._env_spec: EnvSpec | None = None
+
+    def begin(self, epoch: int, n_workers: int) -> None:
+        """Drop what is left of earlier epochs; results are of this one from now on."""
+        self._epoch = epoch
+        self._n_workers = n_workers
+        self._results.clear()
+        self._failures.clear()
+        self._sent = time.monotonic()
+
+    def put(self, number: int, result: EpisodeSlice | Failure) -> None:
+        """Take the result of a unit, and send what has waited long enough."""
+        if isinstance(result, Failure):
+            self._failures[number] = result
+        else:
+            self._results.append((number, result))
+        if time.monotonic() - self._sent >= self._patience:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what there is."""
+        if self._results or self._failures:
+            results, self._results = self._results, []
+            failures, self._failures = self._failures, {}
+            self._send_all(results, failures)
+        self._sent = time.monotonic()
+
+    def _send_all(self, results: Sequence[tuple[int, EpisodeSlice]], failures: dict[int, Failure]) -> None:
+        try:
+            message = self._message(results, failures)
+        except Exception as error:
+            if len(results) > 1:
+                # Units that do not go together (infos of different kinds, say) go one by one.
+                for result in results:
+                    self._send_all([result], {})
+                self._send_all([], failures)
+                return
+            # An info, say, that no pickler can carry: the unit failed, the carrier did not.
+            [(number, _)] = results
+            failed = Failure.of(error, number % self._n_workers, number)
+            message = self._message([], {**failures, number: failed})
+        self._send(message)
+
+    def _message(self, results: Sequence[tuple[int, EpisodeSlice]], failures: dict[int, Failure]) -> bytes:
+        columns, env_spec, news = None, self._env_spec, None
+        if results:
+            columns = dict(join(piece for _, piece in results).__dict__)
+            env_spec = columns.pop("env_spec")
+            columns["episode_infos"] = columns.pop("episode_infos_by_episode")
+            # Pickling a space costs as much as all columns of a few short episodes.
+            news = None if env_spec is self._env_spec else env_spec
+        numbers = tuple(number for number, _ in results)
+        n_episodes = tuple(piece.n_episodes for _, piece in results)
+        message = encode(Finished(self._epoch, numbers, n_episodes, columns, news, failures))
+        self._env_spec = env_spec
+        return message

@@ -1,0 +1,59 @@
+"""Units that wait to be run, in a queue that several carriers share.
+
+A carrier that takes its next unit by itself never waits for the pool, and no carrier has units queued
+while another one is idle. Backends that can share memory and pipes offer this; others need not.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import NamedTuple
+
+
+class Claim(NamedTuple):
+    """A unit in the queue.
+
+    Attributes:
+        epoch: what does not belong to the carrier's epoch is dropped.
+        number: of the unit.
+        urgent: whether a carrier should send what it has before it runs this unit: it may be the last one
+            that is needed, or not needed at all.
+    """
+
+    epoch: int
+    number: int
+    urgent: bool
+
+
+class Running(NamedTuple):
+    """What a carrier is doing.
+
+    Attributes:
+        epoch: of the unit.
+        number: of the unit that runs.
+        since: `time.monotonic` of its start, as the carrier's own process sees it.
+    """
+
+    epoch: int
+    number: int
+    since: float
+
+
+class SharedWork(abc.ABC):
+    """The carriers' end of the queue, and a place to note what runs. Used from the thread that runs units."""
+
+    @abc.abstractmethod
+    def claim(self) -> Claim | None:
+        """Take the next unit; None if there is none now."""
+
+    @abc.abstractmethod
+    def wait(self) -> None:
+        """Sleep until there may be a unit, or until `wake`."""
+
+    @abc.abstractmethod
+    def wake(self) -> None:
+        """End the present or the next `wait`. Called from another thread."""
+
+    @abc.abstractmethod
+    def note(self, epoch: int, number: int) -> None:
+        """Say which unit begins to run, so that a death can be blamed on it; -1 for none."""
