@@ -38,3 +38,23 @@ def expected_and_got(difference: str) -> str:
         return difference
     what = (match["kind"] or match["what"] or "").replace(" of", "").replace(" the", "")
     return f"{match['place']}: expected{what} {match['here']}, got{what} {match['there']}"
+
+
+def difference_or_origin(wanted: EpisodeBatch, got: Any, *, infos: bool = True) -> str | None:
+    """Say where a batch differs from the reference, or comes from elsewhere; None if neither.
+
+    Args:
+        wanted: the reference's batch.
+        got: what was returned, whatever it is.
+        infos: whether to compare the environments' infos.
+    """
+    if not infos and isinstance(got, EpisodeBatch):
+        wanted, got = wanted.replace(env_infos={}), got.replace(env_infos={})
+    difference = first_difference(wanted, got)
+    if difference is not None or wanted.provenance is None:
+        return difference
+    for name in ("units", "workers", "agent_versions", "env_versions"):
+        here, there = getattr(wanted.provenance, name).tolist(), getattr(got.provenance, name, None)
+        if there is None or there.tolist() != here:
+            return f"provenance.{name}: expected {here}, got {None if there is None else there.tolist()}"
+    return None

@@ -20,10 +20,10 @@ from samplerkit.contract.attempts import (
     within,
 )
 from samplerkit.contract.clause import Violation
-from samplerkit.contract.differences import first_difference
+from samplerkit.contract.differences import difference_or_origin
+from samplerkit.contract.expected_error import MAX_RESTARTS, ExpectedError
 from samplerkit.contract.faults import (
     AT_SHUTDOWN,
-    DEATHS,
     HANG,
     IN_UPDATES,
     UNIT_TIMEOUT,
@@ -35,18 +35,14 @@ from samplerkit.contract.faulty import FaultScript, Props
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import read_ledger, unclosed
 from samplerkit.contract.reference import Expected, expected
-from samplerkit.episodes import EpisodeBatch
 from samplerkit.episodes.objects import encode
-from samplerkit.errors import SamplerClosed, WorkerDied, WorkerError
+from samplerkit.errors import SamplerClosed
 from samplerkit.interfaces import Sampler
-
-_MAX_RESTARTS = 1
-"""In cells where a carrier dies every time; so it dies twice."""
 
 _UNDER_WAY = 0.1
 """Seconds until a call that was started in another thread runs."""
 
-_TO_INTERRUPT = 3.0
+_TO_INTERRUPT = 2.0
 """Seconds: the contract's 1, and something for a machine that is busy."""
 
 _TO_SHUT_DOWN = 7.0
@@ -127,6 +123,7 @@ class Trial:
         self._marker = folder / "struck"
         self._ledger = folder / "ledger"
         self._props = Props(cell, str(self._marker), str(self._ledger))
+        self._error = ExpectedError(cell, self._props)
 
     def run(self) -> None:
         """Make a sampler, let it fail, look at what is left, and shut it down.
@@ -153,7 +150,7 @@ class Trial:
         arguments = props.arguments(subject.worker, dict(subject.worker_args))
         if self._cell.lethal and not self._cell.interrupted:
             once = self._cell.once or self._cell.moment == WHILE_CLOSING
-            arguments["max_restarts"] = 3 if once else _MAX_RESTARTS
+            arguments["max_restarts"] = 3 if once else MAX_RESTARTS
         if self._cell.what == HANG and self._cell.site != "close" and self._cell.moment != WHILE_CLOSING:
             arguments["unit_timeout"] = UNIT_TIMEOUT
         return subject.make(props.agents(), props.envs(), **arguments)
@@ -166,8 +163,8 @@ class Trial:
         if cell.moment == WHILE_CLOSING:
             self._close_meanwhile(sampler)
             return
-        if props.at_start and not self._may_succeed:
-            raise Violation(f"expected {self._wanted}, but the constructor returned")
+        if props.at_start and not self._error.may_not_come:
+            raise Violation(f"expected {self._error.name}, but the constructor returned")
         self.begin(sampler)
         before = _state(sampler)
         outcome = self._attempt(f"call {props.index}", lambda: props.call(sampler, props.index))
@@ -207,29 +204,6 @@ class Trial:
             raise Violation("the call went on after the shutdown")
         fails_with(outcomes[0], SamplerClosed, "the call that was running")
 
-    # -- what should come ------------------------------------------------------------------------
-
-    @property
-    def _may_succeed(self) -> bool:
-        """Whether a call may return: the fault does no harm, or need not come to pass."""
-        if self._cell.interrupted:
-            return False
-        harmless = not self._cell.lethal and self._cell.raises is None
-        # Where nothing is pickled on the way, nothing goes wrong there.
-        return harmless or self._cell.once or self._cell.site == "transfer"
-
-    @property
-    def _may_fail(self) -> bool:
-        if self._props.at_start or self._cell.interrupted:
-            return True
-        return self._cell.raises is not None or (self._cell.lethal and not self._cell.once)
-
-    @property
-    def _wanted(self) -> str:
-        if self._cell.interrupted:
-            return "KeyboardInterrupt"
-        return "WorkerDied" if self._cell.lethal else "WorkerError"
-
     # -- typed -----------------------------------------------------------------------------------
 
     def _judge_start(self, made: Outcome) -> None:
@@ -237,66 +211,13 @@ class Trial:
             raise Violation(
                 f"the constructor raised {sentence_of(made.error or Exception())}"
             ) from made.error
-        self._check_type(made)
-
-    def _check_type(self, outcome: Outcome) -> None:
-        """Check the error's type, and everything that it says."""
-        error, raised = outcome.error, self._cell.raises
-        # What a worker in the caller's process raises cannot be told from the caller's own.
-        by_hand = self._cell.interrupted or self._cell.kind == "KeyboardInterrupt"
-        if isinstance(error, KeyboardInterrupt) and by_hand:
-            return
-        if self._cell.interrupted:
-            raise Violation(f"not typed: expected KeyboardInterrupt, {outcome}") from error
-        if raised is None and isinstance(error, WorkerDied):
-            self._check_death(error)
-        elif raised is not None and isinstance(error, WorkerError):
-            self._check_error(error)
-        else:
-            raise Violation(f"not typed: expected {self._wanted}, {outcome}") from error
-
-    def _check_error(self, error: WorkerError) -> None:
-        raised = self._cell.raises
-        assert raised is not None, "asked for exceptions only"
-        self._check_fields(
-            error, worker=(error.worker, self._props.worker), unit=(error.unit, self._props.unit)
-        )
-        if "in strike" not in error.remote_traceback:
-            raise Violation("not typed: the remote traceback does not show where the exception was raised")
-        if self._cell.site == "transfer":
-            return  # whoever copies or pickles infos may say so in words of its own
-        self._check_fields(
-            error,
-            error_type=(error.error_type.rpartition(".")[2], raised.name),
-            message=(_cut(error.message), _cut(raised.text)),
-        )
-        if raised.type is not None and not isinstance(error.__cause__, raised.type):
-            raise Violation(
-                f"not typed: expected the original {raised.name} as __cause__, got {error.__cause__!r:.200}"
-            )
-
-    def _check_death(self, error: WorkerDied) -> None:
-        fields: dict[str, tuple[Any, Any]] = {"unit": (error.unit, self._props.unit)}
-        if self._props.unit is not None:
-            fields["worker"] = (error.worker, self._props.worker)
-        if not self._props.at_start:
-            fields["deaths"] = (error.deaths, _MAX_RESTARTS + 1)
-        if self._cell.what in DEATHS:
-            fields["exitcode"] = (error.exitcode, DEATHS[self._cell.what])
-        self._check_fields(error, **fields)
-
-    @staticmethod
-    def _check_fields(error: BaseException, **fields: tuple[Any, Any]) -> None:
-        for name, (got, wanted) in fields.items():
-            if got != wanted:
-                kind = type(error).__name__
-                raise Violation(f"not typed: {kind}.{name}: expected {wanted!r:.300}, got {got!r:.300}")
+        self._error.check(made)
 
     # -- atomic ----------------------------------------------------------------------------------
 
     def _returned(self, sampler: Sampler, outcome: Outcome) -> None:
-        if not self._may_succeed:
-            raise Violation(f"not typed: expected {self._wanted}, but the call returned") from None
+        if not self._error.may_not_come:
+            raise Violation(f"not typed: expected {self._error.name}, but the call returned") from None
         self._check_batch(outcome, self._props.script, self._props.index)
         if self._cell.once and self._cell.site != "transfer" and not self._marker.exists():
             raise Violation("the batch came without a run of the unit in question")
@@ -307,7 +228,7 @@ class Trial:
         self._check_batch(after, self._props.script, last)
 
     def _raised(self, sampler: Sampler, outcome: Outcome, before: dict[str, Any]) -> None:
-        if not self._may_fail:
+        if not self._error.may_come:
             raise Violation(f"the call should have returned, {outcome}") from outcome.error
         self._check_failure(sampler, outcome, before)
         self.recover(sampler)
@@ -317,11 +238,11 @@ class Trial:
         before = _state(sampler)
         outcome = attempt(f"call {self._props.index}", lambda: self._props.call(sampler, self._props.index))
         if outcome.error is None:
-            raise Violation(f"not typed: expected {self._wanted}, but the call returned")
+            raise Violation(f"not typed: expected {self._error.name}, but the call returned")
         self._check_failure(sampler, outcome, before)
 
     def _check_failure(self, sampler: Sampler, outcome: Outcome, before: dict[str, Any]) -> None:
-        self._check_type(outcome)
+        self._error.check(outcome)
         now = _state(sampler)
         for name, value in before.items():
             if now[name] != value and isinstance(value, bytes):
@@ -345,9 +266,8 @@ class Trial:
         if outcome.error is not None:
             raise Violation(f"{where}expected a batch, {outcome}") from outcome.error
         wanted: Expected = expected(script)[index]
-        difference = _difference(
-            wanted.batch, outcome.value, infos=self._cell.site != "transfer" or script.ballast
-        )
+        infos = self._cell.site != "transfer" or script.ballast
+        difference = difference_or_origin(wanted.batch, outcome.value, infos=infos)
         if difference is not None:
             raise Violation(f"{where}{difference}")
 
@@ -364,19 +284,6 @@ class Trial:
             raise Violation(f"not clean: {len(left)} environments were opened and never closed")
 
 
-def _difference(wanted: EpisodeBatch, got: Any, *, infos: bool) -> str | None:
-    if not infos and isinstance(got, EpisodeBatch):
-        wanted, got = wanted.replace(env_infos={}), got.replace(env_infos={})
-    difference = first_difference(wanted, got)
-    if difference is not None or wanted.provenance is None:
-        return difference
-    for name in ("units", "workers", "agent_versions", "env_versions"):
-        here, there = getattr(wanted.provenance, name).tolist(), getattr(got.provenance, name, None)
-        if there is None or there.tolist() != here:
-            return f"provenance.{name}: expected {here}, got {None if there is None else there.tolist()}"
-    return None
-
-
 def _state(sampler: Sampler) -> dict[str, Any]:
     """Return all of a sampler's state that a call can change."""
     counts = sampler.statistics()
@@ -386,8 +293,3 @@ def _state(sampler: Sampler) -> dict[str, Any]:
         "total_env_steps": sampler.total_env_steps,
         "statistics()": (counts.calls, counts.units, counts.env_steps),
     }
-
-
-def _cut(text: str) -> str:
-    """Return a text, or what is left of it with its length where it is long."""
-    return text if len(text) < 200 else f"{text[:40]}… ({len(text)} characters)"

@@ -475,3 +475,15 @@ class ClaimsReproducible(AnySampler):
     def _batch(self, units: Any, record: Record, *, by_worker: bool) -> EpisodeBatch:
         self._reproducible = True
         return super()._batch(units, record, by_worker=by_worker)
+
+
+@mutant("late-interrupt", "D4.interrupt", bases=(LOCAL,))
+class LateInterrupt(AnySampler):
+    """Ctrl-C ends a call after three seconds."""
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        try:
+            return super()._obtain(goal, agent_update, env_update)
+        except KeyboardInterrupt:
+            time.sleep(3)
+            raise
