@@ -103,6 +103,7 @@ def hosted(peer: Peer, setting: Setting, course: Course) -> Hosted:
         arguments,
         python=python,
         environment={"PYTHONPATH": ROOT, "OMP_NUM_THREADS": "1"},
+        restless=peer.restless,
     )
 
 

@@ -17,6 +17,7 @@ class Peer:
         arguments: of its own.
         loop: whether it is a loop written by hand, a limit rather than a peer: it gets the very policy of the
             bare loop.
+        restless: whether it goes on working when nobody asks it to.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Peer:
     factory: str
     arguments: dict[str, Any] = field(default_factory=dict)
     loop: bool = False
+    restless: bool = False
 
 
 def peers(n_processes: int) -> list[Peer]:
@@ -60,5 +62,11 @@ def peers(n_processes: int) -> list[Peer]:
             for n in (1, 8)
         ),
         Peer(f"RLlib EnvRunner({n_processes} x 8)", "rllib_runner", "EnvRunners", {"n_envs": 8}),
-        Peer(f"Sample Factory({n_processes} x 8)", "sample_factory_sampler", "Sampler", {"n_envs": 8}),
+        Peer(
+            f"Sample Factory({n_processes} x 8)",
+            "sample_factory_sampler",
+            "Sampler",
+            {"n_envs": 8},
+            restless=True,
+        ),
     ]

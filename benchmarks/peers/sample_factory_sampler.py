@@ -80,5 +80,21 @@ def make_for_sample_factory(
     reference: str, name: str, config: Any, env_config: Any, render_mode: Any = None
 ) -> Any:
     """Construct the environment with the arguments that Sample Factory gives."""
+    import gymnasium
+    import numpy as np
+
     del name, config, env_config, render_mode
-    return environments.make(reference)
+    env = environments.make(reference)
+    space = env.observation_space
+    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 3:
+        return env
+
+    class ChannelsFirst(gymnasium.ObservationWrapper):
+        """Pictures as its convolutions want them: a view, not a copy."""
+
+        observation_space = gymnasium.spaces.Box(0, 255, (space.shape[2], *space.shape[:2]), np.uint8)
+
+        def observation(self, observation: Any) -> Any:
+            return np.moveaxis(observation, -1, 0)
+
+    return ChannelsFirst(env)

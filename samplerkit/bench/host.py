@@ -10,11 +10,18 @@ import importlib
 import importlib.metadata
 import json
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable
+from queue import SimpleQueue
 from typing import Any, TextIO
 
 from samplerkit.bench.contestant import Contestant, Skipped
+
+_GRACE = 20.0
+"""Seconds to end in good order once the caller is gone."""
 
 
 def serve(requests: Iterable[str], answer: Callable[[dict[str, Any]], None]) -> None:
@@ -92,15 +99,28 @@ def _private_channel() -> tuple[TextIO, TextIO]:
     return requests, answers
 
 
+def _listen(requests: TextIO, lines: SimpleQueue[str]) -> None:
+    """Pass requests on; when the caller is gone, see to it that all this goes too, whatever it is doing."""
+    for line in requests:
+        lines.put(line)
+    lines.put("")
+    time.sleep(_GRACE)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
 def main() -> None:
     """Serve standard input and output."""
     requests, answers = _private_channel()
+    lines: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=_listen, args=(requests, lines), daemon=True).start()
 
     def answer(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
-    serve(iter(requests.readline, ""), answer)
+    serve(iter(lines.get, ""), answer)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import IO, Any
 from samplerkit.bench import processes
 from samplerkit.bench.contestant import Contestant, ContestantFailed, Measurement, Memory, Skipped
 
-_PATIENCE = 300.0
+_PATIENCE = 120.0
 """Seconds to wait for an answer beyond the time that was asked for."""
 
 _GRACE = 20.0
@@ -34,6 +34,8 @@ class Hosted(Contestant):
         python: the interpreter; None: this one. Another one needs samplerkit installed.
         path: folders where modules are also looked for, after all others.
         environment: variables to set there.
+        restless: whether it goes on working between its turns; then all its processes are stopped (SIGSTOP)
+            meanwhile.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Hosted(Contestant):
         python: str | None = None,
         path: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        restless: bool = False,
     ) -> None:
         super().__init__(name)
         self._request = {
@@ -55,6 +58,7 @@ class Hosted(Contestant):
         }
         self._python = python or sys.executable
         self._environment = dict(environment or {})
+        self._restless = restless
         self._process: subprocess.Popen[str] | None = None
         self._errors: IO[bytes] | None = None
         self._began = 0.0
@@ -83,7 +87,9 @@ class Hosted(Contestant):
     def finish_start(self) -> float:
         """Wait for the first batch, and return the seconds since `begin_start`."""
         self._versions = self._receive(_PATIENCE)["versions"]
-        return time.perf_counter() - self._began
+        taken = time.perf_counter() - self._began
+        self._let_rest()
+        return taken
 
     def measure(self, seconds: float) -> Measurement:
         """Let it work."""
@@ -92,15 +98,18 @@ class Hosted(Contestant):
 
     def begin_measuring(self, seconds: float) -> None:
         """Let it work, and do not wait."""
+        self._wake()
         self._send({"do": "measure", "seconds": seconds})
 
     def finish_measuring(self, seconds: float) -> Measurement:
         """Wait for what `begin_measuring` began."""
         measured = self._receive(_PATIENCE + seconds)
+        self._let_rest()
         return Measurement(measured["steps"], measured["seconds"])
 
     def stop(self) -> None:
         """Ask it to end; after a while, force it and all that it started."""
+        self._wake()
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
@@ -120,6 +129,14 @@ class Hosted(Contestant):
     def versions(self) -> dict[str, str]:
         """As the interpreter told."""
         return self._versions
+
+    def _let_rest(self) -> None:
+        if self._restless:
+            _signal_group(self._running(), signal.SIGSTOP)
+
+    def _wake(self) -> None:
+        if self._restless and self._process is not None:
+            _signal_group(self._process, signal.SIGCONT)
 
     def _send(self, request: Mapping[str, Any]) -> None:
         process = self._running()
@@ -208,9 +225,13 @@ class Together(Contestant):
 
 def _end_group(process: subprocess.Popen[str]) -> None:
     """Kill what is left of a process and of all that it started."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    _signal_group(process, signal.SIGKILL)
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()
+
+
+def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)

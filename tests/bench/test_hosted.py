@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy
 import psutil
@@ -16,9 +19,9 @@ def host(request):
     """Makes contestants in hosts, and stops them."""
     made = []
 
-    def make(behaviour="", name="it"):
+    def make(behaviour="", name="it", **more):
         probes = os.path.join(os.path.dirname(__file__), "..", "probes")
-        made.append(Hosted(name, "bench_fakes:InHost", {"behaviour": behaviour}, path=[probes]))
+        made.append(Hosted(name, "bench_fakes:InHost", {"behaviour": behaviour}, path=[probes], **more))
         return made[-1]
 
     yield make
@@ -70,6 +73,38 @@ def test_one_that_does_not_end_is_killed(host, monkeypatch):
     ]
     it.stop()
     assert not process.is_running()
+
+
+def test_one_that_never_rests_is_made_to(host):
+    it = host("never rests", restless=True)
+    it.start()
+    assert it.measure(0.2).rate == 500.0
+    used = it.cpu_seconds()
+    time.sleep(0.3)
+    assert it.cpu_seconds() == used
+    assert it.measure(0.2).rate == 500.0
+    assert it.cpu_seconds() > used
+
+
+PARENT = """
+import sys
+from samplerkit.bench import Hosted
+it = Hosted("it", "bench_fakes:InHost", {"behaviour": "never ends"}, path=[sys.argv[1]],
+            environment={"BENCH_FAKES_GRACE": "0.3"})
+it.start()
+print(it._process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_when_its_caller_is_killed_it_ends_whatever_it_does():
+    probes = str(Path(__file__).parents[1] / "probes")
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, probes], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        process = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    process.wait(10)
 
 
 def test_before_its_start_and_after_its_end_it_says_so(host):
