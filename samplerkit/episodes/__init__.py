@@ -9,7 +9,7 @@ from samplerkit.episodes.infos import concatenate_infos, stack_infos
 from samplerkit.episodes.padding import STEP_TYPE_PADDING
 from samplerkit.episodes.provenance import Provenance
 from samplerkit.episodes.recorder import EpisodeRecorder
-from samplerkit.episodes.slices import EpisodeSlice, cut, join, whole
+from samplerkit.episodes.slices import EpisodeSlice, cut, join, merged, whole
 from samplerkit.episodes.spec import EnvSpec, episode_limit
 from samplerkit.episodes.step_type import StepType, get_step_type
 from samplerkit.episodes.time_step import EnvStep, TimeStep
@@ -33,6 +33,7 @@ __all__ = [
     "episode_limit",
     "get_step_type",
     "join",
+    "merged",
     "stack_infos",
     "whole",
 ]

@@ -57,6 +57,16 @@ def cut(batch: EpisodeBatch, n_episodes: Sequence[int]) -> Iterator[EpisodeSlice
         first += count
 
 
+def merged(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
+    """Return the episodes of all slices; where these stand side by side, as views of their store.
+
+    Raises:
+        ValueError: as `join`.
+    """
+    views = [piece.view() for piece in _merged(slices)]
+    return views[0] if len(views) == 1 else EpisodeBatch.concatenate(*views)
+
+
 def join(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
     """Return the episodes of all slices in fresh arrays.
 

@@ -50,20 +50,14 @@ class Admission:
     def __init__(self, goal: Goal, cursor: int) -> None:
         self.goal = goal
         self.first = cursor
+        self.next = cursor
+        """Number of the lowest unit that has not been admitted."""
         self.admitted: list[EpisodeSlice] = []
         self.steps = 0
         self.waiting: dict[int, EpisodeSlice | Failure] = {}
         self.waiting_steps = 0
-
-    @property
-    def next(self) -> int:
-        """Number of the lowest unit that has not been admitted."""
-        return self.first + len(self.admitted)
-
-    @property
-    def complete(self) -> bool:
+        self.complete = goal.reached(0, 0)
         """Whether the batch is whole."""
-        return self.goal.reached(len(self.admitted), self.steps)
 
     def offer(self, number: int, result: EpisodeSlice | Failure) -> None:
         """Take the result of a unit, and admit what can be admitted now.
@@ -71,17 +65,17 @@ class Admission:
         Raises:
             WorkerError: if admission has reached a unit that failed.
         """
-        if number >= self.next and number not in self.waiting:
-            self.waiting[number] = result
-            self.waiting_steps += _steps_of(result)
-        while not self.complete and self.next in self.waiting:
-            result = self.waiting.pop(self.next)
+        waiting = self.waiting
+        if number >= self.next and number not in waiting:
+            waiting[number] = result
+            if not isinstance(result, Failure):
+                self.waiting_steps += result.n_steps
+        while not self.complete and self.next in waiting:
+            result = waiting.pop(self.next)
             if isinstance(result, Failure):
                 raise result.to_error()
             self.admitted.append(result)
+            self.next += 1
             self.steps += result.n_steps
             self.waiting_steps -= result.n_steps
-
-
-def _steps_of(result: EpisodeSlice | Failure) -> int:
-    return 0 if isinstance(result, Failure) else result.n_steps
+            self.complete = self.goal.reached(len(self.admitted), self.steps)

@@ -6,7 +6,7 @@ import abc
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from samplerkit.sampling.admission import Admission
+from samplerkit.sampling.admission import Admission, Steps
 from samplerkit.sampling.messages import Run
 from samplerkit.sampling.schedule import Schedule
 from samplerkit.sampling.transport import C, Transport
@@ -64,7 +64,8 @@ class PrivateQueues(Dealer):
             for carrier in carriers:
                 under_way = self._under_way.setdefault(carrier, [])
                 while len(under_way) < depth:
-                    number = self._schedule.take(carrier, admission, in_flight)
+                    horizon = self._schedule.horizon(admission, in_flight)
+                    number = self._schedule.take(carrier, admission, horizon)
                     if number is None:
                         break
                     in_flight += 1
@@ -115,13 +116,25 @@ class CommonQueue(Dealer):
         self._backlog: list[Claim] = []
 
     def deal(self, epoch: int, admission: Admission, carriers: Sequence[int]) -> None:
-        """See `Dealer`. One unit more for each carrier than is likely to be needed: nobody waits."""
+        """See `Dealer`.
+
+        Units that are needed for certain are offered at once. How many more it will take depends on their
+        lengths: of these, just so many that nobody waits, and carriers report each of them without delay.
+        """
         del carriers
-        needed = self._schedule.horizon(admission, len(self._under_way))
-        urgent = needed - self._n_carriers - math.isqrt(max(0, needed - admission.next))
-        while (number := self._schedule.take(None, admission, len(self._under_way))) is not None:
-            self._under_way.add(number)
-            self._backlog.append(Claim(epoch, number, number >= urgent))
+        under_way = self._under_way
+        probable = self._schedule.horizon(admission, len(under_way))
+        certain = probable
+        if isinstance(admission.goal, Steps):
+            certain -= math.isqrt(max(0, probable - admission.next))
+            probable += self._n_carriers
+        while True:
+            horizon = probable if len(under_way) < _DEPTH * self._n_carriers else certain
+            number = self._schedule.take(None, admission, horizon)
+            if number is None:
+                break
+            under_way.add(number)
+            self._backlog.append(Claim(epoch, number, number >= certain))
         if self._backlog:
             del self._backlog[: self._offer(self._backlog)]
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import cloudpickle
 
-from samplerkit.episodes import EnvSpec
+from samplerkit.episodes import EpisodeBatch
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import Seating
+from samplerkit.sampling.wire import NotPlain, dump_batch, load_batch
 
 
 @dataclass(frozen=True)
@@ -71,17 +73,14 @@ class Finished:
         epoch: of all of them.
         numbers: of those that worked out.
         n_episodes: of each of these.
-        columns: of the batch of their episodes, one after the other: the arguments of
-            `EpisodeBatch.unchecked` but for `env_spec`.
-        env_spec: of the batch, where it is not the same as in this carrier's message before.
+        batch: their episodes, one after the other; None if there are none.
         failures: of the others, by number.
     """
 
     epoch: int
     numbers: tuple[int, ...]
     n_episodes: tuple[int, ...]
-    columns: Mapping[str, Any] | None
-    env_spec: EnvSpec | None
+    batch: EpisodeBatch | None
     failures: Mapping[int, Failure]
 
 
@@ -89,15 +88,43 @@ Request: TypeAlias = Configure | Run | Cancel | Close
 Reply: TypeAlias = Configured | Started | Finished
 
 
+_BATCH_FOLLOWS = b"B"
+"""First byte of a message that is not one pickle (which begins with 0x80)."""
+
+_HEAD = struct.Struct("q")
+
+
 def encode(message: Any) -> bytes:
     """Turn a message into bytes; plain pickle first, by value where that cannot find a class."""
+    if isinstance(message, Finished) and message.batch is not None:
+        try:
+            return _with_batch(message, message.batch)
+        except NotPlain:
+            pass
+    return _pickled(message)
+
+
+def decode(data: bytes) -> Any:
+    """Turn bytes of `encode` into the message."""
+    if data[:1] != _BATCH_FOLLOWS:
+        return pickle.loads(data)
+    (size,) = _HEAD.unpack_from(data, _HEAD.size)
+    start = 2 * _HEAD.size
+    message: Finished = pickle.loads(memoryview(data)[start : start + size])
+    object.__setattr__(message, "batch", load_batch(data, start + size))
+    return message
+
+
+def _with_batch(message: Finished, batch: EpisodeBatch) -> bytes:
+    head = _pickled(replace(message, batch=None))
+    head += bytes(-len(head) % _HEAD.size)
+    kind = _BATCH_FOLLOWS.ljust(_HEAD.size)
+    return b"".join([kind, _HEAD.pack(len(head)), head, *dump_batch(batch)])
+
+
+def _pickled(message: Any) -> bytes:
     try:
         return pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     except Exception:
         data: bytes = cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
         return data
-
-
-def decode(data: bytes) -> Any:
-    """Turn bytes of `encode` into the message."""
-    return pickle.loads(data)

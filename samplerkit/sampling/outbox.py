@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from samplerkit.episodes import EnvSpec, EpisodeSlice, join
+from samplerkit.episodes import EpisodeSlice, merged
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.messages import Finished, encode
 
@@ -26,7 +26,6 @@ class Outbox:
         self._failures: dict[int, Failure] = {}
         self._sent = 0.0
         self._n_workers = 1
-        self._env_spec: EnvSpec | None = None
 
     def begin(self, epoch: int, n_workers: int) -> None:
         """Drop what is left of earlier epochs; results are of this one from now on."""
@@ -70,15 +69,7 @@ class Outbox:
         self._send(message)
 
     def _message(self, results: Sequence[tuple[int, EpisodeSlice]], failures: dict[int, Failure]) -> bytes:
-        columns, env_spec, news = None, self._env_spec, None
-        if results:
-            columns = dict(join(piece for _, piece in results).__dict__)
-            env_spec = columns.pop("env_spec")
-            columns["episode_infos"] = columns.pop("episode_infos_by_episode")
-            # Pickling a space costs as much as all columns of a few short episodes.
-            news = None if env_spec is self._env_spec else env_spec
         numbers = tuple(number for number, _ in results)
         n_episodes = tuple(piece.n_episodes for _, piece in results)
-        message = encode(Finished(self._epoch, numbers, n_episodes, columns, news, failures))
-        self._env_spec = env_spec
-        return message
+        batch = merged(piece for _, piece in results) if results else None
+        return encode(Finished(self._epoch, numbers, n_episodes, batch, failures))

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Generic
 
-from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, cut
+from samplerkit.episodes import EpisodeSlice, cut
 from samplerkit.errors import SamplerClosed, WorkerDied, describe_exit
 from samplerkit.interfaces import IN_CARRIERS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal
@@ -61,8 +61,6 @@ class _Member(Generic[C]):
         """How many `Configure` it has not answered yet."""
         self.keys: dict[int, int] = {}
         """Key of the recipe of each live seat, as far as one can tell."""
-        self.env_spec: EnvSpec | None = None
-        """Of the last units that it sent."""
         self.unit_started: float | None = None
         self.timed_out = False
 
@@ -213,12 +211,8 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _begin_dealing(self, record: Record) -> None:
         homes = self._homes(record.seats(self._stateful))
-        if self._link.shares_work and None in homes:
-            self._dealer = self._common
-            self._schedule.begin(homes, surplus=self._link.n_carriers)
-        else:
-            self._dealer = self._private
-            self._schedule.begin(homes)
+        self._schedule.begin(homes)
+        self._dealer = self._common if self._link.shares_work and None in homes else self._private
 
     def _replies(self, timeout: float | None) -> list[tuple[_Member[C], Reply | None]]:
         by_carrier = {id(member.carrier): member for member in self._members}
@@ -246,11 +240,8 @@ class PoolSampler(BaseSampler, Generic[C]):
         return fresh
 
     def _results(self, member: _Member[C], reply: Finished) -> Iterator[tuple[int, EpisodeSlice | Failure]]:
-        member.env_spec = reply.env_spec or member.env_spec
-        if reply.columns is not None:
-            assert member.env_spec is not None, "it comes with the first units"
-            batch = EpisodeBatch.unchecked(env_spec=member.env_spec, **reply.columns)
-            yield from zip(reply.numbers, cut(batch, reply.n_episodes), strict=True)
+        if reply.batch is not None:
+            yield from zip(reply.numbers, cut(reply.batch, reply.n_episodes), strict=True)
         yield from reply.failures.items()
 
     # -- bringing workers to the record ----------------------------------------------------------

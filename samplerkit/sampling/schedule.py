@@ -9,8 +9,8 @@ from samplerkit.episodes import EpisodeSlice
 from samplerkit.sampling.admission import Admission, Steps
 from samplerkit.sampling.failure import Failure
 
-_MEMORY = 0.95
-"""Weight of the past in the running mean of steps a unit."""
+_MEMORY = 256
+"""How many units the running mean of steps a unit looks back."""
 
 
 class Schedule:
@@ -25,8 +25,8 @@ class Schedule:
         self._n_carriers = n_carriers
         self._in_order = in_order
         self._mean_steps: float | None = None
+        self._n_ended = 0
         self._homes: tuple[int | None, ...] = (None,)
-        self._surplus = 0
         self.forget()
 
     def forget(self) -> None:
@@ -35,26 +35,21 @@ class Schedule:
         self._again: set[int] = set()
         self._suspects: set[int] = set()
 
-    def begin(self, homes: Sequence[int | None], surplus: int = 0) -> None:
+    def begin(self, homes: Sequence[int | None]) -> None:
         """Begin a call.
 
         Args:
             homes: for each logical worker the only carrier that can run its units; None for any.
-            surplus: how many units more than are probably needed to hand out, where that may be done.
         """
         self._homes = tuple(homes)
-        self._surplus = surplus
 
     @property
     def has_homes(self) -> bool:
         """Whether some units can be run by one carrier only."""
         return None not in self._homes
 
-    def take(self, carrier: int | None, admission: Admission, in_flight: int) -> int | None:
-        """Return the next unit for a carrier (None: for any), or None if it should wait."""
-        horizon = self.horizon(admission, in_flight)
-        if isinstance(admission.goal, Steps) and not self._in_order:
-            horizon += self._surplus
+    def take(self, carrier: int | None, admission: Admission, horizon: int) -> int | None:
+        """Return the next unit below a horizon for a carrier (None: for any), or None if it should wait."""
         for number in sorted(self._again):
             held_back = number in self._suspects and number != admission.next
             if number < horizon and not held_back and self._home(number) in (None, carrier):
@@ -80,14 +75,20 @@ class Schedule:
         if isinstance(result, Failure):
             return
         steps = result.n_steps
-        mean = self._mean_steps
-        self._mean_steps = steps if mean is None else _MEMORY * mean + (1 - _MEMORY) * steps
+        self._n_ended = min(_MEMORY, self._n_ended + 1)
+        mean = steps if self._mean_steps is None else self._mean_steps
+        self._mean_steps = mean + (steps - mean) / self._n_ended
 
     def _home(self, number: int) -> int | None:
         return self._homes[number % len(self._homes)]
 
     def horizon(self, admission: Admission, in_flight: int) -> int:
-        """Return the first unit that is probably not needed."""
+        """Return the first unit that is probably not needed, or must not start yet.
+
+        Args:
+            admission: of the batch.
+            in_flight: how many units are under way.
+        """
         goal = admission.goal
         if not isinstance(goal, Steps):
             return admission.first + goal.count

@@ -151,11 +151,15 @@ def schedule(n_carriers=2, in_order=False, homes=(None,)):
     return it
 
 
+def take(it, carrier, admission, in_flight):
+    return it.take(carrier, admission, it.horizon(admission, in_flight))
+
+
 def take_all(it, admission, carriers=1, in_flight=0):
     """Let carriers ask in turn until none gets a unit."""
     taken = []
     while True:
-        numbers = [it.take(carrier, admission, in_flight + len(taken)) for carrier in range(carriers)]
+        numbers = [take(it, carrier, admission, in_flight + len(taken)) for carrier in range(carriers)]
         if not any(number is not None for number in numbers):
             return taken
         taken += [number for number in numbers if number is not None]
@@ -173,7 +177,7 @@ def test_carriers_get_the_units_of_their_workers_only(homes, count, cursor):
     admission = Admission(Units(count), cursor)
     taken = {carrier: [] for carrier in range(3)}
     for carrier in taken:
-        while (number := it.take(carrier, admission, 0)) is not None:
+        while (number := take(it, carrier, admission, 0)) is not None:
             taken[carrier].append(number)
     for carrier, units in taken.items():
         assert units == sorted(units)
@@ -208,10 +212,10 @@ def test_what_waits_is_counted_against_the_need():
     for _ in range(5):
         it.ended(result(0, 10))
     admission = Admission(Steps(30), 0)
-    assert [it.take(0, admission, 0) for _ in range(4)] == [0, 1, 2, None]
+    assert [take(it, 0, admission, 0) for _ in range(4)] == [0, 1, 2, None]
     admission.offer(1, result(1, 10))
     admission.offer(2, result(2, 10))
-    assert it.take(0, admission, 1) is None, "30 steps are on their way"
+    assert take(it, 0, admission, 1) is None, "30 steps are on their way"
 
 
 def test_at_least_the_next_unit_is_handed_out():
@@ -219,10 +223,10 @@ def test_at_least_the_next_unit_is_handed_out():
     for _ in range(5):
         it.ended(result(0, 10))
     admission = Admission(Steps(20), 0)
-    assert [it.take(0, admission, 0), it.take(0, admission, 1)] == [0, 1]
+    assert [take(it, 0, admission, 0), take(it, 0, admission, 1)] == [0, 1]
     admission.offer(0, result(0, 1))
     admission.offer(1, result(1, 1))
-    assert it.take(0, admission, 0) == 2, "the first two were shorter than expected"
+    assert take(it, 0, admission, 0) == 2, "the first two were shorter than expected"
 
 
 @given(st.data())
@@ -236,7 +240,7 @@ def test_no_batch_waits_for_a_unit_that_nobody_was_given(data):
         if admission.complete:
             return
         for carrier in range(carriers):
-            number = it.take(carrier, admission, len(running))
+            number = take(it, carrier, admission, len(running))
             if number is not None:
                 running.append(number)
         assert running, "nothing runs, and the batch is not complete: it would wait for ever"
@@ -250,44 +254,44 @@ def test_no_batch_waits_for_a_unit_that_nobody_was_given(data):
 def test_stateful_workers_run_one_unit_at_a_time_and_none_ahead():
     it = schedule(in_order=True)
     admission = Admission(Steps(30), 0)
-    assert it.take(0, admission, 0) == 0
-    assert it.take(0, admission, 1) is None
+    assert take(it, 0, admission, 0) == 0
+    assert take(it, 0, admission, 1) is None
     admission.offer(0, result(0, 10))
-    assert it.take(0, admission, 0) == 1
+    assert take(it, 0, admission, 0) == 1
 
 
 def test_a_lost_unit_runs_again_before_all_others():
     it = schedule()
     admission = Admission(Units(9), 0)
-    assert [it.take(0, admission, 0) for _ in range(4)] == [0, 1, 2, 3]
+    assert [take(it, 0, admission, 0) for _ in range(4)] == [0, 1, 2, 3]
     it.lost(2, suspect=False)
-    assert [it.take(0, admission, 0) for _ in range(2)] == [2, 4]
+    assert [take(it, 0, admission, 0) for _ in range(2)] == [2, 4]
 
 
 def test_a_suspect_waits_until_admission_reaches_it():
     it = schedule()
     admission = Admission(Units(4), 0)
-    assert [it.take(0, admission, 0) for _ in range(3)] == [0, 1, 2]
+    assert [take(it, 0, admission, 0) for _ in range(3)] == [0, 1, 2]
     it.lost(1, suspect=True)
-    assert it.take(0, admission, 0) == 3
-    assert it.take(0, admission, 0) is None
+    assert take(it, 0, admission, 0) == 3
+    assert take(it, 0, admission, 0) is None
     admission.offer(0, result(0, 1))
-    assert it.take(0, admission, 0) == 1
+    assert take(it, 0, admission, 0) == 1
 
 
 def test_a_lost_unit_stays_at_home():
     it = schedule(homes=(0, 1))
     admission = Admission(Units(4), 0)
-    assert [it.take(0, admission, 0), it.take(1, admission, 0)] == [0, 1]
+    assert [take(it, 0, admission, 0), take(it, 1, admission, 0)] == [0, 1]
     it.lost(1, suspect=False)
-    assert [it.take(0, admission, 0), it.take(1, admission, 0)] == [2, 1]
+    assert [take(it, 0, admission, 0), take(it, 1, admission, 0)] == [2, 1]
 
 
 def test_after_forgetting_units_are_handed_out_again():
     it = schedule()
     admission = Admission(Units(3), 0)
-    it.take(0, admission, 0)
-    it.take(0, admission, 0)
+    take(it, 0, admission, 0)
+    take(it, 0, admission, 0)
     it.lost(1, suspect=True)
     it.forget()
     assert take_all(it, admission) == [0, 1, 2]
