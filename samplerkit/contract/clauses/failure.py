@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
+from functools import partial
+
 from samplerkit.contract.clause import clause
-from samplerkit.contract.faults import RAISES
+from samplerkit.contract.faults import RAISES, Kill
 from samplerkit.contract.lab import Lab
+from samplerkit.contract.probes import Fault, ProbePolicy, TaggedEnv, TattooEnv
 from samplerkit.contract.trial import try_cells, try_kinds
+from samplerkit.contract.views import require_origin
+from samplerkit.interfaces import NewEnvUpdate
+
+_TO_COME_UP = 0.3
+"""Seconds that a process which was started again is given, so that it takes part in the next call."""
 
 
 @clause(
@@ -152,3 +162,25 @@ def slow_or_large(lab: Lab) -> None:
 def interrupt(lab: Lab) -> None:
     """Send SIGINT while units, updates and constructors hang or are slow."""
     try_cells(lab, "D4.interrupt")
+
+
+@clause(
+    "D2.latest",
+    needs={"restartable"},
+    says="A process that was started again has the latest policy and environment.",
+    why="It would bring units of a policy from days ago into the batches, few enough not to be noticed.",
+    causes="starting it with what the constructor was given; sending updates to those that are there only.",
+)
+def latest(lab: Lab) -> None:
+    """Kill a process after updates, and let all processes take part in the next call."""
+    with tempfile.TemporaryDirectory() as folder:
+        fault = Fault("step", Kill(), once=f"{folder}/once")
+        env = partial(TattooEnv, tag=6, lengths=(2,), delays=(0.01,), fault=fault)
+        with lab.sampler(ProbePolicy(1), NewEnvUpdate(TaggedEnv(1)), n_workers=2) as sampler:
+            weights = ProbePolicy(5).get_param_values()
+            for call, steps in enumerate((2, 60)):
+                update = (weights, NewEnvUpdate(env)) if call == 0 else (None, None)
+                batch = sampler.obtain_samples(call, steps, *update)
+                when = f"call {call}, a process died in call 0"
+                require_origin(batch, version=5, tag=6, when=when)
+                time.sleep(_TO_COME_UP)

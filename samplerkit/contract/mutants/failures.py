@@ -6,18 +6,20 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from samplerkit.contract.mutants.anything import AnyPool, AnySampler
 from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STATEFUL, STATEFUL_PROCESSES
 from samplerkit.contract.mutants.catalogue import mutant
+from samplerkit.contract.mutants.messages import Meddler, MessageDefect
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType
 from samplerkit.errors import WorkerDied, WorkerError
+from samplerkit.sampling import Claim, Running, Transport
 from samplerkit.sampling.admission import Admission, Goal, Units
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.messages import Reply
+from samplerkit.sampling.messages import Reply, Run, decode
 from samplerkit.sampling.recipes import Record
 from samplerkit.workers import DefaultWorker
 
@@ -170,12 +172,12 @@ class EarlyError(AnySampler):
 class EarliestError(AnyPool):
     """The first error that arrives is raised, whatever its unit."""
 
-    def _finished(self, member: Any, reply: Reply) -> bool:
-        counts = super()._finished(member, reply)
-        result = getattr(reply, "result", None)
-        if counts and isinstance(result, Failure):
-            raise result.to_error()
-        return counts
+    def _finished(self, member: Any, reply: Reply, admission: Admission) -> list[int]:
+        fresh = super()._finished(member, reply, admission)
+        for result in map(self._ahead.get, fresh):
+            if isinstance(result, Failure):
+                raise result.to_error()
+        return fresh
 
 
 @mutant("unpicklable-kills", "D1", bases=(PROCESSES,))
@@ -248,12 +250,15 @@ class DirtyAfterError(DefaultWorker):
 class StaleReplies(AnyPool):
     """Results of a call that raised, or of before an update, answer the next call."""
 
-    def _finished(self, member: Any, reply: Any) -> bool:
-        if reply.number not in member.units:
-            self._ahead.setdefault(reply.number, reply.result)
-            return True
-        object.__setattr__(reply, "epoch", self._epoch)
-        return super()._finished(member, reply)
+    def _finished(self, member: Any, reply: Any, admission: Admission) -> list[int]:
+        if reply.epoch == self._epoch:
+            return super()._finished(member, reply, admission)
+        late = {
+            number: result for number, result in self._results(member, reply) if number >= admission.first
+        }
+        fresh = [number for number in late if number not in self._ahead]
+        self._ahead.update((number, late[number]) for number in fresh)
+        return fresh
 
 
 @mutant("never-restarts", "D2", bases=(PROCESSES,))
@@ -302,7 +307,7 @@ class ExitStatusLost(AnyPool):
             raise WorkerDied(error.worker, error.unit, None, error.deaths, error.hint) from None
 
 
-@mutant("restart-loses-updates", "D2.worker-died", "D2", bases=(PROCESSES,))
+@mutant("restart-loses-updates", "D2.latest", "D2", bases=(PROCESSES,))
 class RestartLosesUpdates(AnyPool):
     """A process that was started again knows nothing of the updates."""
 
@@ -336,16 +341,35 @@ class TimeoutIgnored(AnyPool):
         return None
 
 
+class _SinceOffered(Meddler):
+    """Says that a unit has been running since it was first offered to anybody."""
+
+    def __init__(self, inner: Transport[Any]) -> None:
+        super().__init__(inner)
+        self.offered: dict[tuple[int, int], float] = {}
+
+    def offer(self, claims: Sequence[Claim]) -> int:
+        for claim in claims:
+            self.offered.setdefault(claim[:2], time.monotonic())
+        return super().offer(claims)
+
+    def send(self, carrier: Any, message: bytes) -> None:
+        request = decode(message)
+        if isinstance(request, Run):
+            for number in request.numbers:
+                self.offered.setdefault((request.epoch, number), time.monotonic())
+        super().send(carrier, message)
+
+    def running(self, carrier: Any) -> Running | None:
+        noted = super().running(carrier)
+        return noted and noted._replace(since=self.offered.get(noted[:2], noted.since))
+
+
 @mutant("timeout-of-call", "D3", bases=(PROCESSES,))
-class TimeoutOfCall(AnyPool):
+class TimeoutOfCall(MessageDefect):
     """unit_timeout counts from a unit's dispatch, and kills what is only waiting behind others."""
 
-    def _dispatch(self, admission: Admission) -> None:
-        super()._dispatch(admission)
-        now = time.monotonic()
-        for member in self._members:
-            member.unit_started = getattr(self, "_call_began", None) or now
-        self._call_began = getattr(self, "_call_began", now)
+    meddler = _SinceOffered
 
 
 @mutant("interrupt-swallowed", "D4", bases=(LOCAL, PROCESSES))

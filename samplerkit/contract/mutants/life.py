@@ -25,7 +25,7 @@ from samplerkit.sampling.recipes import Record
 from samplerkit.workers import DefaultWorker
 
 SHARED_PREFIX = "samplerkit-mutant-"
-"""Of the names of shared memory that a mutant leaves behind; `self_test` removes it."""
+"""Of the names of shared memory that a mutant leaves behind, before its class; `self_test` removes it."""
 
 
 class Leak(AnySampler):
@@ -96,7 +96,8 @@ class LeaksSharedMemory(Leak):
 
     def leak(self) -> None:
         # Mapped until the process ends, so that a census elsewhere can tell whose it is.
-        self._memory = SharedMemory(create=True, size=4096, name=f"{SHARED_PREFIX}{secrets.token_hex(8)}")
+        name = f"{SHARED_PREFIX}{type(self).__name__}-{secrets.token_hex(8)}"
+        self._memory = SharedMemory(create=True, size=4096, name=name)
 
 
 @mutant("leaks-on-bad-start", "E1.constructor", "E1", bases=(LOCAL, PROCESSES))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from samplerkit.contract.mutants.anything import AnyPool
-from samplerkit.contract.mutants.bases import PROCESSES
+from samplerkit.contract.mutants.bases import PROCESSES, altered
 from samplerkit.contract.mutants.catalogue import mutant
-from samplerkit.sampling import Transport
-from samplerkit.sampling.messages import Cancel, Configured, Finished, Run, decode, encode
+from samplerkit.sampling import Claim, Running, Transport
+from samplerkit.sampling.messages import Configured, Finished, Run, decode, encode
 
-Messages = list[tuple[Any, bytes | None]]
+Data: TypeAlias = Any
+"""A message's bytes, or a view of them that is good until the next `receive`; None for a death."""
+
+Messages: TypeAlias = list[tuple[Any, Data]]
 
 
 class Meddler(Transport[Any]):
@@ -19,6 +23,7 @@ class Meddler(Transport[Any]):
 
     def __init__(self, inner: Transport[Any]) -> None:
         self.inner = inner
+        self.shares_work = inner.shares_work
 
     @property
     def n_carriers(self) -> int:
@@ -45,6 +50,15 @@ class Meddler(Transport[Any]):
     def wake(self) -> None:
         self.inner.wake()
 
+    def offer(self, claims: Sequence[Claim]) -> int:
+        return self.inner.offer(claims)
+
+    def withdraw(self) -> list[Claim]:
+        return self.inner.withdraw()
+
+    def running(self, carrier: Any) -> Running | None:
+        return self.inner.running(carrier)
+
     def close(self) -> None:
         self.inner.close()
 
@@ -58,7 +72,7 @@ class MessageDefect(AnyPool):
         return self.meddler(super().make_transport())
 
 
-def _is(data: bytes | None, kind: type[Any]) -> bool:
+def _is(data: Data, kind: type[Any]) -> bool:
     return data is not None and isinstance(decode(data), kind)
 
 
@@ -93,7 +107,7 @@ class _ManyLost(Meddler):
         received = self.inner.receive(carriers, timeout)
         kept = []
         for carrier, data in received:
-            self.count += _is(data, Finished)
+            self.count += len(decode(data).numbers) if _is(data, Finished) and data is not None else 0
             if self.count <= 150 or not _is(data, Finished):
                 kept.append((carrier, data))
         return kept
@@ -124,13 +138,14 @@ class _LargeZeroed(Meddler):
         return [(carrier, _zeroed(data)) for carrier, data in self.inner.receive(carriers, timeout)]
 
 
-def _zeroed(data: bytes | None) -> bytes | None:
+def _zeroed(data: Data) -> Data:
     if data is None or len(data) < 2**16 or not isinstance(message := decode(data), Finished):
         return data
-    rewards = getattr(message.result, "rewards", None)
-    if rewards is not None and rewards.flags.writeable:
-        rewards[-1:] = 0.0
-    return encode(message)
+    if message.batch is None:
+        return data
+    rewards = message.batch.rewards.copy()
+    rewards[-1:] = 0.0
+    return encode(replace(message, batch=altered(message.batch, rewards=rewards)))
 
 
 @mutant("large-result-cut", "D", "B1", bases=(PROCESSES,))
@@ -154,7 +169,7 @@ class LargeUpdateLost(MessageDefect):
 
 
 class _Swapped(Meddler):
-    """Gives every unit the result of the one before it, on the same process."""
+    """Gives units the results of others in their message; one that comes alone that of the one before it."""
 
     last: dict[int, Any]
 
@@ -162,14 +177,17 @@ class _Swapped(Meddler):
         received = self.inner.receive(carriers, timeout)
         return [(carrier, self._swap(carrier, data)) for carrier, data in received]
 
-    def _swap(self, carrier: Any, data: bytes | None) -> bytes | None:
+    def _swap(self, carrier: Any, data: Data) -> Data:
         if not _is(data, Finished) or data is None:
             return data
-        message: Finished = decode(data)
+        message: Finished = decode(bytes(data))
+        if len(message.numbers) > 1:
+            return encode(replace(message, numbers=message.numbers[1:] + message.numbers[:1]))
         self.last = getattr(self, "last", {})
-        before = self.last.get(id(carrier), message.result)
-        self.last[id(carrier)] = message.result
-        return encode(Finished(message.epoch, message.number, before))
+        before = self.last.get(id(carrier), message.batch)
+        self.last[id(carrier)] = message.batch
+        alone = message.numbers and before is not None
+        return encode(replace(message, batch=before)) if alone else data
 
 
 @mutant("off-by-one-result", "A0", "A2", "A1", bases=(PROCESSES,))
@@ -179,11 +197,17 @@ class OffByOneResult(MessageDefect):
     meddler = _Swapped
 
 
-class _Renumbered(Meddler):
+class _FifthLost(Meddler):
+    def offer(self, claims: Sequence[Claim]) -> int:
+        kept = [claim for claim in claims if claim.number % 5 != 4]
+        taken = self.inner.offer(kept)
+        return len(claims) if taken == len(kept) else claims.index(kept[taken])
+
     def send(self, carrier: Any, message: bytes) -> None:
         request = decode(message)
-        if isinstance(request, Run) and request.numbers[0] % 5 == 4:
-            return
+        if isinstance(request, Run):
+            numbers = tuple(number for number in request.numbers if number % 5 != 4)
+            message = encode(replace(request, numbers=numbers))
         self.inner.send(carrier, message)
 
 
@@ -191,27 +215,14 @@ class _Renumbered(Meddler):
 class RequestLost(MessageDefect):
     """Every fifth unit is never asked for, and the call waits for it."""
 
-    meddler = _Renumbered
-
-
-class _NoCancel(Meddler):
-    def send(self, carrier: Any, message: bytes) -> None:
-        if not _is(message, Cancel):
-            self.inner.send(carrier, message)
-
-
-@mutant("never-cancels", "D4.interrupt", "D4", "C5", "D1", "A5", "B2", bases=(PROCESSES,))
-class NeverCancels(MessageDefect):
-    """Units that are not wanted any more run to their end: after Ctrl-C, too."""
-
-    meddler = _NoCancel
+    meddler = _FifthLost
 
 
 class _FailuresDropped(Meddler):
     def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
         return [(carrier, self._quiet(data)) for carrier, data in self.inner.receive(carriers, timeout)]
 
-    def _quiet(self, data: bytes | None) -> bytes | None:
+    def _quiet(self, data: Data) -> Data:
         if data is None or not isinstance(message := decode(data), Configured):
             return data
         return encode(Configured(message.epoch, []))

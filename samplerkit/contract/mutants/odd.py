@@ -17,10 +17,11 @@ from samplerkit.contract.mutants.bases import BASES, LOCAL, PROCESSES
 from samplerkit.contract.mutants.messages import Meddler, Messages
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice
 from samplerkit.interfaces import CAPABILITIES, YES, Capabilities, Statistics, no
-from samplerkit.sampling import Transport
+from samplerkit.sampling import Claim, Transport
 from samplerkit.sampling.admission import Admission, Goal, Steps, Units
-from samplerkit.sampling.messages import Close, Reply, decode
+from samplerkit.sampling.messages import Cancel, Close, Finished, Reply, decode
 from samplerkit.sampling.recipes import Record
+from samplerkit.sampling.schedule import Schedule
 
 if TYPE_CHECKING:
     from samplerkit.contract.subject import Subject
@@ -239,7 +240,7 @@ class _Pickled(Meddler):
         ]
 
 
-def _is_plain(message: bytes) -> bool:
+def _is_plain(message: Any) -> bool:
     try:
         pickle.dumps(decode(message), protocol=4)
     except Exception:
@@ -247,7 +248,7 @@ def _is_plain(message: bytes) -> bool:
     return True
 
 
-def _again(data: bytes) -> bytes:
+def _again(data: Any) -> Any:
     return pickle.dumps(decode(data), protocol=4) if _is_plain(data) else data
 
 
@@ -271,7 +272,7 @@ class _Shuffled(Meddler):
         dead = {id(carrier) for carrier, data in self.held if data is None}
         for carrier, data in self.inner.receive(carriers, 0.002 if self.held else timeout):
             if id(carrier) not in dead:
-                self.held.append((carrier, data))
+                self.held.append((carrier, data if data is None else bytes(data)))
         known = {id(carrier) for carrier in carriers}
         queues: dict[int, Messages] = {}
         for carrier, data in self.held:
@@ -303,19 +304,35 @@ class ForgetsRunAhead(AnyPool):
         return units
 
 
-@odd("one-at-a-time", PROCESSES)
-class OneAtATime(AnyPool):
-    """Only one unit runs at any time, whatever the number of processes."""
+class _OneByOne(Meddler):
+    """Has room for a unit when the one before it has ended."""
 
-    def _dispatch(self, admission: Admission) -> None:
-        for member in self._members:
-            if any(other.units for other in self._members):
-                return
-            members, self._members = self._members, [member]
-            try:
-                super()._dispatch(admission)
-            finally:
-                self._members = members
+    out: int | None = None
+
+    def offer(self, claims: Sequence[Claim]) -> int:
+        if self.out is not None:
+            return 0
+        self.out = claims[0].number
+        return self.inner.offer(claims[:1])
+
+    def withdraw(self) -> list[Claim]:
+        self.out = None
+        return self.inner.withdraw()
+
+    def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
+        received = self.inner.receive(carriers, timeout)
+        for _, data in received:
+            message = None if data is None else decode(data)
+            if isinstance(message, Finished) and self.out in (*message.numbers, *message.failures):
+                self.out = None
+        return received
+
+
+@odd("one-at-a-time", PROCESSES)
+class OneAtATime(_Meddled):
+    """Only one unit runs at any time where any process may run it, whatever the number of processes."""
+
+    meddler = _OneByOne
 
 
 class _Layouts(AnyPool):
@@ -327,6 +344,19 @@ class FiveProcesses(_Layouts):
     """There are always five processes."""
 
     layouts = ({"n_processes": 5},)
+
+
+class _NoCancel(Meddler):
+    def send(self, carrier: Any, message: bytes) -> None:
+        if not isinstance(decode(message), Cancel):
+            self.inner.send(carrier, message)
+
+
+@odd("cancels-late", PROCESSES)
+class CancelsLate(_Meddled):
+    """Processes hear that a unit is not wanted any more with what they are told next."""
+
+    meddler = _NoCancel
 
 
 @odd("one-process", PROCESSES)
@@ -356,29 +386,32 @@ class NewProcessesEachCall(_Denies, AnyPool):
 
 @odd("process-for-each-unit", PROCESSES)
 class ProcessForEachUnit(_Denies, AnyPool):
-    """A process runs one unit, and then makes room for a new process."""
+    """A process runs the units that it was given, one or two, and then makes room for a new process."""
 
-    def _finished(self, member: Any, reply: Reply) -> bool:
-        counts = super()._finished(member, reply)
-        if not member.units and member in self._members:
+    def _begin_dealing(self, record: Record) -> None:
+        super()._begin_dealing(record)
+        self._dealer = self._private
+
+    def _finished(self, member: Any, reply: Reply, admission: Admission) -> list[int]:
+        fresh = super()._finished(member, reply, admission)
+        if not self._private._under_way.get(member.index) and member in self._members:
             self._tell(member, Close())
             self._link.stop(member.carrier, 2.0)
-            fresh = self._link.start(member.index, self._carrier_setup)
-            self._members[member.index] = type(member)(member.index, fresh)
-        return counts
+            new = self._link.start(member.index, self._carrier_setup)
+            self._members[member.index] = type(member)(member.index, new)
+        return fresh
+
+
+class _FarSighted(Schedule):
+    def horizon(self, admission: Admission, in_flight: int) -> int:
+        free = isinstance(admission.goal, Steps) and not self._in_order
+        return super().horizon(admission, in_flight) + (40 if free else 0)
 
 
 @odd("greedy", PROCESSES)
 class Greedy(AnyPool):
-    """As many units run ahead as processes can hold."""
+    """Forty units more than are needed run ahead."""
 
-    def _dispatch(self, admission: Admission) -> None:
-        wants = admission.goal
-        if isinstance(wants, Steps) and not self._stateful:
-            object.__setattr__(admission, "goal", Steps(wants.least + 40))
-            try:
-                super()._dispatch(admission)
-            finally:
-                object.__setattr__(admission, "goal", wants)
-        else:
-            super()._dispatch(admission)
+    def _start(self, record: Record) -> None:
+        super()._start(record)
+        self._schedule.__class__ = _FarSighted

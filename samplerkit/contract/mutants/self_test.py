@@ -179,6 +179,6 @@ def try_mutant(
             tried.append(bench.examine(it, smallest=False))
             if seconds is None and tried[-1].bad and it.id in ids:
                 seconds = monotonic() - began
-    for left in Path("/dev/shm").glob(f"{SHARED_PREFIX}*"):
+    for left in Path("/dev/shm").glob(f"{SHARED_PREFIX}{mutant.address.partition(':')[2]}-*"):
         left.unlink(missing_ok=True)
     return Outcome(mutant, ids, tuple(tried), monotonic() - began if seconds is None else seconds)

@@ -214,7 +214,7 @@ class LostOnBusyWorker(AnyPool):
 
     def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         for member in self._members:
-            if member.units and record is not self._epoch_record:
+            if self._link.running(member.carrier) is not None and record is not self._epoch_record:
                 homes = self._homes(record.seats(self._stateful))
                 member.keys = {
                     seat: recipe.key
