@@ -205,6 +205,15 @@ def test_a_broken_sampler_fails_the_clause_that_should_and_is_told_why(
     assert says in found.what
 
 
+def test_a_description_that_declares_something_else_than_the_class_is_told_so() -> None:
+    right = subject_of(LocalSampler)
+    wrong = replace(right, capabilities={**right.capabilities, "restartable": YES})
+    (clause,) = (it for it in all_clauses() if it.id == "F4.reasons")
+    said = examine(clause, Lab(wrong))
+    assert said.state is State.FAILED
+    assert "'restartable': the description declares" in said.what
+
+
 def test_a_cell_that_fails_is_named_in_the_report() -> None:
     found = verdict(CommitsTooSoon, "D1.typed-errors")
     assert " in " in found.what.partition(":")[0]

@@ -12,6 +12,7 @@ from samplerkit.contract.attempts import Outcome, attempt, fails_with, sentence_
 from samplerkit.contract.clause import NotApplicable, Violation, clause, require
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import ProbePolicy, TattooEnv, mark_of
+from samplerkit.contract.subject import Subject
 from samplerkit.errors import UnsupportedFeature
 from samplerkit.interfaces import CAPABILITIES, NewEnvUpdate, Sampler
 from samplerkit.plugins.discovery import State
@@ -166,7 +167,7 @@ def _made(lab: Lab, agents: Any = None, envs: Any = None, **arguments: Any) -> N
 
 @clause(
     "F4.reasons",
-    says="What is declared not to be there has a reason; supports() agrees with what is declared.",
+    says="What is denied has a reason; the class, and supports(), agree with the description.",
     why="An algorithm asks supports() and must be able to tell its user why not.",
     causes="a description and a class that say different things; a bare no.",
 )
@@ -176,6 +177,7 @@ def reasons(lab: Lab) -> None:
     for name, support in declared.items():
         require(name in CAPABILITIES, f"{name!r} is declared, and is no capability")
         require(bool(support) or bool(support.reason.strip()), f"{name!r} is denied without a reason")
+    _check_class(lab.subject)
     with lab.sampler(ProbePolicy(1), NewEnvUpdate(TattooEnv)) as sampler:
         for name in CAPABILITIES:
             yes = bool(declared.get(name))
@@ -186,6 +188,17 @@ def reasons(lab: Lab) -> None:
             require(agrees, f"supports({name!r}): declared {yes}, got {got}")
         outcome = attempt("supports", lambda: sampler.supports("flux"))
         fails_with(outcome, ValueError, "supports('flux')", naming="flux")
+
+
+def _check_class(subject: Subject) -> None:
+    """Compare what the description declares with what the class does."""
+    of_class = getattr(subject.sampler, "capabilities", None)
+    if subject.worker is not None or not isinstance(of_class, Mapping):
+        return
+    for name in CAPABILITIES:
+        said, meant = subject.capabilities.get(name), of_class.get(name)
+        same = bool(said) == bool(meant) and (said is None or meant is None or said.reason == meant.reason)
+        require(same, f"{name!r}: the description declares {said}, the class {meant}")
 
 
 Probe = Callable[[Lab], bool]
