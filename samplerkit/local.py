@@ -47,7 +47,7 @@ class LocalSampler(BaseSampler):
             for number, result in host.run(itertools.count(self._cursor), seats):
                 admission.offer(number, result)
                 if admission.complete:
-                    return admission.admitted
+                    return admission.admitted()
         raise SamplerClosed("the sampler was shut down while this call was running")
 
     def _bring_to(self, host: WorkerHost, record: Record) -> None:

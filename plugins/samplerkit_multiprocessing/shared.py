@@ -13,7 +13,7 @@ import select
 import struct
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import reduction
 from typing import Any
 
@@ -116,10 +116,12 @@ class Work(SharedWork):
     Args:
         queue, board: the parent's.
         index: of this process's slot.
+        post: see `SharedWork.post`.
     """
 
-    def __init__(self, queue: File, board: File, index: int) -> None:
+    def __init__(self, queue: File, board: File, index: int, post: Callable[[Sequence[Any]], bool]) -> None:
         self._queue = queue.fd
+        self._post = post
         self._notes = mmap.mmap(board.fd, 0)
         board.close()
         self._slot = index * _SLOT
@@ -152,6 +154,10 @@ class Work(SharedWork):
         """See `SharedWork`."""
         with contextlib.suppress(BlockingIOError):
             os.write(self._waker, b"!")
+
+    def post(self, parts: Sequence[Any]) -> bool:
+        """See `SharedWork`."""
+        return self._post(parts)
 
     def note(self, epoch: int, number: int) -> None:
         """See `SharedWork`."""

@@ -9,19 +9,26 @@ import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import TypeAlias
 
 from samplerkit.sampling import CarrierGone, Claim, Running, Transport
 from samplerkit_multiprocessing import child, launch
+from samplerkit_multiprocessing.arena import IN_ARENA, ArenaReader, arena_file
 from samplerkit_multiprocessing.shared import Share
+
+Received: TypeAlias = "tuple[ProcessCarrier, bytes | memoryview | None]"
 
 
 class ProcessCarrier:
     """A worker process and the parent's end of its pipe."""
 
-    def __init__(self, index: int, process: BaseProcess, pipe: Connection) -> None:
+    def __init__(
+        self, index: int, process: BaseProcess, pipe: Connection, arena: ArenaReader | None = None
+    ) -> None:
         self.index = index
         self.process = process
         self.pipe = pipe
+        self.arena = arena
         self.ended = False
 
 
@@ -52,16 +59,23 @@ class ProcessTransport(Transport[ProcessCarrier]):
         """Start a process."""
         context = launch.context(self._start_method, self._needs)
         mine, theirs = context.Pipe()
+        self._share.clear(index)
+        file = arena_file()
+        arena = None if file is None else ArenaReader(file)
+        freed = None if arena is None else arena.freed
         try:
-            self._share.clear(index)
-            arguments = (theirs, setup, self._needs, self._share.queue, self._share.board, index)
+            ways = (theirs, self._share.queue, self._share.board, index, file, freed)
+            arguments = (child.Belongings(*ways), setup, self._needs)
             process = launch.start(context, child.main, arguments, f"samplerkit-{index}")
         except BaseException:
             mine.close()
             raise
         finally:
             theirs.close()
-        return ProcessCarrier(index, process, mine)
+            for theirs_only in (file, freed):
+                if theirs_only is not None:
+                    theirs_only.close()
+        return ProcessCarrier(index, process, mine, arena)
 
     def send(self, carrier: ProcessCarrier, message: bytes) -> None:
         """Write to the pipe."""
@@ -71,13 +85,11 @@ class ProcessTransport(Transport[ProcessCarrier]):
         except OSError as error:
             raise CarrierGone from error
 
-    def receive(
-        self, carriers: Sequence[ProcessCarrier], timeout: float | None
-    ) -> list[tuple[ProcessCarrier, bytes | None]]:
+    def receive(self, carriers: Sequence[ProcessCarrier], timeout: float | None) -> list[Received]:
         """Sleep until a pipe or a process has something to say."""
         self._watch(carriers)
         ready = [key for key, _ in self._selector.select(timeout)]
-        received: list[tuple[ProcessCarrier, bytes | None]] = []
+        received: list[Received] = []
         for key in ready:
             if isinstance(key.fileobj, Connection):
                 self._read(key.data, received)
@@ -101,19 +113,20 @@ class ProcessTransport(Transport[ProcessCarrier]):
             self._selector.register(carrier.process.sentinel, selectors.EVENT_READ, carrier)
         self._watched = list(carriers)
 
-    def _read(self, carrier: ProcessCarrier, received: list[tuple[ProcessCarrier, bytes | None]]) -> None:
+    def _read(self, carrier: ProcessCarrier, received: list[Received]) -> None:
         try:
             with _whole_messages(carrier):
-                received.append((carrier, carrier.pipe.recv_bytes()))
+                message: bytes | memoryview = carrier.pipe.recv_bytes()
+                if message[:1] == IN_ARENA and carrier.arena is not None:
+                    message = carrier.arena.read(bytes(message[1:]))
+                received.append((carrier, message))
         except (EOFError, OSError):
             # Half a message, or the end: the sentinel says the rest.
             carrier.ended = True
             with contextlib.suppress(KeyError):
                 self._selector.unregister(carrier.pipe)
 
-    def _read_last(
-        self, carrier: ProcessCarrier, received: list[tuple[ProcessCarrier, bytes | None]]
-    ) -> None:
+    def _read_last(self, carrier: ProcessCarrier, received: list[Received]) -> None:
         """What a process sent before it died still counts."""
         while not carrier.ended and carrier.pipe.poll():
             self._read(carrier, received)

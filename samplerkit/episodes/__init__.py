@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from samplerkit.episodes.assembly import Assembly
 from samplerkit.episodes.columns import Column
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.in_progress import InProgressEpisode
@@ -17,6 +18,7 @@ from samplerkit.episodes.time_step_batch import TimeStepBatch
 
 __all__ = [
     "STEP_TYPE_PADDING",
+    "Assembly",
     "Column",
     "EnvSpec",
     "EnvStep",

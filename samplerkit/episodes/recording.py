@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import numpy as np
-from gymnasium import spaces
 
 from samplerkit.episodes.columns import Array, Column, Columns, concatenate_columns
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.infos import concatenate_infos
 from samplerkit.episodes.slices import EpisodeSlice
 from samplerkit.episodes.space_columns import space_column
-from samplerkit.episodes.spec import EnvSpec, Space
+from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
 
 _BYTES = 1 << 18
@@ -142,13 +139,4 @@ def step_types(lengths: list[int], first: list[int], last: list[int]) -> Array:
 
 def usual_capacity(env_spec: EnvSpec) -> int:
     """Return how many steps a recording is made for, unless one episode needs more."""
-    row = _row_bytes(env_spec.observation_space) + _row_bytes(env_spec.action_space)
-    return max(_FEWEST_ROWS, min(_MOST_ROWS, _BYTES // max(1, row)))
-
-
-def _row_bytes(space: Space) -> int:
-    if isinstance(space, spaces.Dict):
-        return sum(_row_bytes(child) for child in space.spaces.values())
-    if isinstance(space, spaces.Tuple):
-        return sum(_row_bytes(child) for child in space.spaces)
-    return int(np.dtype(cast("Any", space.dtype)).itemsize * np.prod(cast("tuple[int, ...]", space.shape)))
+    return max(_FEWEST_ROWS, min(_MOST_ROWS, _BYTES // max(1, env_spec.step_bytes)))

@@ -8,10 +8,15 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.spec import EnvSpec
 
 
 class EpisodeStore(Protocol):
     """A larger whole that episodes stand in: a batch, or the recording of a worker."""
+
+    @property
+    def env_spec(self) -> EnvSpec:
+        """The spaces of the episodes."""
 
     def view(self, episodes: slice, rows: slice) -> EpisodeBatch:
         """Return consecutive episodes, given with their rows, as a batch of views."""
@@ -48,13 +53,27 @@ def whole(batch: EpisodeBatch) -> EpisodeSlice:
     return EpisodeSlice(batch, 0, len(batch.lengths), 0, len(batch.rewards))
 
 
-def cut(batch: EpisodeBatch, n_episodes: Sequence[int]) -> Iterator[EpisodeSlice]:
-    """Yield the consecutive slices of a batch that have so many episodes each."""
-    rows = [0, *np.cumsum(batch.lengths).tolist()]
-    first = 0
+class Assembled:
+    """A store that is nobody else's: a batch whose arrays were made for it."""
+
+    def __init__(self, batch: EpisodeBatch) -> None:
+        self.batch = batch
+        self.env_spec = batch.env_spec
+
+    def view(self, episodes: slice, rows: slice) -> EpisodeBatch:
+        """See `EpisodeStore`."""
+        return self.batch.view(episodes, rows)
+
+
+def cut(store: EpisodeBatch | Assembled, n_episodes: Sequence[int]) -> list[EpisodeSlice]:
+    """Return the consecutive slices of a batch that have so many episodes each."""
+    lengths = store.batch.lengths if isinstance(store, Assembled) else store.lengths
+    rows = [0, *np.cumsum(lengths).tolist()]
+    slices, first = [], 0
     for count in n_episodes:
-        yield EpisodeSlice(batch, first, first + count, rows[first], rows[first + count])
+        slices.append(EpisodeSlice(store, first, first + count, rows[first], rows[first + count]))
         first += count
+    return slices
 
 
 def merged(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
@@ -68,12 +87,16 @@ def merged(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
 
 
 def join(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
-    """Return the episodes of all slices in fresh arrays.
+    """Return the episodes of all slices, in arrays that are nobody else's.
 
     Raises:
         ValueError: without any slice; where columns do not fit together.
     """
-    return EpisodeBatch.concatenate(*(piece.view() for piece in _merged(slices)))
+    pieces = list(_merged(slices))
+    store = pieces[0].store if len(pieces) == 1 else None
+    if isinstance(store, Assembled) and pieces[0].n_episodes == len(store.batch.lengths):
+        return store.batch
+    return EpisodeBatch.concatenate(*(piece.view() for piece in pieces))
 
 
 def _merged(slices: Iterable[EpisodeSlice]) -> Iterator[EpisodeSlice]:

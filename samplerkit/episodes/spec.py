@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
+import numpy as np
 from gymnasium import spaces
 
 Space = gymnasium.Space[Any]
@@ -39,6 +41,11 @@ class EnvSpec:
         check_space(self.observation_space, "observation_space")
         check_space(self.action_space, "action_space")
         object.__setattr__(self, "max_episode_length", _checked_limit(self.max_episode_length))
+
+    @functools.cached_property
+    def step_bytes(self) -> int:
+        """What an observation and an action take as rows of columns."""
+        return _row_bytes(self.observation_space) + _row_bytes(self.action_space)
 
     @classmethod
     def from_env(cls, env: gymnasium.Env[Any, Any], max_episode_length: float | None = None) -> EnvSpec:
@@ -120,3 +127,11 @@ def _checked_limit(limit: Any) -> float | None:
             f"max_episode_length is {number}, but an episode has at least one step: pass 1 or more."
         )
     return number
+
+
+def _row_bytes(space: Space) -> int:
+    if isinstance(space, spaces.Dict):
+        return sum(_row_bytes(child) for child in space.spaces.values())
+    if isinstance(space, spaces.Tuple):
+        return sum(_row_bytes(child) for child in space.spaces)
+    return int(np.dtype(cast("Any", space.dtype)).itemsize * np.prod(cast("tuple[int, ...]", space.shape)))

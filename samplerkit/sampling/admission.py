@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from samplerkit.episodes import EpisodeSlice
+from samplerkit.episodes import Assembly, EpisodeSlice
 from samplerkit.sampling.failure import Failure
 
 
@@ -23,6 +23,10 @@ class Steps:
         del units
         return steps >= self.least
 
+    def expected_steps(self, units: int, steps: int) -> int:
+        """Return, generously, how many steps it will be."""
+        return self.least + self.least // 8 + steps // units
+
 
 @dataclass(frozen=True)
 class Units:
@@ -34,6 +38,10 @@ class Units:
         """Whether a run of so many units and steps is enough."""
         del steps
         return units >= self.count
+
+    def expected_steps(self, units: int, steps: int) -> int:
+        """Return, generously, how many steps it will be, when a run of units had so many."""
+        return (self.count + self.count // 8 + 1) * -(-steps // units)
 
 
 Goal = Steps | Units
@@ -52,8 +60,8 @@ class Admission:
         self.first = cursor
         self.next = cursor
         """Number of the lowest unit that has not been admitted."""
-        self.admitted: list[EpisodeSlice] = []
         self.steps = 0
+        self._assembly = Assembly(goal.expected_steps)
         self.waiting: dict[int, EpisodeSlice | Failure] = {}
         self.waiting_steps = 0
         self.complete = goal.reached(0, 0)
@@ -74,8 +82,12 @@ class Admission:
             result = waiting.pop(self.next)
             if isinstance(result, Failure):
                 raise result.to_error()
-            self.admitted.append(result)
+            self._assembly.add(result)
             self.next += 1
             self.steps += result.n_steps
             self.waiting_steps -= result.n_steps
-            self.complete = self.goal.reached(len(self.admitted), self.steps)
+            self.complete = self.goal.reached(self.next - self.first, self.steps)
+
+    def admitted(self) -> list[EpisodeSlice]:
+        """Return the units that were admitted, in order. Called once."""
+        return self._assembly.finish()

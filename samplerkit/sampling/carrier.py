@@ -5,8 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import threadpoolctl
 
@@ -54,7 +55,8 @@ class _Carrier:
         self._send = send
         self._work = work
         # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
-        self._outbox = Outbox(send, 0.0 if work is None else _PATIENCE)
+        post, patience = (_no_post, 0.0) if work is None else (work.post, _PATIENCE)
+        self._outbox = Outbox(send, post, patience)
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()
         self._next: Configure | Close | None = None
         self._own: deque[Claim] = deque()
@@ -168,3 +170,8 @@ class _Carrier:
         failures = self._host.configure(request.seed, request.plan)
         self._broken = bool(failures)
         self._send(encode(Configured(request.epoch, failures)))
+
+
+def _no_post(parts: Sequence[Any]) -> bool:
+    del parts
+    return False

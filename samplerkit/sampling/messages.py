@@ -96,16 +96,21 @@ _HEAD = struct.Struct("q")
 
 def encode(message: Any) -> bytes:
     """Turn a message into bytes; plain pickle first, by value where that cannot find a class."""
+    return b"".join(encode_parts(message))
+
+
+def encode_parts(message: Any) -> list[Any]:
+    """Turn a message into bytes-like parts, large ones not yet copied."""
     if isinstance(message, Finished) and message.batch is not None:
         try:
             return _with_batch(message, message.batch)
         except NotPlain:
             pass
-    return _pickled(message)
+    return [_pickled(message)]
 
 
-def decode(data: bytes) -> Any:
-    """Turn bytes of `encode` into the message."""
+def decode(data: bytes | memoryview) -> Any:
+    """Turn bytes of `encode` into the message; columns of a batch are views of these bytes."""
     if data[:1] != _BATCH_FOLLOWS:
         return pickle.loads(data)
     (size,) = _HEAD.unpack_from(data, _HEAD.size)
@@ -115,11 +120,11 @@ def decode(data: bytes) -> Any:
     return message
 
 
-def _with_batch(message: Finished, batch: EpisodeBatch) -> bytes:
+def _with_batch(message: Finished, batch: EpisodeBatch) -> list[Any]:
     head = _pickled(replace(message, batch=None))
     head += bytes(-len(head) % _HEAD.size)
     kind = _BATCH_FOLLOWS.ljust(_HEAD.size)
-    return b"".join([kind, _HEAD.pack(len(head)), head, *dump_batch(batch)])
+    return [kind, _HEAD.pack(len(head)), head, *dump_batch(batch)]
 
 
 def _pickled(message: Any) -> bytes:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from samplerkit.episodes import EpisodeSlice, merged
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.messages import Finished, encode
+from samplerkit.sampling.messages import Finished, encode_parts
+
+_BYTES = 1 << 22
+"""No message waits for more to come; places in memory that are used again soon stay in the caches."""
 
 
 class Outbox:
@@ -15,15 +19,20 @@ class Outbox:
 
     Args:
         send: takes a message.
+        post: takes a message in parts, and says whether it could; see `SharedWork.post`.
         patience: seconds that a result may wait for others; 0 sends each at once.
     """
 
-    def __init__(self, send: Callable[[bytes], None], patience: float) -> None:
+    def __init__(
+        self, send: Callable[[bytes], None], post: Callable[[Sequence[Any]], bool], patience: float
+    ) -> None:
         self._send = send
+        self._post = post
         self._patience = patience
         self._epoch = -1
         self._results: list[tuple[int, EpisodeSlice]] = []
         self._failures: dict[int, Failure] = {}
+        self._bytes = 0
         self._sent = 0.0
         self._n_workers = 1
 
@@ -33,6 +42,7 @@ class Outbox:
         self._n_workers = n_workers
         self._results.clear()
         self._failures.clear()
+        self._bytes = 0
         self._sent = time.monotonic()
 
     def put(self, number: int, result: EpisodeSlice | Failure) -> None:
@@ -41,7 +51,8 @@ class Outbox:
             self._failures[number] = result
         else:
             self._results.append((number, result))
-        if time.monotonic() - self._sent >= self._patience:
+            self._bytes += result.n_steps * result.store.env_spec.step_bytes
+        if self._bytes >= _BYTES or time.monotonic() - self._sent >= self._patience:
             self.flush()
 
     def flush(self) -> None:
@@ -49,6 +60,7 @@ class Outbox:
         if self._results or self._failures:
             results, self._results = self._results, []
             failures, self._failures = self._failures, {}
+            self._bytes = 0
             self._send_all(results, failures)
         self._sent = time.monotonic()
 
@@ -66,10 +78,13 @@ class Outbox:
             [(number, _)] = results
             failed = Failure.of(error, number % self._n_workers, number)
             message = self._message([], {**failures, number: failed})
-        self._send(message)
+        if not self._post(message):
+            self._send(b"".join(message))
 
-    def _message(self, results: Sequence[tuple[int, EpisodeSlice]], failures: dict[int, Failure]) -> bytes:
+    def _message(
+        self, results: Sequence[tuple[int, EpisodeSlice]], failures: dict[int, Failure]
+    ) -> list[Any]:
         numbers = tuple(number for number, _ in results)
         n_episodes = tuple(piece.n_episodes for _, piece in results)
         batch = merged(piece for _, piece in results) if results else None
-        return encode(Finished(self._epoch, numbers, n_episodes, batch, failures))
+        return encode_parts(Finished(self._epoch, numbers, n_episodes, batch, failures))

@@ -164,9 +164,12 @@ class PoolSampler(BaseSampler, Generic[C]):
         if record is not self._epoch_record:
             self._new_epoch()
             self._epoch_record = record
+        admission = Admission(goal, self._cursor)
         try:
-            return self._collect(record, Admission(goal, self._cursor))
+            return self._collect(record, admission)
         except BaseException as error:
+            self._count(units_discarded=admission.next - admission.first, env_steps_discarded=admission.steps)
+            self._ahead.update(admission.waiting)
             self._new_epoch()
             self._cancel_units()
             self._epoch_record = self._record
@@ -199,15 +202,14 @@ class PoolSampler(BaseSampler, Generic[C]):
                 # Only now, so that it is the same worker's error however many carriers it struck.
                 _raise_first(failures)
                 for number in fresh:
-                    admission.offer(number, self._ahead[number])
+                    admission.offer(number, self._ahead.pop(number))
                 fresh.clear()
                 if admission.complete:
                     break
             self._dealer.deal(self._epoch, admission, [member.index for member in self._members])
             timeout = self._kill_overdue()
-        for number in range(admission.first, admission.next):
-            del self._ahead[number]
-        return admission.admitted
+        self._ahead.update(admission.waiting)
+        return admission.admitted()
 
     def _begin_dealing(self, record: Record) -> None:
         homes = self._homes(record.seats(self._stateful))
@@ -233,7 +235,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         fresh = []
         for number, result in results.items():
             # A unit whose carrier died may have been run twice.
-            if number >= admission.first and number not in self._ahead:
+            if number >= admission.next and number not in self._ahead and number not in admission.waiting:
                 self._schedule.ended(result)
                 self._ahead[number] = result
                 fresh.append(number)

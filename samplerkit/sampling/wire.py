@@ -49,14 +49,14 @@ def dump_batch(batch: EpisodeBatch) -> list[Any]:
     look, spec = _layout_bytes(layout), _spec_bytes(batch.env_spec)
     parts: list[Any] = [_SIZE.pack(len(look)), look, _SIZE.pack(len(spec)), spec, rows.data.cast("B")]
     for array in arrays:
-        data = memoryview(np.ascontiguousarray(array).view(np.uint8).reshape(-1))
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         parts.append(data)
         if len(data) % _ALIGNMENT:
             parts.append(bytes(-len(data) % _ALIGNMENT))
     return parts
 
 
-def load_batch(data: bytes, offset: int) -> EpisodeBatch:
+def load_batch(data: bytes | memoryview, offset: int) -> EpisodeBatch:
     """Return the batch whose parts begin at an offset; its columns are read-only views of the bytes."""
     look, offset = _sized(data, offset)
     spec, offset = _sized(data, offset)
@@ -84,7 +84,9 @@ def _layout(column: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
     return (dtype.str, column.shape[1:])
 
 
-def _arrays(layout: Any, data: bytes, offset: int, rows: Iterator[int]) -> Iterator[np.ndarray[Any, Any]]:
+def _arrays(
+    layout: Any, data: bytes | memoryview, offset: int, rows: Iterator[int]
+) -> Iterator[np.ndarray[Any, Any]]:
     for dtype, shape, row_items, row_bytes in _leaves(layout):
         n = next(rows)
         yield np.frombuffer(data, dtype, n * row_items, offset).reshape(n, *shape)
@@ -156,7 +158,7 @@ def _spec_of(data: bytes) -> EnvSpec:
     return spec
 
 
-def _sized(data: bytes, offset: int) -> tuple[bytes, int]:
+def _sized(data: bytes | memoryview, offset: int) -> tuple[bytes, int]:
     (size,) = _SIZE.unpack_from(data, offset)
     start = offset + _SIZE.size
     return bytes(data[start : start + size]), start + size

@@ -1,4 +1,4 @@
-"""Units that wait to be run, in a queue that several carriers share.
+"""What carriers may share with their pool: a queue of units, a board, memory for large messages.
 
 A carrier that takes its next unit by itself never waits for the pool, and no carrier has units queued
 while another one is idle. Backends that can share memory and pipes offer this; others need not.
@@ -7,7 +7,8 @@ while another one is idle. Backends that can share memory and pipes offer this; 
 from __future__ import annotations
 
 import abc
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 
 class Claim(NamedTuple):
@@ -40,7 +41,7 @@ class Running(NamedTuple):
 
 
 class SharedWork(abc.ABC):
-    """The carriers' end of the queue, and a place to note what runs. Used from the thread that runs units."""
+    """The carriers' end. Used from the thread that runs units, but for `wake`."""
 
     @abc.abstractmethod
     def claim(self) -> Claim | None:
@@ -53,6 +54,15 @@ class SharedWork(abc.ABC):
     @abc.abstractmethod
     def wake(self) -> None:
         """End the present or the next `wait`. Called from another thread."""
+
+    def post(self, parts: Sequence[Any]) -> bool:
+        """Bring a message, given in bytes-like parts, to the pool by a way of its own, if there is one.
+
+        Returns:
+            Whether it is on its way. If not, it is sent like any other, which copies it once more.
+        """
+        del parts
+        return False
 
     @abc.abstractmethod
     def note(self, epoch: int, number: int) -> None:

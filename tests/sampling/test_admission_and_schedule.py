@@ -42,7 +42,7 @@ def failure(number: int) -> Failure:
 
 
 def numbers(admission: Admission) -> list[int]:
-    return [int(piece.view().observations[0, 0]) for piece in admission.admitted]
+    return [int(piece.view().observations[0, 0]) for piece in admission.admitted()]
 
 
 def shortest_prefix(lengths: list[int], least: int) -> int:
@@ -108,7 +108,7 @@ def test_a_unit_that_comes_twice_counts_once():
 def test_a_unit_before_the_cursor_is_none_of_this_batch():
     admission = Admission(Steps(1), 5)
     admission.offer(4, result(4, 10))
-    assert admission.admitted == []
+    assert admission.admitted() == []
     assert not admission.waiting
 
 

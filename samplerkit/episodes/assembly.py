@@ -1,0 +1,140 @@
+"""Putting a batch together while it is still being sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from samplerkit.episodes.columns import (
+    Array,
+    Column,
+    concatenate_columns,
+    map_column,
+    map_columns,
+    map_pair,
+    rows_of,
+)
+from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.slices import Assembled, EpisodeSlice, cut, merged
+
+_BYTES = 1 << 22
+"""Pieces are copied when there is so much of them: far less than a large batch has."""
+
+
+class Assembly:
+    """Episodes on their way into one batch, in order.
+
+    Where a batch is large its rows are copied as they come, so that the places they come from (memory of
+    workers, messages) are free again long before the batch is whole, and no row is in memory twice for long.
+
+    Args:
+        expected_steps: says, given how many pieces and steps there are so far, how many steps there will
+            probably be; memory is reserved for as many.
+    """
+
+    def __init__(self, expected_steps: Callable[[int, int], int]) -> None:
+        self._expected_steps = expected_steps
+        self._n_episodes: list[int] = []
+        self._n_steps = 0
+        self._waiting: list[EpisodeSlice] = []
+        self._bytes = 0
+        self._rows: _Rows | None = None
+
+    def add(self, piece: EpisodeSlice) -> None:
+        """Take the next episodes.
+
+        Raises:
+            ValueError: where columns do not fit to those before.
+        """
+        self._n_episodes.append(piece.n_episodes)
+        self._n_steps += piece.n_steps
+        self._waiting.append(piece)
+        self._bytes += piece.n_steps * piece.store.env_spec.step_bytes
+        if self._bytes >= _BYTES:
+            self._copy()
+
+    def finish(self) -> list[EpisodeSlice]:
+        """Return all pieces: as they came, or as slices of one batch that `join` returns as it is.
+
+        Raises:
+            ValueError: where columns do not fit together.
+        """
+        if self._rows is None:
+            return self._waiting
+        if self._waiting:
+            self._copy()
+        return cut(Assembled(self._rows.finish()), self._n_episodes)
+
+    def _copy(self) -> None:
+        batch = merged(self._waiting)
+        if self._rows is None:
+            expected = self._expected_steps(len(self._n_episodes), self._n_steps)
+            self._rows = _Rows(batch, max(expected, self._n_steps))
+        self._rows.append(batch)
+        self._waiting.clear()
+        self._bytes = 0
+
+
+class _Rows:
+    """Observations and actions with room for more; what is small beside them is joined at the end."""
+
+    def __init__(self, like: EpisodeBatch, capacity: int) -> None:
+        self._n_steps = 0
+        self._capacity = capacity
+        self._observations = map_column(self._with_room, like.observations)
+        self._actions = map_column(self._with_room, like.actions)
+        self._rest: list[EpisodeBatch] = []
+
+    def append(self, batch: EpisodeBatch) -> None:
+        start, self._n_steps = self._n_steps, self._n_steps + len(batch.rewards)
+        if self._n_steps > self._capacity:
+            self._capacity = max(self._n_steps, self._capacity + self._capacity // 4)
+            self._observations = map_column(self._with_room, self._observations)
+            self._actions = map_column(self._with_room, self._actions)
+        _put(self._observations, batch.observations, start, "observations")
+        _put(self._actions, batch.actions, start, "actions")
+        self._rest.append(_rest_of(batch))
+
+    def finish(self) -> EpisodeBatch:
+        rest = EpisodeBatch.concatenate(*self._rest)
+        rest.__dict__["observations"] = map_column(self._without_room, self._observations)
+        rest.__dict__["actions"] = map_column(self._without_room, self._actions)
+        return rest
+
+    def _with_room(self, array: Array) -> Array:
+        # Pages that are never written cost nothing.
+        roomy = np.empty((self._capacity, *array.shape[1:]), array.dtype)
+        roomy[: self._n_steps] = array[: self._n_steps]
+        return roomy
+
+    def _without_room(self, array: Array) -> Array:
+        array.resize((self._n_steps, *array.shape[1:]), refcheck=False)  # moves nothing
+        return array
+
+
+def _put(column: Column, rows: Column, start: int, name: str) -> None:
+    """Copy rows into a column, or raise a ValueError where they do not fit."""
+    concatenate_columns([rows_of(column, slice(0)), rows_of(rows, slice(0))], name)
+
+    def copied(into: Array, part: Array) -> Array:
+        into[start : start + len(part)] = part
+        return into
+
+    map_pair(copied, column, rows)
+
+
+def _rest_of(batch: EpisodeBatch) -> EpisodeBatch:
+    """Return a copy without observations and actions."""
+    return EpisodeBatch.unchecked(
+        env_spec=batch.env_spec,
+        episode_infos=map_columns(np.array, batch.episode_infos_by_episode),
+        observations=(),
+        last_observations=map_column(np.array, batch.last_observations),
+        actions=(),
+        rewards=batch.rewards.copy(),
+        env_infos=map_columns(np.array, batch.env_infos),
+        agent_infos=map_columns(np.array, batch.agent_infos),
+        step_types=batch.step_types.copy(),
+        lengths=batch.lengths.copy(),
+    )
