@@ -23,13 +23,13 @@ PROFILE = replace(PROFILES["quick"], deadline=30.0)
 ON_EVERY_BASE = ("last-observation", "too-few-steps", "agent-list-reversed")
 
 OF_EACH_KIND = 2
-"""Mutants of one theme that the same clauses should kill; ``make mutants`` tries them all."""
+"""Mutants of one theme that clauses of the same promise should kill; ``make mutants`` tries them all."""
 
 
 def _cases():
     chosen, kinds = [], Counter()
     for name, it in MUTANTS.items():
-        kind = it.defect.__module__, it.killers[0]
+        kind = it.defect.__module__, it.killers[0].partition(".")[0]
         in_process = it.base == "local"
         kinds[kind] += in_process
         if (in_process and kinds[kind] <= OF_EACH_KIND) or name.partition(":")[2] in ON_EVERY_BASE:
