@@ -48,7 +48,7 @@ def page(result: SelfTest) -> str:
         "A mutant is a backend that is broken in just one way. The suite is measured by them: each must be",
         "killed, by a clause that says what is wrong. This page is written by "
         "`python -m samplerkit.contract.mutants --page`.",
-        "Look at one with `samplerkit check samplerkit.contract.mutants.made:local__first_finished` "
+        "Look at one with `samplerkit check samplerkit.contract.mutants.made:processes__first_finished` "
         "(base, two underscores, defect).",
         "",
         *[f"- {line}" for line in summary(result)],
