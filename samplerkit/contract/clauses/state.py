@@ -47,6 +47,9 @@ class _Told:
             self.steps = sampler.total_env_steps
             self.batches = _next_calls(sampler)
             self.state_later = pickle.dumps(state)
+            # The same units under another policy: of these nothing may be left after the next restore.
+            sampler.set_state(pickle.loads(self.state))
+            sampler.obtain_samples(0, 15, ProbePolicy(9))
             sampler.set_state(pickle.loads(self.state))
             self.again = _next_calls(sampler)
 

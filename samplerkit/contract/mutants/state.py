@@ -8,6 +8,8 @@ from typing import Any
 from samplerkit.contract.mutants.anything import AnySampler
 from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES
 from samplerkit.contract.mutants.catalogue import mutant
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.sampling.admission import Goal
 
 
 class SavedDefect(AnySampler):
@@ -95,23 +97,26 @@ class RestoreIgnored(AnySampler):
         return
 
 
-@mutant("restore-keeps-run-ahead", "A10.again", "A10", "A5", bases=(PROCESSES,))
-class RestoreKeepsRunAhead(AnySampler):
+@mutant("restore-keeps-results", "A10.again", "A10", bases=(LOCAL, PROCESSES))
+class RestoreKeepsResults(AnySampler):
     """After a restore, results of the time before it are admitted."""
 
-    _restoring = False
+    _restored = False
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self._restoring = True
-        try:
-            super().set_state(state)
-            self._epoch_record = self._record
-        finally:
-            self._restoring = False
+        super().set_state(state)
+        self._restored = True
 
-    def _forget(self) -> None:
-        if not self._restoring:
-            super()._forget()
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        batch = super()._obtain(goal, agent_update, env_update)
+        assert batch.provenance is not None, "every sampler's batch has one"
+        self._kept: dict[int, EpisodeBatch] = getattr(self, "_kept", {})
+        episodes = dict(zip(batch.provenance.units.tolist(), batch.split(), strict=True))
+        if not self._restored:
+            self._kept.update(episodes)
+            return batch
+        before, self._kept = self._kept, {**self._kept, **episodes}
+        return EpisodeBatch.concatenate(*({**episodes, **before}[number] for number in episodes))
 
 
 @mutant("restore-any-size", "A10", bases=(LOCAL, PROCESSES))
