@@ -13,13 +13,13 @@ import mmap
 import os
 import struct
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import psutil
 
-from samplerkit_multiprocessing.shared import File, anonymous_file
+from samplerkit_multiprocessing.shared import File, anonymous_file, pipe
 
 SMALLEST = 1 << 16
 """Bytes from which a message goes to the arena; a pipe is as quick for smaller ones."""
@@ -27,7 +27,7 @@ SMALLEST = 1 << 16
 IN_ARENA = b"A"
 """First byte of a message that says where the real one is."""
 
-_PLACE = struct.Struct("qq")
+PLACE = struct.Struct("qq")
 _ALIGNMENT = 64
 
 
@@ -41,25 +41,21 @@ def arena_file() -> File | None:
     return anonymous_file(psutil.virtual_memory().total // 2 // mmap.PAGESIZE * mmap.PAGESIZE)
 
 
-class ArenaWriter:
-    """The process's end.
+class Arena:
+    """Memory to put messages in.
 
     Args:
-        file: from `arena_file`; closed here.
-        freed: pipe that tells which places are free again.
+        file: from `arena_file`; may be closed afterwards.
     """
 
-    def __init__(self, file: File, freed: File) -> None:
+    def __init__(self, file: File) -> None:
         self._memory = mmap.mmap(file.fd, 0)
-        file.close()
-        self._freed = freed.fd
         # Free places, in order and never adjacent: where they start, and where they end.
         self._starts = [0]
         self._ends = [len(self._memory)]
 
     def write(self, parts: Sequence[Any]) -> bytes | None:
-        """Write a message, and return what tells the parent where; None if there is no room."""
-        self._take_back()
+        """Write a message, and return what tells readers where; None if there is no room."""
         size = sum(len(part) for part in parts)
         start = self._allocate(_padded(size))
         if start is None:
@@ -68,22 +64,11 @@ class ArenaWriter:
         for part in parts:
             self._memory[at : at + len(part)] = part
             at += len(part)
-        return _PLACE.pack(start, size)
+        return PLACE.pack(start, size)
 
-    def _allocate(self, size: int) -> int | None:
-        for index, start in enumerate(self._starts):
-            if self._ends[index] - start >= size:
-                self._starts[index] = start + size
-                return start
-        return None
-
-    def _take_back(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._freed, 1 << 12):
-                for start, size in _PLACE.iter_unpack(data):
-                    self._free(start, start + _padded(size))
-
-    def _free(self, start: int, end: int) -> None:
+    def free(self, start: int, size: int) -> None:
+        """Use the place of a message again."""
+        end = start + _padded(size)
         index = bisect.bisect(self._starts, start)
         if index and self._ends[index - 1] == start:
             index -= 1
@@ -95,34 +80,97 @@ class ArenaWriter:
             self._ends[index] = self._ends.pop(index + 1)
             self._starts.pop(index + 1)
 
+    def close(self) -> None:
+        """Give the memory back."""
+        self._memory.close()
 
-class ArenaReader:
-    """The parent's end.
+    def _allocate(self, size: int) -> int | None:
+        for index, start in enumerate(self._starts):
+            if self._ends[index] - start >= size:
+                self._starts[index] = start + size
+                return start
+        return None
+
+
+class Reader:
+    """Reads messages from an arena that somebody else writes to.
 
     Args:
-        file: from `arena_file`; may be closed afterwards.
+        file: of the arena; may be closed afterwards.
+        freed: pipe to say on what is free again.
     """
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, freed: File) -> None:
         self._memory = mmap.mmap(file.fd, 0)
-        reader, self._writer = os.pipe()
-        os.set_blocking(reader, False)
-        os.set_blocking(self._writer, False)
-        self.freed = File(reader)
-        weakref.finalize(self, os.close, self._writer)
+        self._freed = freed
 
     def read(self, place: bytes) -> memoryview:
         """Return a message as a view, read-only. Its place is free when nobody has a view any more."""
-        start, size = _PLACE.unpack(place)
+        start, size = PLACE.unpack(place)
         message: Any = np.frombuffer(self._memory, np.uint8, size, start)
         message.flags.writeable = False
-        weakref.finalize(message, self._free, bytes(place)).atexit = False
+        weakref.finalize(message, _say_freed, self._freed, bytes(place)).atexit = False
         return memoryview(message)
 
-    def _free(self, place: bytes) -> None:
-        # A pipe that is full holds some thousand places: such a process is hung or dead.
-        with contextlib.suppress(OSError):
-            os.write(self._writer, place)
+
+class Bulletin:
+    """The arena for messages to several processes: one copy serves them all."""
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self._arena = Arena(file)
+        self._unread: dict[tuple[int, int], set[int]] = {}
+        self._freed: dict[int, File] = {}
+
+    def add(self, index: int) -> File:
+        """Expect a process with an index; return the pipe for it to say on what it has read."""
+        self._freed[index], theirs = pipe()
+        return theirs
+
+    def remove(self, index: int) -> None:
+        """Note that a process is gone."""
+        self._freed.pop(index, None)
+        for place in list(self._unread):
+            self._read_by(index, place)
+
+    def post(self, parts: Sequence[Any], indices: Iterable[int]) -> bytes | None:
+        """Write a message to these processes; return what to tell them, or None if there is no room."""
+        for index, freed in self._freed.items():
+            for place in places(freed):
+                self._read_by(index, place)
+        told = self._arena.write(parts)
+        if told is not None:
+            self._unread[PLACE.unpack(told)] = set(indices)
+        return told
+
+    def close(self) -> None:
+        """Release everything here; processes keep what is theirs."""
+        self._arena.close()
+        self.file.close()
+        self._freed.clear()
+
+    def _read_by(self, index: int, place: tuple[int, int]) -> None:
+        readers = self._unread.get(place)
+        if readers is not None:
+            readers.discard(index)
+            if not readers:
+                del self._unread[place]
+                self._arena.free(*place)
+
+
+def places(way: File) -> list[tuple[int, int]]:
+    """Return what readers have freed since the last time."""
+    data = b""
+    with contextlib.suppress(BlockingIOError):
+        while part := os.read(way.fd, 1 << 16):
+            data += part
+    return [(start, size) for start, size in PLACE.iter_unpack(data)]
+
+
+def _say_freed(way: File, place: bytes) -> None:
+    # A pipe that is full holds some thousand places: whoever should read it is hung or dead.
+    with contextlib.suppress(OSError):
+        os.write(way.fd, place)
 
 
 def _padded(size: int) -> int:

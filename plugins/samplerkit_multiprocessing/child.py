@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from samplerkit.sampling import serve
-from samplerkit_multiprocessing.arena import IN_ARENA, SMALLEST, ArenaWriter
+from samplerkit_multiprocessing.arena import IN_ARENA, SMALLEST, Arena, Reader, places
 from samplerkit_multiprocessing.shared import File, Work
 
 _GRACE = 1.0
@@ -28,16 +28,17 @@ class Belongings:
         queue: of units, see `Share`.
         board: to note units on.
         index: of the slot there.
-        arena: for large messages; None where there cannot be one.
-        freed: tells what is free again in it.
+        arena: for large messages to the parent, with the pipe that tells what is free again there; None
+            where there cannot be one.
+        bulletin: with large messages from the parent, and the pipe to tell it what is free again.
     """
 
     connection: Connection
     queue: File
     board: File
     index: int
-    arena: File | None
-    freed: File | None
+    arena: tuple[File, File] | None
+    bulletin: tuple[File, File] | None
 
 
 def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
@@ -54,36 +55,52 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for module in needs:
         importlib.import_module(module)
-    connection = belongings.connection
+    way = _Way(belongings)
+    serve(setup, way.receive, way.send, Work(belongings.queue, belongings.board, belongings.index, way.post))
+    belongings.connection.close()
 
-    def receive() -> bytes | None:
+
+class _Way:
+    """Messages from and to the parent: small ones by the pipe, large ones by memory."""
+
+    def __init__(self, belongings: Belongings) -> None:
+        self._connection = belongings.connection
+        self._arena: Arena | None = None
+        self._bulletin: Reader | None = None
+        if belongings.arena is not None and belongings.bulletin is not None:
+            file, self._freed = belongings.arena
+            self._arena = Arena(file)
+            self._bulletin = Reader(*belongings.bulletin)
+
+    def receive(self) -> bytes | memoryview | None:
+        """Return the next message; None where the parent is gone."""
         try:
-            return connection.recv_bytes()
+            message = self._connection.recv_bytes()
         except (EOFError, OSError):
             _end_soon()
             return None
+        if message[:1] == IN_ARENA and self._bulletin is not None:
+            return self._bulletin.read(message[1:])
+        return message
 
-    def send(message: bytes) -> None:
+    def send(self, message: bytes) -> None:
+        """Write to the pipe."""
         try:
-            connection.send_bytes(message)
+            self._connection.send_bytes(message)
         except OSError:
             # The parent is gone, and so is whoever wanted the answer.
             _end_soon()
 
-    arena = None
-    if belongings.arena is not None and belongings.freed is not None:
-        arena = ArenaWriter(belongings.arena, belongings.freed)
-
-    def post(parts: Sequence[Any]) -> bool:
-        if arena is None or sum(map(len, parts)) < SMALLEST:
+    def post(self, parts: Sequence[Any]) -> bool:
+        """Bring a large message to the parent; return False for a small one, or if there is no room."""
+        if self._arena is None or sum(map(len, parts)) < SMALLEST:
             return False
-        place = arena.write(parts)
-        if place is not None:
-            send(IN_ARENA + place)
-        return place is not None
-
-    serve(setup, receive, send, Work(belongings.queue, belongings.board, belongings.index, post))
-    connection.close()
+        for place in places(self._freed):
+            self._arena.free(*place)
+        told = self._arena.write(parts)
+        if told is not None:
+            self.send(IN_ARENA + told)
+        return told is not None
 
 
 def _end_soon() -> None:

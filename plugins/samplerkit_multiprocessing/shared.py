@@ -13,6 +13,7 @@ import select
 import struct
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from multiprocessing import reduction
 from typing import Any
@@ -29,17 +30,15 @@ _MOST_AT_ONCE = 4096 // _ENTRY.size
 
 
 class File:
-    """A file descriptor that goes along when a process is started."""
+    """A file descriptor that goes along when a process is started; closed when nobody has it any more."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self.close = weakref.finalize(self, os.close, fd)
+        self.close.atexit = False
 
     def __reduce__(self) -> tuple[object, ...]:
         return _inherited, (reduction.DupFd(self.fd),)
-
-    def close(self) -> None:
-        """Close it here."""
-        os.close(self.fd)
 
 
 def _inherited(handle: Any) -> File:
@@ -57,6 +56,14 @@ def anonymous_file(size: int) -> File:
     return File(fd)
 
 
+def pipe() -> tuple[File, File]:
+    """Return the ends of a pipe, to read and to write, that never block."""
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    return File(ends[0]), File(ends[1])
+
+
 class Share:
     """The parent's end.
 
@@ -65,10 +72,7 @@ class Share:
     """
 
     def __init__(self, n_processes: int) -> None:
-        reader, self._writer = os.pipe()
-        os.set_blocking(reader, False)
-        os.set_blocking(self._writer, False)
-        self.queue = File(reader)
+        self.queue, self._writer = pipe()
         self.board = anonymous_file(n_processes * _SLOT)
         self._notes = mmap.mmap(self.board.fd, n_processes * _SLOT)
 
@@ -79,7 +83,7 @@ class Share:
             some = claims[written : written + _MOST_AT_ONCE]
             data = b"".join(_ENTRY.pack(claim.epoch, 2 * claim.number + claim.urgent) for claim in some)
             try:
-                os.write(self._writer, data)
+                os.write(self._writer.fd, data)
             except BlockingIOError:
                 break
             written += len(some)
@@ -107,7 +111,7 @@ class Share:
         self._notes.close()
         self.board.close()
         self.queue.close()
-        os.close(self._writer)
+        self._writer.close()
 
 
 class Work(SharedWork):
@@ -120,23 +124,20 @@ class Work(SharedWork):
     """
 
     def __init__(self, queue: File, board: File, index: int, post: Callable[[Sequence[Any]], bool]) -> None:
-        self._queue = queue.fd
+        self._queue = queue
         self._post = post
         self._notes = mmap.mmap(board.fd, 0)
         board.close()
         self._slot = index * _SLOT
-        woken, self._waker = os.pipe()
-        os.set_blocking(woken, False)
-        os.set_blocking(self._waker, False)
-        self._woken = woken
+        self._woken, self._waker = pipe()
         self._poll = select.poll()
-        self._poll.register(self._queue, select.POLLIN)
-        self._poll.register(woken, select.POLLIN)
+        self._poll.register(self._queue.fd, select.POLLIN)
+        self._poll.register(self._woken.fd, select.POLLIN)
 
     def claim(self) -> Claim | None:
         """See `SharedWork`."""
         try:
-            data = os.read(self._queue, _ENTRY.size)
+            data = os.read(self._queue.fd, _ENTRY.size)
         except BlockingIOError:
             return None
         # Nothing at all means that the parent is gone: the reader of its messages will hear so.
@@ -145,15 +146,15 @@ class Work(SharedWork):
     def wait(self) -> None:
         """See `SharedWork`."""
         events = self._poll.poll()
-        if any(fd == self._queue and not event & select.POLLIN for fd, event in events):
-            self._poll.unregister(self._queue)  # the parent is gone
+        if any(fd == self._queue.fd and not event & select.POLLIN for fd, event in events):
+            self._poll.unregister(self._queue.fd)  # the parent is gone
         with contextlib.suppress(BlockingIOError):
-            os.read(self._woken, 4096)
+            os.read(self._woken.fd, 4096)
 
     def wake(self) -> None:
         """See `SharedWork`."""
         with contextlib.suppress(BlockingIOError):
-            os.write(self._waker, b"!")
+            os.write(self._waker.fd, b"!")
 
     def post(self, parts: Sequence[Any]) -> bool:
         """See `SharedWork`."""

@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from samplerkit.sampling import CarrierGone, Claim, Running, Transport
 from samplerkit_multiprocessing import child, launch
-from samplerkit_multiprocessing.arena import IN_ARENA, ArenaReader, arena_file
-from samplerkit_multiprocessing.shared import Share
+from samplerkit_multiprocessing.arena import IN_ARENA, SMALLEST, Bulletin, Reader, arena_file
+from samplerkit_multiprocessing.shared import Share, pipe
 
 Received: TypeAlias = "tuple[ProcessCarrier, bytes | memoryview | None]"
 
@@ -23,7 +23,7 @@ class ProcessCarrier:
     """A worker process and the parent's end of its pipe."""
 
     def __init__(
-        self, index: int, process: BaseProcess, pipe: Connection, arena: ArenaReader | None = None
+        self, index: int, process: BaseProcess, pipe: Connection, arena: Reader | None = None
     ) -> None:
         self.index = index
         self.process = process
@@ -47,6 +47,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
         self._needs = needs
         self._wake_end, self._waker = socket.socketpair()
         self._share = Share(n_processes)
+        file = arena_file()
+        self._bulletin = None if file is None else Bulletin(file)
         self._selector = selectors.DefaultSelector()
         self._watched: list[ProcessCarrier] = []
 
@@ -60,11 +62,14 @@ class ProcessTransport(Transport[ProcessCarrier]):
         context = launch.context(self._start_method, self._needs)
         mine, theirs = context.Pipe()
         self._share.clear(index)
-        file = arena_file()
-        arena = None if file is None else ArenaReader(file)
-        freed = None if arena is None else arena.freed
+        file = None if self._bulletin is None else arena_file()
+        reader, arena, bulletin = None, None, None
+        if file is not None and self._bulletin is not None:
+            theirs_freed, freed = pipe()
+            reader, arena = Reader(file, freed), (file, theirs_freed)
+            bulletin = (self._bulletin.file, self._bulletin.add(index))
         try:
-            ways = (theirs, self._share.queue, self._share.board, index, file, freed)
+            ways = (theirs, self._share.queue, self._share.board, index, arena, bulletin)
             arguments = (child.Belongings(*ways), setup, self._needs)
             process = launch.start(context, child.main, arguments, f"samplerkit-{index}")
         except BaseException:
@@ -72,10 +77,15 @@ class ProcessTransport(Transport[ProcessCarrier]):
             raise
         finally:
             theirs.close()
-            for theirs_only in (file, freed):
-                if theirs_only is not None:
-                    theirs_only.close()
-        return ProcessCarrier(index, process, mine, arena)
+        return ProcessCarrier(index, process, mine, reader)
+
+    def announce(self, carriers: Sequence[ProcessCarrier], parts: Sequence[Any]) -> bytes:
+        """Put a large message where all processes can read it."""
+        if self._bulletin is not None and sum(map(len, parts)) >= SMALLEST:
+            place = self._bulletin.post(parts, [carrier.index for carrier in carriers])
+            if place is not None:
+                return IN_ARENA + place
+        return b"".join(parts)
 
     def send(self, carrier: ProcessCarrier, message: bytes) -> None:
         """Write to the pipe."""
@@ -149,6 +159,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
         if process.is_alive():
             process.kill()
         process.join()
+        if self._bulletin is not None:
+            self._bulletin.remove(carrier.index)
         self._watched = []
         process.close()
         carrier.pipe.close()
@@ -186,6 +198,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
         """Close what processes share, and the pair of sockets that `wake` uses."""
         self._selector.close()
         self._share.close()
+        if self._bulletin is not None:
+            self._bulletin.close()
         self._wake_end.close()
         self._waker.close()
 

@@ -30,7 +30,7 @@ class CarrierSetup:
 
 def serve(
     setup: bytes,
-    receive: Callable[[], bytes | None],
+    receive: Callable[[], bytes | memoryview | None],
     send: Callable[[bytes], None],
     work: SharedWork | None = None,
 ) -> None:
@@ -66,7 +66,7 @@ class _Carrier:
         self._cancelled_epoch = -1
         self._closing = False
 
-    def serve(self, receive: Callable[[], bytes | None]) -> None:
+    def serve(self, receive: Callable[[], bytes | memoryview | None]) -> None:
         reader = threading.Thread(target=self._read, args=(receive,), name="samplerkit-inbox", daemon=True)
         reader.start()
         try:
@@ -77,7 +77,7 @@ class _Carrier:
 
     # -- the reader's thread ---------------------------------------------------------------------
 
-    def _read(self, receive: Callable[[], bytes | None]) -> None:
+    def _read(self, receive: Callable[[], bytes | memoryview | None]) -> None:
         # After `Close` too: while a unit hangs, `receive` is how a backend hears that the parent is gone.
         while (data := receive()) is not None:
             self._take(decode(data))

@@ -115,7 +115,7 @@ class WorkerHost:
                 _update_env(live.worker, wanted.env)
 
     def _build(self, seat: int, recipe: Recipe) -> Worker:
-        seed_globals(agent_seed(self._seeds.seed, b""))
+        seed_globals(agent_seed(self._seeds.seed, 0))
         worker = self._setup.factory(seat)
         worker.reseed = self._setup.reseed
         try:
@@ -131,7 +131,7 @@ class WorkerHost:
 
     def _update_agent(self, worker: Worker, update: Packed) -> None:
         # Whatever it draws from the global generators is the same everywhere, and when it is built again.
-        seed_globals(agent_seed(self._seeds.seed, update.data))
+        seed_globals(agent_seed(self._seeds.seed, update.checksum))
         worker.update_agent(update.load())
 
     def _vacate(self, seat: int) -> None:

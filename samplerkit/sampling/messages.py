@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -89,9 +89,10 @@ Reply: TypeAlias = Configured | Started | Finished
 
 
 _BATCH_FOLLOWS = b"B"
-"""First byte of a message that is not one pickle (which begins with 0x80)."""
+_BUFFERS_FOLLOW = b"P"
+"""First bytes of messages that are not one pickle (which begins with 0x80)."""
 
-_HEAD = struct.Struct("q")
+_WORD = struct.Struct("q")
 
 
 def encode(message: Any) -> bytes:
@@ -103,33 +104,67 @@ def encode_parts(message: Any) -> list[Any]:
     """Turn a message into bytes-like parts, large ones not yet copied."""
     if isinstance(message, Finished) and message.batch is not None:
         try:
-            return _with_batch(message, message.batch)
+            return [*_with_head(_BATCH_FOLLOWS, replace(message, batch=None)), *dump_batch(message.batch)]
         except NotPlain:
             pass
-    return [_pickled(message)]
+    buffers: list[pickle.PickleBuffer] = []
+    head = _pickled(message, buffers)
+    if not buffers:
+        return [head]
+    parts: list[Any] = [*_framed(_BUFFERS_FOLLOW, head), _WORD.pack(len(buffers))]
+    for buffer in buffers:
+        data = buffer.raw()
+        parts += [_WORD.pack(len(data)), data, bytes(-len(data) % _WORD.size)]
+    return parts
 
 
 def decode(data: bytes | memoryview) -> Any:
-    """Turn bytes of `encode` into the message; columns of a batch are views of these bytes."""
-    if data[:1] != _BATCH_FOLLOWS:
-        return pickle.loads(data)
-    (size,) = _HEAD.unpack_from(data, _HEAD.size)
-    start = 2 * _HEAD.size
-    message: Finished = pickle.loads(memoryview(data)[start : start + size])
-    object.__setattr__(message, "batch", load_batch(data, start + size))
-    return message
+    """Turn bytes of `encode` into the message. What is large in it are views of these bytes."""
+    kind = data[:1]
+    if kind == _BATCH_FOLLOWS:
+        head, offset = _head(data)
+        message: Finished = pickle.loads(head)
+        object.__setattr__(message, "batch", load_batch(data, offset))
+        return message
+    if kind == _BUFFERS_FOLLOW:
+        head, offset = _head(data)
+        return pickle.loads(head, buffers=_buffers(data, offset))
+    return pickle.loads(data)
 
 
-def _with_batch(message: Finished, batch: EpisodeBatch) -> list[Any]:
-    head = _pickled(replace(message, batch=None))
-    head += bytes(-len(head) % _HEAD.size)
-    kind = _BATCH_FOLLOWS.ljust(_HEAD.size)
-    return [kind, _HEAD.pack(len(head)), head, *dump_batch(batch)]
+def _with_head(kind: bytes, message: Any) -> list[bytes]:
+    return _framed(kind, _pickled(message, None))
 
 
-def _pickled(message: Any) -> bytes:
+def _framed(kind: bytes, head: bytes) -> list[bytes]:
+    padded = head + bytes(-len(head) % _WORD.size)
+    return [kind.ljust(_WORD.size), _WORD.pack(len(padded)), padded]
+
+
+def _head(data: bytes | memoryview) -> tuple[memoryview, int]:
+    """Return the pickle at the front, and where what follows begins."""
+    (size,) = _WORD.unpack_from(data, _WORD.size)
+    start = 2 * _WORD.size
+    return memoryview(data)[start : start + size], start + size
+
+
+def _buffers(data: bytes | memoryview, offset: int) -> Iterator[memoryview]:
+    (count,) = _WORD.unpack_from(data, offset)
+    offset += _WORD.size
+    for _ in range(count):
+        (size,) = _WORD.unpack_from(data, offset)
+        offset += _WORD.size
+        yield memoryview(data)[offset : offset + size]
+        offset += size + -size % _WORD.size
+
+
+def _pickled(message: Any, buffers: list[pickle.PickleBuffer] | None) -> bytes:
+    """Pickle a message; large objects are left to `buffers` where that is a list."""
+    aside = None if buffers is None else buffers.append
     try:
-        return pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL, buffer_callback=aside)
     except Exception:
-        data: bytes = cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        if buffers is not None:
+            buffers.clear()
+        data: bytes = cloudpickle.dumps(message, pickle.HIGHEST_PROTOCOL, aside)
         return data

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 
 from samplerkit.interfaces import Unit
@@ -55,11 +53,11 @@ def update_seed(seed: int, version: int, worker: int) -> int:
     return int(sequence.generate_state(1, np.uint64)[0])
 
 
-def agent_seed(seed: int, update: bytes) -> int:
+def agent_seed(seed: int, checksum: int) -> int:
     """Return the seed of an agent update: what a policy draws while it is loaded or told its weights.
 
     It follows from the update itself, so that a worker which is built again later draws the same.
     Four-word spawn keys meet no others.
     """
-    sequence = np.random.SeedSequence(seed, spawn_key=(0, 0, 0, zlib.crc32(update)))
+    sequence = np.random.SeedSequence(seed, spawn_key=(0, 0, 0, checksum))
     return int(sequence.generate_state(1, np.uint64)[0])

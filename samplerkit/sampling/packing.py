@@ -6,10 +6,14 @@ nothing inside, on any backend, in process or not.
 
 from __future__ import annotations
 
+import operator
 import pickle
-from typing import Any
+import zlib
+from typing import Any, SupportsIndex
 
 import cloudpickle
+
+_LARGE = 1 << 16
 
 
 class Packed:
@@ -18,17 +22,27 @@ class Packed:
     Identity is meaningful: two workers that hold the same `Packed` hold equal objects.
     """
 
-    __slots__ = ("data",)
+    __slots__ = ("_checksum", "data")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, checksum: int | None = None) -> None:
         self.data = data
+        self._checksum = checksum
+
+    @property
+    def checksum(self) -> int:
+        """CRC-32 of the bytes; worked out once, wherever the object goes."""
+        if self._checksum is None:
+            self._checksum = zlib.crc32(self.data)
+        return self._checksum
 
     def load(self) -> Any:
         """Return a fresh copy of the object."""
         return pickle.loads(self.data)
 
-    def __reduce__(self) -> tuple[type[Packed], tuple[bytes]]:
-        return type(self), (self.data,)
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[Packed], tuple[Any, int]]:
+        # Large ones can be left out of the pickle, so that one copy serves all processes.
+        large = operator.index(protocol) >= 5 and len(self.data) >= _LARGE
+        return type(self), (pickle.PickleBuffer(self.data) if large else self.data, self.checksum)
 
 
 def pack(value: object, what: str) -> Packed:

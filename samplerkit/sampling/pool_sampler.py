@@ -34,6 +34,7 @@ from samplerkit.sampling.messages import (
     Started,
     decode,
     encode,
+    encode_parts,
 )
 from samplerkit.sampling.options import Option, Options, check_restarts, check_seconds
 from samplerkit.sampling.recipes import Record
@@ -101,6 +102,8 @@ class PoolSampler(BaseSampler, Generic[C]):
     # -- life ------------------------------------------------------------------------------------
 
     _transport: Transport[C] | None = None
+    _common: CommonQueue | None = None
+    _dealer: Dealer | None = None
     _members: list[_Member[C]] = []  # noqa: RUF012 - replaced by _start, never changed in place
 
     @property
@@ -116,15 +119,14 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._ahead: dict[int, EpisodeSlice | Failure] = {}
         n_carriers = self._link.n_carriers
         self._schedule = Schedule(n_carriers, in_order=self._stateful)
-        self._private = PrivateQueues(self._schedule, self._tell_carrier, self._noted)
-        self._common = CommonQueue(self._schedule, self._link, self._noted, n_carriers)
-        self._dealer: Dealer = self._private
+        self._private = PrivateQueues(self._schedule, n_carriers)
+        self._common = CommonQueue(self._schedule, n_carriers, self._link) if self._link.shares_work else None
+        self._dealer = self._private
         self._carrier_setup = encode(CarrierSetup(self._setup, announce_units=self._unit_timeout is not None))
         self._members = []
         for index in range(n_carriers):
             self._members.append(_Member(index, self._link.start(index, self._carrier_setup)))
-        for member in self._members:
-            self._configure(member, record)
+        self._configure(self._members, record)
         failures: list[Failure] = []
         while any(member.unanswered for member in self._members):
             for member, reply in self._replies(None):
@@ -147,6 +149,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         deadline = time.monotonic() + grace
         for member in members:
             self._link.stop(member.carrier, max(0.0, deadline - time.monotonic()))
+        self._common = self._dealer = None
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
@@ -181,23 +184,23 @@ class PoolSampler(BaseSampler, Generic[C]):
         failures: list[Failure] = []
         deaths: dict[int | None, int] = {}
         fresh = sorted(self._ahead)
-        self._begin_dealing(record)
+        dealer = self._begin_dealing(record)
         timeout: float | None = 0.0  # first of all, hear of carriers that died since the last call
         while True:
             for member, reply in self._replies(timeout):
                 if reply is None:
-                    self._bury(member, admission, deaths)
+                    self._bury(member, admission, dealer, deaths)
                 elif isinstance(reply, Configured):
                     failures += self._configured(member, reply)
                 elif isinstance(reply, Started):
                     member.unit_started = time.monotonic()
                 else:
-                    fresh += self._finished(member, reply, admission)
+                    fresh += self._finished(member, reply, admission, dealer)
             if self._closed is not None:
                 raise SamplerClosed("the sampler was shut down while this call was running")
-            for member in self._members:
-                if member.epoch != self._epoch:
-                    self._configure(member, record)
+            late = [member for member in self._members if member.epoch != self._epoch]
+            if late:
+                self._configure(late, record)
             if not any(member.unanswered for member in self._members):
                 # Only now, so that it is the same worker's error however many carriers it struck.
                 _raise_first(failures)
@@ -206,15 +209,17 @@ class PoolSampler(BaseSampler, Generic[C]):
                 fresh.clear()
                 if admission.complete:
                     break
-            self._dealer.deal(self._epoch, admission, [member.index for member in self._members])
+            for index, request in dealer.deal(self._epoch, admission).items():
+                self._tell(self._members[index], request)
             timeout = self._kill_overdue()
         self._ahead.update(admission.waiting)
         return admission.admitted()
 
-    def _begin_dealing(self, record: Record) -> None:
+    def _begin_dealing(self, record: Record) -> Dealer:
         homes = self._homes(record.seats(self._stateful))
         self._schedule.begin(homes)
-        self._dealer = self._common if self._link.shares_work and None in homes else self._private
+        self._dealer = self._common if self._common is not None and None in homes else self._private
+        return self._dealer
 
     def _replies(self, timeout: float | None) -> list[tuple[_Member[C], Reply | None]]:
         by_carrier = {id(member.carrier): member for member in self._members}
@@ -223,7 +228,7 @@ class PoolSampler(BaseSampler, Generic[C]):
             (by_carrier[id(carrier)], None if data is None else decode(data)) for carrier, data in received
         ]
 
-    def _finished(self, member: _Member[C], reply: Reply, admission: Admission) -> list[int]:
+    def _finished(self, member: _Member[C], reply: Reply, admission: Admission, dealer: Dealer) -> list[int]:
         """Take results of units; return the numbers of those that count."""
         assert isinstance(reply, Finished), "the only reply left"
         member.unit_started = None
@@ -231,7 +236,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         if reply.epoch != self._epoch:
             self._discard(results.values())
             return []
-        self._dealer.finished(member.index, results)
+        dealer.finished(member.index, results)
         fresh = []
         for number, result in results.items():
             # A unit whose carrier died may have been run twice.
@@ -248,15 +253,24 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     # -- bringing workers to the record ----------------------------------------------------------
 
-    def _configure(self, member: _Member[C], record: Record) -> None:
+    def _configure(self, members: Sequence[_Member[C]], record: Record) -> None:
+        """Bring members to a record; those that need the same message share it."""
         seats = record.seats(self._stateful)
         homes = self._homes(seats)
-        wanted = {seat: record.recipes[seat] for seat in seats if homes[seat] in (None, member.index)}
-        plan = seating(member.keys, wanted)
-        member.keys = {seat: recipe.key for seat, recipe in wanted.items()}
-        member.epoch = self._epoch
-        member.unanswered += 1
-        self._tell(member, Configure(self._epoch, self._seed, plan, seats))
+        alike: dict[Any, list[_Member[C]]] = {}
+        for member in members:
+            here = tuple(seat for seat in seats if homes[seat] in (None, member.index))
+            alike.setdefault((here, tuple(member.keys.items())), []).append(member)
+        for (here, keys), group in alike.items():
+            wanted = {seat: record.recipes[seat] for seat in here}
+            request = Configure(self._epoch, self._seed, seating(dict(keys), wanted), seats)
+            carriers = [member.carrier for member in group]
+            message = self._link.announce(carriers, encode_parts(request))
+            for member in group:
+                member.keys = {seat: recipe.key for seat, recipe in wanted.items()}
+                member.epoch = self._epoch
+                member.unanswered += 1
+                self._send(member, message)
 
     def _configured(self, member: _Member[C], reply: Reply) -> list[Failure]:
         assert isinstance(reply, Configured), "the first reply to Configure"
@@ -274,27 +288,29 @@ class PoolSampler(BaseSampler, Generic[C]):
         home = {seat: i % self._link.n_carriers for i, seat in enumerate(distinct)}
         return [home[seat] for seat in seats]
 
-    def _tell_carrier(self, index: int, request: Request) -> None:
-        self._tell(self._members[index], request)
-
-    def _noted(self, index: int) -> int | None:
-        """Return the unit of this epoch that a carrier says it is running."""
-        running = self._link.running(self._members[index].carrier)
-        return running.number if running is not None and running.epoch == self._epoch else None
+    def _noted(self) -> list[int | None]:
+        """Return for each carrier the unit of this epoch that it says it is running."""
+        every = [self._link.running(member.carrier) for member in self._members]
+        return [it.number if it is not None and it.epoch == self._epoch else None for it in every]
 
     def _tell(self, member: _Member[C], request: Request) -> None:
+        self._send(member, encode(request))
+
+    def _send(self, member: _Member[C], message: bytes) -> None:
         try:
-            self._link.send(member.carrier, encode(request))
+            self._link.send(member.carrier, message)
         except CarrierGone:
             # `receive` reports its death, like any other.
             log.debug("carrier %d is gone", member.index)
 
     # -- when things go wrong --------------------------------------------------------------------
 
-    def _bury(self, member: _Member[C], admission: Admission, deaths: dict[int | None, int]) -> None:
+    def _bury(
+        self, member: _Member[C], admission: Admission, dealer: Dealer, deaths: dict[int | None, int]
+    ) -> None:
         """Replace a dead carrier, and let its units run again."""
         status = self._link.exit_status(member.carrier)
-        running, lost = self._dealer.lost(member.index)
+        running, lost = dealer.lost(member.index, self._noted())
         worker = _first_seat(member) if running is None else running % self.n_workers
         hint = self._obituary(member)
         self._replace(member)
@@ -344,8 +360,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _leave_hung_carriers(self) -> None:
         """After Ctrl-C, replace carriers that do not leave their unit."""
-        for member in self._members:
-            self._configure(member, self._record)
+        self._configure(self._members, self._record)
         deadline = time.monotonic() + _GRACE_AFTER_INTERRUPT
         while any(m.unanswered for m in self._members) and (left := deadline - time.monotonic()) > 0:
             for member, reply in self._replies(left):
@@ -362,7 +377,8 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._discard(self._ahead.values())
         self._ahead.clear()
         self._schedule.forget()
-        self._dealer.forget()
+        if self._dealer is not None:
+            self._dealer.forget()
         self._epoch += 1
 
     def _cancel_units(self) -> None:

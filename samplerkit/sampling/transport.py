@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from samplerkit.sampling.work import Claim, Running
 
@@ -41,6 +41,14 @@ class Transport(abc.ABC, Generic[C]):
         Raises:
             CarrierGone: if nobody will ever receive it.
         """
+
+    def announce(self, carriers: Sequence[C], parts: Sequence[Any]) -> bytes:
+        """Return what to send to each of these carriers so that they get a message in bytes-like parts.
+
+        A backend whose carriers share memory may put a large message there, once for all of them.
+        """
+        del carriers
+        return b"".join(parts)
 
     @abc.abstractmethod
     def receive(
