@@ -16,6 +16,7 @@ from samplerkit.contract import State, all_clauses, subject_of
 from samplerkit.contract.examine import examine
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.profiles import PROFILES
+from samplerkit.sampling.admission import Steps
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.host import WorkerHost
 
@@ -70,17 +71,13 @@ class PolicyNeverReset(WithWorker):
 
 @caught_by("A3.shortest-run", saying="expected consecutive units")
 class EveryOtherUnit(LocalSampler):
-    def _run(self, record, goal):
-        from samplerkit.sampling import base_sampler
-
-        least = goal.least if hasattr(goal, "least") else None
-        if least is None:
-            return super()._run(record, goal)
-        units = super()._run(record, base_sampler.Steps(3 * least))
-        kept = units[::2]
-        while sum(len(it.rewards) for it in kept[:-1]) >= least:
+    def _obtain(self, goal, agent_update, env_update):
+        if not isinstance(goal, Steps):
+            return super()._obtain(goal, agent_update, env_update)
+        kept = super()._obtain(Steps(3 * goal.least), agent_update, env_update).split()[::2]
+        while len(kept) > 1 and sum(len(it.rewards) for it in kept[:-1]) >= goal.least:
             kept.pop()
-        return kept if sum(len(it.rewards) for it in kept) >= least else super()._run(record, goal)
+        return EpisodeBatch.concatenate(*kept)
 
 
 @caught_by("A4.exact-episodes", saying="of the workers")
@@ -217,19 +214,14 @@ class FalsyIsNone(LocalSampler):
 
 @caught_by("C3.no-stale-step", saying="of the construction")
 class FirstUnitIsOld(LocalSampler):
-    def _run(self, record, goal):
-        units = super()._run(record, goal)
-        if self._cursor == 0 or len(units) < 2:
-            self.__dict__["old"] = units[0]
-            return units
+    def _obtain(self, goal, agent_update, env_update):
+        batch = super()._obtain(goal, agent_update, env_update)
+        if not hasattr(self, "old"):
+            self.old = int(batch.agent_infos["version"][0])
         # The infos of an older unit: what it would be, had its unit run ahead.
-        infos = {key: column[:1] for key, column in self.__dict__["old"].agent_infos.items()}
-        n = len(units[0].rewards)
-        infos = {key: np.repeat(column, n, axis=0) for key, column in infos.items()}
-        return [
-            units[0].replace(agent_infos={**units[0].agent_infos, "version": infos["version"]}),
-            *units[1:],
-        ]
+        version = batch.agent_infos["version"].copy()
+        version[: batch.lengths[0]] = self.old
+        return batch.replace(agent_infos={**batch.agent_infos, "version": version})
 
 
 @caught_by("C4.closed-once", saying="got 2 times")

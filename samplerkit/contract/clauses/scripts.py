@@ -69,16 +69,16 @@ sampler.obtain_samples(0, 10**9)
 
 _INTERRUPTED = """
 from samplerkit.contract.attempts import attempt_interrupted
-from samplerkit.contract.faults import hang
+from samplerkit.contract.faults import dawdle
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv
 
-hanging = Fault("step", hang)
+slow = Fault("step", dawdle)
 
 def use():
     with subject.make(
-        ProbePolicy(1), lambda: TattooEnv(fault=hanging), n_workers=3, seed=5, max_episode_length=8
+        ProbePolicy(1), lambda: TattooEnv(fault=slow), n_workers=3, seed=5, max_episode_length=8
     ) as sampler:
-        sampler.obtain_samples(0, 1)
+        sampler.obtain_samples(0, 10**9)
 
 for after in (0.05, 0.12, 0.25, 0.5):
     error = attempt_interrupted("a sampler", use, after=after).error
