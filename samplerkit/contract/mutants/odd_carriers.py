@@ -77,7 +77,7 @@ class _Hosts(BaseSampler):
                     for _, result in host.run([number], seats):
                         admission.offer(number, result)
                 if admission.complete:
-                    return admission.admitted
+                    return admission.admitted()
         raise AssertionError("there is always one more number")
 
     _running: WorkerHost | None = None
