@@ -31,6 +31,7 @@ class Belongings:
         arena: for large messages to the parent, with the pipe that tells what is free again there; None
             where there cannot be one.
         bulletin: with large messages from the parent, and the pipe to tell it what is free again.
+        cpu: to stay on; None for any.
     """
 
     connection: Connection
@@ -39,6 +40,7 @@ class Belongings:
     index: int
     arena: tuple[File, File] | None
     bulletin: tuple[File, File] | None
+    cpu: int | None
 
 
 def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
@@ -53,6 +55,8 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):  # blocked since the process started, see `launch`
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if belongings.cpu is not None:
+        os.sched_setaffinity(0, {belongings.cpu})
     for module in needs:
         importlib.import_module(module)
     way = _Way(belongings)

@@ -8,11 +8,22 @@ from typing import Any, ClassVar
 
 import psutil
 
-from samplerkit.sampling import Option, Options, PoolSampler, check_count
+from samplerkit.sampling import Option, Options, PoolSampler, check_count, check_flag
 from samplerkit_multiprocessing import launch
 from samplerkit_multiprocessing.transport import ProcessCarrier, ProcessTransport
 
 _TENSORFLOW = "samplerkit_multiprocessing.tensorflow_in_workers"
+
+
+def _check_pin(name: str, value: Any) -> bool:
+    """Return whether to pin processes.
+
+    Raises:
+        ValueError: where the operating system cannot.
+    """
+    if check_flag(name, value) and not hasattr(os, "sched_setaffinity"):
+        raise ValueError(f"{name}=True: this operating system has no way to keep a process on a CPU")
+    return bool(value)
 
 
 class MultiprocessingSampler(PoolSampler[ProcessCarrier]):
@@ -21,6 +32,8 @@ class MultiprocessingSampler(PoolSampler[ProcessCarrier]):
     Options:
         n_processes: how many; None means the usable CPUs. Never seen in a batch.
         start_method: ``forkserver`` (default where there is one) or ``spawn``.
+        pin: whether each process stays on one CPU of those that this program may use (default False; for
+            machines that run nothing else, where the operating system can say so).
         max_restarts, unit_timeout: see `PoolSampler`.
     """
 
@@ -28,6 +41,7 @@ class MultiprocessingSampler(PoolSampler[ProcessCarrier]):
         **PoolSampler.options,
         "n_processes": Option(None, check_count),
         "start_method": Option(None, launch.check_start_method),
+        "pin": Option(False, _check_pin),
     }
 
     layouts: ClassVar[tuple[Mapping[str, Any], ...]] = (
@@ -41,6 +55,7 @@ class MultiprocessingSampler(PoolSampler[ProcessCarrier]):
         return ProcessTransport(
             self.option("n_processes") or _usable_cpus(),
             self.option("start_method") or launch.default_start_method(),
+            sorted(os.sched_getaffinity(0)) if self.option("pin") else (),
             (_TENSORFLOW,) if self.worker_factory.is_tf_worker else (),
         )
 

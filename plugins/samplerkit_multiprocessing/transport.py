@@ -38,12 +38,16 @@ class ProcessTransport(Transport[ProcessCarrier]):
     Args:
         n_processes: how many.
         start_method: ``forkserver`` or ``spawn``.
+        cpus: what to pin processes to, in turn; none leaves it to the operating system.
         needs: modules that a process imports before anything else.
     """
 
-    def __init__(self, n_processes: int, start_method: str, needs: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, n_processes: int, start_method: str, cpus: Sequence[int] = (), needs: tuple[str, ...] = ()
+    ) -> None:
         self._n_processes = n_processes
         self._start_method = start_method
+        self._cpus = cpus
         self._needs = needs
         self._wake_end, self._waker = socket.socketpair()
         self._share = Share(n_processes)
@@ -69,7 +73,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
             reader, arena = Reader(file, freed), (file, theirs_freed)
             bulletin = (self._bulletin.file, self._bulletin.add(index))
         try:
-            ways = (theirs, self._share.queue, self._share.board, index, arena, bulletin)
+            cpu = self._cpus[index % len(self._cpus)] if self._cpus else None
+            ways = (theirs, self._share.queue, self._share.board, index, arena, bulletin, cpu)
             arguments = (child.Belongings(*ways), setup, self._needs)
             process = launch.start(context, child.main, arguments, f"samplerkit-{index}")
         except BaseException:

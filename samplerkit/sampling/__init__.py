@@ -7,7 +7,7 @@ end. `BaseSampler` is for one that runs units itself.
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.boundary import check_count
 from samplerkit.sampling.carrier import serve
-from samplerkit.sampling.options import Option, Options
+from samplerkit.sampling.options import Option, Options, check_flag
 from samplerkit.sampling.pool_sampler import PoolSampler
 from samplerkit.sampling.transport import CarrierGone, Transport
 from samplerkit.sampling.work import Claim, Running, SharedWork
@@ -23,5 +23,6 @@ __all__ = [
     "SharedWork",
     "Transport",
     "check_count",
+    "check_flag",
     "serve",
 ]

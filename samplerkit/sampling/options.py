@@ -58,6 +58,13 @@ def _value(name: str, option: Option, given: Mapping[str, Any]) -> Any:
     return option.check(name, given[name])
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """Return True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
 def check_restarts(name: str, value: Any) -> int:
     """Return a number of restarts, at least 0."""
     if value == 0 and not isinstance(value, (bool, float)):
