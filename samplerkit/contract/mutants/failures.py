@@ -172,8 +172,8 @@ class EarlyError(AnySampler):
 class EarliestError(AnyPool):
     """The first error that arrives is raised, whatever its unit."""
 
-    def _finished(self, member: Any, reply: Reply, admission: Admission) -> list[int]:
-        fresh = super()._finished(member, reply, admission)
+    def _finished(self, member: Any, reply: Reply, *call: Any) -> list[int]:
+        fresh = super()._finished(member, reply, *call)
         for result in map(self._ahead.get, fresh):
             if isinstance(result, Failure):
                 raise result.to_error()
@@ -250,12 +250,11 @@ class DirtyAfterError(DefaultWorker):
 class StaleReplies(AnyPool):
     """Results of a call that raised, or of before an update, answer the next call."""
 
-    def _finished(self, member: Any, reply: Any, admission: Admission) -> list[int]:
+    def _finished(self, member: Any, reply: Any, *call: Any) -> list[int]:
         if reply.epoch == self._epoch:
-            return super()._finished(member, reply, admission)
-        late = {
-            number: result for number, result in self._results(member, reply) if number >= admission.first
-        }
+            return super()._finished(member, reply, *call)
+        first = self._cursor
+        late = {number: result for number, result in self._results(member, reply) if number >= first}
         fresh = [number for number in late if number not in self._ahead]
         self._ahead.update((number, late[number]) for number in fresh)
         return fresh
@@ -317,9 +316,10 @@ class RestartLosesUpdates(AnyPool):
         self._first = record
         super()._start(record)
 
-    def _configure(self, member: Any, record: Record) -> None:
-        reborn = not member.keys and self.statistics().restarts > 0
-        super()._configure(member, self._first if reborn and self._first is not None else record)
+    def _configure(self, members: Any, record: Record) -> None:
+        reborn = [member for member in members if not member.keys and self.statistics().restarts > 0]
+        super()._configure([member for member in members if member not in reborn], record)
+        super()._configure(reborn, self._first or record)
 
 
 @mutant("restart-moves-on", "D2", bases=(PROCESSES,))
@@ -466,10 +466,10 @@ class ShutdownWaits(AnySampler):
 class RestartsStateful(AnyPool):
     """A stateful worker that died is quietly started again."""
 
-    def _bury(self, member: Any, admission: Admission, deaths: dict[int | None, int]) -> None:
+    def _bury(self, member: Any, *call: Any) -> None:
         stateful, self._stateful = self._stateful, False
         try:
-            super()._bury(member, admission, deaths)
+            super()._bury(member, *call)
         finally:
             self._stateful = stateful
 

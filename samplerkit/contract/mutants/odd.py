@@ -19,6 +19,7 @@ from samplerkit.episodes import EpisodeBatch, EpisodeSlice
 from samplerkit.interfaces import CAPABILITIES, YES, Capabilities, Statistics, no
 from samplerkit.sampling import Claim, Transport
 from samplerkit.sampling.admission import Admission, Goal, Steps, Units
+from samplerkit.sampling.dealing import Dealer
 from samplerkit.sampling.messages import Cancel, Close, Finished, Reply, decode
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
@@ -388,13 +389,14 @@ class NewProcessesEachCall(_Denies, AnyPool):
 class ProcessForEachUnit(_Denies, AnyPool):
     """A process runs the units that it was given, one or two, and then makes room for a new process."""
 
-    def _begin_dealing(self, record: Record) -> None:
+    def _begin_dealing(self, record: Record) -> Dealer:
         super()._begin_dealing(record)
         self._dealer = self._private
+        return self._dealer
 
-    def _finished(self, member: Any, reply: Reply, admission: Admission) -> list[int]:
-        fresh = super()._finished(member, reply, admission)
-        if not self._private._under_way.get(member.index) and member in self._members:
+    def _finished(self, member: Any, reply: Reply, *call: Any) -> list[int]:
+        fresh = super()._finished(member, reply, *call)
+        if not self._private._under_way[member.index] and member in self._members:
             self._tell(member, Close())
             self._link.stop(member.carrier, 2.0)
             new = self._link.start(member.index, self._carrier_setup)

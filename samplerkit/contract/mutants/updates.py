@@ -202,10 +202,11 @@ class FirstWorkerOnly(RecordDefect):
 class OneProcessLeftOut(AnyPool):
     """Updates do not reach the last process."""
 
-    def _configure(self, member: Any, record: Record) -> None:
-        if member.keys and member.index == len(self._members) - 1 and member.index:
-            record = self._first_record = getattr(self, "_first_record", self._record)
-        super()._configure(member, record)
+    def _configure(self, members: Any, record: Record) -> None:
+        self._first_record: Record = getattr(self, "_first_record", self._record)
+        for member in members:
+            left_out = member.keys and member.index and member is self._members[-1]
+            super()._configure([member], self._first_record if left_out else record)
 
 
 @mutant("lost-on-busy-worker", "C1.agents", "C1", "C3", "A5", bases=(PROCESSES,))
