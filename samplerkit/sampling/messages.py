@@ -100,6 +100,12 @@ def encode(message: Any) -> bytes:
     return b"".join(encode_parts(message))
 
 
+def by_value(message: Any) -> bytes:
+    """Turn a message into bytes that hold what comes from the main module, which carriers do not import."""
+    data: bytes = cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    return data
+
+
 def encode_parts(message: Any) -> list[Any]:
     """Turn a message into bytes-like parts, large ones not yet copied."""
     if isinstance(message, Finished) and message.batch is not None:

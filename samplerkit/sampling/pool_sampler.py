@@ -32,6 +32,7 @@ from samplerkit.sampling.messages import (
     Reply,
     Request,
     Started,
+    by_value,
     decode,
     encode,
     encode_parts,
@@ -122,7 +123,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._private = PrivateQueues(self._schedule, n_carriers)
         self._common = CommonQueue(self._schedule, n_carriers, self._link) if self._link.shares_work else None
         self._dealer = self._private
-        self._carrier_setup = encode(CarrierSetup(self._setup, announce_units=self._unit_timeout is not None))
+        self._carrier_setup = by_value(CarrierSetup(self._setup, announce_units=self._unit_timeout is not None))
         self._members = []
         for index in range(n_carriers):
             self._members.append(_Member(index, self._link.start(index, self._carrier_setup)))

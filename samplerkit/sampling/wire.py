@@ -34,14 +34,14 @@ _ALIGNMENT = 8
 
 
 class NotPlain(Exception):
-    """A column holds Python objects, which have no memory of their own to send."""
+    """A column holds what is more than its bytes: Python objects, or records, whose fields have names."""
 
 
 def dump_batch(batch: EpisodeBatch) -> list[Any]:
     """Return a batch, without its provenance, as bytes-like parts to be sent one after the other.
 
     Raises:
-        NotPlain: where a column holds objects.
+        NotPlain: where a column holds objects or records.
     """
     arrays: list[np.ndarray[Any, Any]] = []
     layout = tuple(_layout(getattr(batch, field), arrays) for field in _FIELDS)
@@ -78,7 +78,7 @@ def _layout(column: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
     if isinstance(column, tuple):
         return ("tuple", *(_layout(child, arrays) for child in column))
     dtype = column.dtype
-    if dtype.hasobject or dtype.kind == "T":
+    if dtype.hasobject or dtype.kind in "TV":
         raise NotPlain
     arrays.append(column)
     return (dtype.str, column.shape[1:])
