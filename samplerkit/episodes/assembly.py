@@ -87,14 +87,15 @@ class _Rows:
         self._rest: list[EpisodeBatch] = []
 
     def append(self, batch: EpisodeBatch) -> None:
-        start, self._n_steps = self._n_steps, self._n_steps + len(batch.rewards)
-        if self._n_steps > self._capacity:
-            self._capacity = max(self._n_steps, self._capacity + self._capacity // 4)
+        start, stop = self._n_steps, self._n_steps + len(batch.rewards)
+        if stop > self._capacity:
+            self._capacity = max(stop, self._capacity + self._capacity // 4)
             self._observations = map_column(self._with_room, self._observations)
             self._actions = map_column(self._with_room, self._actions)
         _put(self._observations, batch.observations, start, "observations")
         _put(self._actions, batch.actions, start, "actions")
         self._rest.append(_rest_of(batch))
+        self._n_steps = stop
 
     def finish(self) -> EpisodeBatch:
         rest = EpisodeBatch.concatenate(*self._rest)

@@ -132,6 +132,7 @@ class InfoTable:
         if column is None or nested is not isinstance(column, InfoTable):
             path = f"{self._name}[{key!r}]"
             column = self._columns[key] = InfoTable(path) if nested else _InfoColumn(path)
+            self._regular = []  # it would append to the column that stood here
         self._order.append(key)
         return column
 

@@ -324,3 +324,102 @@ def test_stacking_leaves_the_rows_as_they_were_and_shares_nothing(rows):
         for key, value in row.items():
             if isinstance(value, np.ndarray):
                 assert not np.shares_memory(columns[key], value)
+
+
+# ---------------------------------------------------------------- one table, many episodes
+
+
+def general_path(rows):
+    """Return what a new table makes of rows, none of which it takes for regular."""
+    table = InfoTable("infos")
+    for row, info in enumerate(rows):
+        if info:
+            table._add_slowly(row, info)
+    return table.finish(len(rows))
+
+
+def outcome(columns_of):
+    """Return columns, or the error that stands for them."""
+    try:
+        return columns_of()
+    except (ValueError, TypeError) as error:
+        return {"error": np.array([type(error).__name__])}
+
+
+@st.composite
+def unlike_rows(draw):
+    """Draw rows most of which look alike: then a key is missing, or a value has another type or shape."""
+    usual = {"a": draw(changing_values), "b": draw(changing_values)}
+    rows = []
+    for _ in range(draw(st.integers(1, 6))):
+        row = {key: again(value, draw) for key, value in usual.items()}
+        for key in draw(st.lists(st.sampled_from("abc"), max_size=1)):
+            row[key] = draw(changing_values | st.just({}) | st.just({"n": 1}) | st.just({"n": "x", "m": 2.5}))
+        for key in draw(st.lists(st.sampled_from("ab"), max_size=1)):
+            if draw(st.booleans()):
+                del row[key]
+        if draw(st.integers(0, 5)) == 0:
+            row = {}
+        rows.append(row)
+    return rows
+
+
+changing_values = st.one_of(
+    st.sampled_from([True, 7, 2**70, 1.5, np.float32(2.5), np.int8(3), np.bool_(True), "text", None, [1, 2]]),
+    st.sampled_from([np.float64, np.float32, np.int64, object]).flatmap(
+        lambda dtype: st.sampled_from([(), (2,), (0,), (2, 2)]).map(lambda shape: np.ones(shape, dtype))
+    ),
+)
+
+
+def again(value, draw):
+    """Return another value that looks like one."""
+    if type(value) in (int, float):
+        return value + draw(st.integers(0, 3))
+    return value + value.dtype.type(1) if isinstance(value, np.ndarray) and value.dtype != object else value
+
+
+@settings(max_examples=400, deadline=None)
+@given(episodes=st.lists(unlike_rows(), min_size=1, max_size=4))
+def test_the_short_path_gives_what_the_general_one_gives_episode_after_episode(episodes):
+    table = InfoTable("infos")
+
+    def recorded(rows):
+        table.clear()
+        for row, info in enumerate(rows):
+            if info:
+                table.add(row, info)
+        return table.finish(len(rows))
+
+    for rows in episodes:
+        assert_same(outcome(lambda rows=rows: recorded(rows)), outcome(lambda rows=rows: general_path(rows)))
+
+
+def test_a_key_that_became_a_dict_and_is_a_number_again_is_found():
+    table = InfoTable("infos")
+    for rows in ([{"x": 1}], [{}, {"x": {"y": 1}}], [{"x": 2}]):
+        table.clear()
+        for row, info in enumerate(rows):
+            if info:
+                table.add(row, info)
+        assert_same(table.finish(len(rows)), stack_infos(rows))
+
+
+def test_the_short_path_copies_buffers_that_are_used_again():
+    table, buffer = InfoTable("infos"), np.zeros(3)
+    for _ in range(3):
+        table.clear()
+        for row in range(100):
+            buffer[:] = row
+            table.add(row, {"x": buffer, "n": row})
+        assert table._regular_rows == 100, "these rows are regular"
+        columns = table.finish(100)
+        buffer[:] = -1
+        assert columns["x"][:, 1].tolist() == columns["n"].tolist() == list(range(100))
+
+
+def test_a_row_that_turns_out_not_to_be_regular_is_stored_once():
+    rows = [{"a": 1, "b": 1.5}] * 3 + [{"a": 2, "b": 5}] + [{"a": 3, "b": 2.5}] * 3
+    columns = stack_infos(rows)
+    assert columns["a"].tolist() == [1, 1, 1, 2, 3, 3, 3]
+    assert columns["b"].tolist() == [1.5, 1.5, 1.5, 5.0, 2.5, 2.5, 2.5]
