@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from samplerkit.policies.base import set_attributes
 from samplerkit.policies.rows import RowStreams
 from samplerkit.policies.tiles import TILE
 
@@ -141,6 +142,8 @@ class CategoricalHead:
     def set_log_std(self, log_std: Array) -> None:
         """Never called: no log_std here."""
 
+    __setstate__ = set_attributes
+
 
 class MultiCategoricalHead:
     """Flat MultiDiscrete actions: independent factors, their logits side by side (n, sum(nvec))."""
@@ -181,6 +184,8 @@ class MultiCategoricalHead:
     def set_log_std(self, log_std: Array) -> None:
         """Never called: no log_std here."""
 
+    __setstate__ = set_attributes
+
 
 class GaussianHead:
     """Box actions: means (n, size) from the network, a log standard deviation for each that no observation
@@ -204,6 +209,8 @@ class GaussianHead:
         self._constant = (
             -float(np.add.accumulate(log_std.astype(np.float64))[-1]) - 0.5 * LOG_2PI * self.width
         )
+
+    __setstate__ = set_attributes
 
     def one(self, outputs: Array, streams: RowStreams, deterministic: bool) -> tuple[Any, np.float32]:
         """An array of the space's shape and dtype, and its log-probability."""

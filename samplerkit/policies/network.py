@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from samplerkit.policies.base import RowPolicy
+from samplerkit.policies.base import RowPolicy, set_attributes
 from samplerkit.policies.flattening import as_column, column_length, flat_size, single_row_writer, write_flat
 from samplerkit.policies.heads import make_head
 from samplerkit.policies.parameters import Parameters, checked_parameters, copy_parameters
@@ -115,7 +115,7 @@ class NetworkPolicy(RowPolicy, ABC):
         return {name: value for name, value in self.__dict__.items() if name not in self._derived}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        set_attributes(self, state)
         self._pack()
         self._allocate(self._streams.n_rows)
 

@@ -6,12 +6,14 @@ nothing inside, on any backend, in process or not.
 
 from __future__ import annotations
 
+import io
 import operator
 import pickle
 import zlib
 from typing import Any, SupportsIndex
 
 import cloudpickle
+import gymnasium
 
 _LARGE = 1 << 16
 
@@ -45,6 +47,37 @@ class Packed:
         return type(self), (pickle.PickleBuffer(self.data) if large else self.data, self.checksum)
 
 
+class _Pickler(cloudpickle.Pickler):
+    """Sees to it that environments are as quick after the journey as before.
+
+    CPython keeps attributes in the instance itself, where looking them up is quick, unless its ``__dict__``
+    was filled in one go, as unpickling does. On CartPole, with its wrappers, that is 7% of a step.
+    """
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Let environments be filled attribute by attribute."""
+        kind = type(obj)
+        if isinstance(obj, gymnasium.Env) and _is_pickled_as_usual(kind):
+            reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+            if isinstance(reduced, tuple) and len(reduced) >= 3 and type(reduced[2]) is dict:
+                return (*reduced[:3], None, None, _set_attributes)
+        return super().reducer_override(obj)
+
+
+def _is_pickled_as_usual(kind: type) -> bool:
+    names = ("__reduce_ex__", "__reduce__", "__getstate__")
+    plain = all(getattr(kind, name, None) is getattr(object, name, None) for name in names)
+    return plain and not hasattr(kind, "__setstate__") and kind.__setattr__ is object.__setattr__
+
+
+def _set_attributes(instance: object, state: dict[str, Any]) -> None:
+    for name, value in state.items():
+        try:
+            object.__setattr__(instance, name, value)
+        except AttributeError:  # a property of the same name without a setter
+            instance.__dict__[name] = value
+
+
 def pack(value: object, what: str) -> Packed:
     """Pickle a caller's object; what comes from ``__main__`` travels by value.
 
@@ -52,7 +85,9 @@ def pack(value: object, what: str) -> Packed:
         TypeError: if it cannot be pickled; it says what to pass instead.
     """
     try:
-        return Packed(cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
+        file = io.BytesIO()
+        _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(value)
+        return Packed(file.getvalue())
     except Exception as error:
         raise TypeError(
             f"{what} ({type(value).__name__}) cannot be pickled, so no worker can get a copy of it: {error}. "
