@@ -182,6 +182,18 @@ class ScalarColumn(ArrayColumn):
         return type(value) is int or isinstance(value, np.integer)
 
 
+def plain_array(column: SpaceColumn) -> tuple[Any, Any, Any]:
+    """Return the dtype and shape of arrays that may be assigned to rows as they are, and the rows."""
+    if type(column) is ArrayColumn:
+        return column.dtype, column.shape, column.buffer
+    return None, None, None
+
+
+def plain_scalar(column: SpaceColumn) -> tuple[Any, Any]:
+    """Return the type of numbers that may be assigned to rows as they are, and the rows."""
+    return (column.type, column.buffer) if type(column) is ScalarColumn else (None, None)
+
+
 class DictColumn:
     """Values of a Dict space: a mapping with exactly the keys of the space."""
 

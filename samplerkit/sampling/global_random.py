@@ -6,6 +6,7 @@ by seeding these for each unit; nobody else notices, since their state is restor
 
 from __future__ import annotations
 
+import _random
 import random
 import sys
 from types import TracebackType
@@ -13,10 +14,14 @@ from typing import Any, Self
 
 import numpy as np
 
+_python = random.seed.__self__  # type: ignore[attr-defined]
+_seed_python = _random.Random.seed
+
 
 def seed_globals(seed: int) -> None:
     """Set every loaded global generator from one 64-bit seed."""
-    random.seed(seed)
+    _seed_python(_python, seed)  # what random.seed does with an integer, without asking what it is
+    _python.gauss_next = None
     np.random.seed(seed & 0xFFFFFFFF)
     torch: Any = sys.modules.get("torch")
     if torch is not None:

@@ -47,7 +47,7 @@ class Packed:
         return type(self), (pickle.PickleBuffer(self.data) if large else self.data, self.checksum)
 
 
-class _Pickler(cloudpickle.Pickler):
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Sees to it that environments are as quick after the journey as before.
 
     CPython keeps attributes in the instance itself, where looking them up is quick, unless its ``__dict__``
@@ -65,9 +65,8 @@ class _Pickler(cloudpickle.Pickler):
 
 
 def _is_pickled_as_usual(kind: type) -> bool:
-    names = ("__reduce_ex__", "__reduce__", "__getstate__")
-    plain = all(getattr(kind, name, None) is getattr(object, name, None) for name in names)
-    return plain and not hasattr(kind, "__setstate__") and kind.__setattr__ is object.__setattr__
+    names = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__", "__setattr__")
+    return all(getattr(kind, name, None) is getattr(object, name, None) for name in names)
 
 
 def _set_attributes(instance: object, state: dict[str, Any]) -> None:
