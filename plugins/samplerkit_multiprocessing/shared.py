@@ -20,7 +20,7 @@ from typing import Any
 
 from samplerkit.sampling import Claim, Running, SharedWork
 
-_ENTRY = struct.Struct("qq")
+_ENTRY = struct.Struct("qqii")
 _NOTE = struct.Struct("qqd")
 _SLOT = 64
 """Bytes of the board for each process: a cache line."""
@@ -81,7 +81,7 @@ class Share:
         written = 0
         while written < len(claims):
             some = claims[written : written + _MOST_AT_ONCE]
-            data = b"".join(_ENTRY.pack(claim.epoch, 2 * claim.number + claim.urgent) for claim in some)
+            data = b"".join(_ENTRY.pack(*claim) for claim in some)
             try:
                 os.write(self._writer.fd, data)
             except BlockingIOError:
@@ -165,5 +165,5 @@ class Work(SharedWork):
         _NOTE.pack_into(self._notes, self._slot, epoch, number, time.monotonic())
 
 
-def _claim(epoch: int, entry: int) -> Claim:
-    return Claim(epoch, entry >> 1, bool(entry & 1))
+def _claim(epoch: int, first: int, urgent: int, n_units: int) -> Claim:
+    return Claim(epoch, first, bool(urgent), n_units)

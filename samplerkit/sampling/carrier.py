@@ -16,7 +16,7 @@ from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, R
 from samplerkit.sampling.outbox import Outbox
 from samplerkit.sampling.work import Claim, SharedWork
 
-_PATIENCE = 0.01
+_PATIENCE = 0.025
 """Seconds that a result waits for others to travel with, where the pool can see what runs."""
 
 
@@ -41,7 +41,8 @@ def serve(
         receive: blocks for the next message; None where there will be no more, which ends the carrier. It
             is called from a thread of its own, so that a carrier takes messages while a unit runs, and up
             to the None: a carrier in the caller's own process must get one, or this thread stays.
-        send: sends a message back.
+        send: sends a message back. Called from more than one thread where there is `work`, but by one at a
+            time.
         work: the queue that carriers share, for transports with `shares_work`.
     """
     threadpoolctl.threadpool_limits(limits=1)
@@ -52,7 +53,6 @@ class _Carrier:
     def __init__(self, setup: CarrierSetup, send: Callable[[bytes], None], work: SharedWork | None) -> None:
         self._host = WorkerHost(setup.host, catch_interrupts=True)
         self._announce = setup.announce_units and work is None
-        self._send = send
         self._work = work
         # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
         post, patience = (_no_post, 0.0) if work is None else (work.post, _PATIENCE)
@@ -69,10 +69,14 @@ class _Carrier:
     def serve(self, receive: Callable[[], bytes | memoryview | None]) -> None:
         reader = threading.Thread(target=self._read, args=(receive,), name="samplerkit-inbox", daemon=True)
         reader.start()
+        watcher = threading.Thread(target=self._outbox.watch, name="samplerkit-outbox", daemon=True)
+        if self._work is not None:
+            watcher.start()
         try:
             while not isinstance(request := self._work_until_told(), Close):
                 self._configure(request)
         finally:
+            self._outbox.close()
             self._host.close()
 
     # -- the reader's thread ---------------------------------------------------------------------
@@ -126,15 +130,19 @@ class _Carrier:
     def _numbers(self) -> Iterator[int]:
         """Yield units of this epoch, as long as there are any and nothing else is asked for."""
         while (claim := self._claim()) is not None:
-            if claim.epoch != self._epoch or claim.epoch <= self._cancelled_epoch or self._broken:
-                continue
-            if claim.urgent:
-                self._outbox.flush()
-            if self._work is not None:
-                self._work.note(self._epoch, claim.number)
-            elif self._announce:
-                self._send(encode(Started(self._epoch, claim.number)))
-            yield claim.number
+            for number in claim.numbers:
+                if claim.epoch != self._epoch or claim.epoch <= self._cancelled_epoch or self._broken:
+                    break
+                if not self._inbox.empty() and number > claim.first:
+                    self._own.appendleft(claim._replace(first=number, n_units=claim.numbers.stop - number))
+                    break
+                if claim.urgent:
+                    self._outbox.flush()
+                if self._work is not None:
+                    self._work.note(self._epoch, number)
+                elif self._announce:
+                    self._outbox.send(encode(Started(self._epoch, number)))
+                yield number
 
     def _claim(self) -> Claim | None:
         while self._next is None and not self._inbox.empty():
@@ -142,13 +150,14 @@ class _Carrier:
         if self._next is not None:
             return None
         if self._own:
-            return self._own.popleft()
-        if self._work is None or self._epoch < 0:
+            claim: Claim | None = self._own.popleft()
+        elif self._work is None or self._epoch < 0:
             return None
-        claim = self._work.claim()
+        else:
+            claim = self._work.claim()
         if claim is not None and claim.epoch > self._epoch:
             # The request that begins this epoch was sent before the unit was put into the queue.
-            self._own.append(claim)
+            self._own.appendleft(claim)
             while self._next is None:
                 self._sort(self._inbox.get())
             return None
@@ -156,20 +165,22 @@ class _Carrier:
 
     def _sort(self, request: Configure | Run | Close) -> None:
         if isinstance(request, Run):
-            self._own.extend(Claim(request.epoch, number, False) for number in request.numbers)
+            self._own.extend(Claim(request.epoch, number) for number in request.numbers)
         else:
             self._next = request
 
     def _configure(self, request: Configure) -> None:
         if self._closing:
             return
+        if self._work is not None:
+            self._work.note(self._epoch, -1)  # the time that this takes is not the last unit's
         self._epoch = request.epoch
         self._seats = request.seats
         self._outbox.begin(request.epoch, len(request.seats))
         self._host.resume()
         failures = self._host.configure(request.seed, request.plan)
         self._broken = bool(failures)
-        self._send(encode(Configured(request.epoch, failures)))
+        self._outbox.send(encode(Configured(request.epoch, failures)))
 
 
 def _no_post(parts: Sequence[Any]) -> bool:

@@ -16,6 +16,11 @@ from samplerkit.sampling.work import Claim
 _DEPTH = 2
 """Units that a carrier is given ahead: one that runs and one that waits, so that it never waits itself."""
 
+_SHARES = 4
+"""How many times each carrier comes to the queue, at least, while units are taken several at a time."""
+
+_LONGEST_RUN = 16
+
 
 class Dealer(abc.ABC):
     """Gives units to carriers, and knows what is under way.
@@ -122,11 +127,13 @@ class CommonQueue(Dealer):
             probable += self._n_carriers
         while True:
             horizon = probable if len(under_way) < _DEPTH * self._n_carriers else certain
-            number = self._schedule.take(None, admission, horizon)
-            if number is None:
+            # Far from the end several at a time, which saves all of us trouble; near it one by one.
+            most = (certain - admission.next - len(under_way)) // (_SHARES * self._n_carriers)
+            run = self._schedule.take_run(admission, horizon, max(1, min(_LONGEST_RUN, most)))
+            if not run:
                 break
-            under_way.add(number)
-            self._backlog.append(Claim(epoch, number, number >= certain))
+            under_way.update(run)
+            self._backlog.append(Claim(epoch, run.start, run.stop > certain, len(run)))
         if self._backlog:
             del self._backlog[: self._transport.offer(self._backlog)]
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,9 +14,12 @@ from samplerkit.sampling.messages import Finished, encode_parts
 _BYTES = 1 << 22
 """No message waits for more to come; places in memory that are used again soon stay in the caches."""
 
+_LATEST = 0.2
+"""Seconds after which a result does not wait for the unit that runs, which may be an endless one."""
+
 
 class Outbox:
-    """Collects results of units and sends them.
+    """Collects results of units and sends them. All messages of a carrier go through it, one at a time.
 
     Args:
         send: takes a message.
@@ -35,28 +39,56 @@ class Outbox:
         self._bytes = 0
         self._sent = 0.0
         self._n_workers = 1
+        self._lock = threading.Lock()
+        self._filled = threading.Event()
+        self._closed = threading.Event()
+
+    def send(self, message: bytes) -> None:
+        """Send another message."""
+        with self._lock:
+            self._send(message)
 
     def begin(self, epoch: int, n_workers: int) -> None:
         """Drop what is left of earlier epochs; results are of this one from now on."""
-        self._epoch = epoch
-        self._n_workers = n_workers
-        self._results.clear()
-        self._failures.clear()
-        self._bytes = 0
-        self._sent = time.monotonic()
+        with self._lock:
+            self._epoch = epoch
+            self._n_workers = n_workers
+            self._results.clear()
+            self._failures.clear()
+            self._bytes = 0
+            self._sent = time.monotonic()
 
     def put(self, number: int, result: EpisodeSlice | Failure) -> None:
-        """Take the result of a unit, and send what has waited long enough."""
-        if isinstance(result, Failure):
-            self._failures[number] = result
-        else:
+        """Take the result of a unit, and send what has waited long enough; a failure ends every waiting."""
+        with self._lock:
+            if isinstance(result, Failure):
+                self._failures[number] = result
+                self._flush()
+                return
             self._results.append((number, result))
             self._bytes += result.n_steps * result.store.env_spec.step_bytes
-        if self._bytes >= _BYTES or time.monotonic() - self._sent >= self._patience:
-            self.flush()
+            if self._bytes >= _BYTES or time.monotonic() - self._sent >= self._patience:
+                self._flush()
+            elif len(self._results) == 1:
+                self._filled.set()
 
     def flush(self) -> None:
         """Send what there is."""
+        with self._lock:
+            self._flush()
+
+    def watch(self) -> None:
+        """Send what waits while a unit takes long, until `close`. Runs in a thread of its own."""
+        while self._filled.wait() and not self._closed.wait(_LATEST):
+            self._filled.clear()
+            self.flush()
+
+    def close(self) -> None:
+        """End `watch`."""
+        self._closed.set()
+        self._filled.set()
+
+    def _flush(self) -> None:
         if self._results or self._failures:
             results, self._results = self._results, []
             failures, self._failures = self._failures, {}
@@ -72,7 +104,8 @@ class Outbox:
                 # Units that do not go together (infos of different kinds, say) go one by one.
                 for result in results:
                     self._send_all([result], {})
-                self._send_all([], failures)
+                if failures:
+                    self._send_all([], failures)
                 return
             # An info, say, that no pickler can carry: the unit failed, the carrier did not.
             [(number, _)] = results

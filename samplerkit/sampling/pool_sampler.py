@@ -123,7 +123,9 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._private = PrivateQueues(self._schedule, n_carriers)
         self._common = CommonQueue(self._schedule, n_carriers, self._link) if self._link.shares_work else None
         self._dealer = self._private
-        self._carrier_setup = by_value(CarrierSetup(self._setup, announce_units=self._unit_timeout is not None))
+        self._carrier_setup = by_value(
+            CarrierSetup(self._setup, announce_units=self._unit_timeout is not None)
+        )
         self._members = []
         for index in range(n_carriers):
             self._members.append(_Member(index, self._link.start(index, self._carrier_setup)))

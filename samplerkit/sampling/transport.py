@@ -93,11 +93,11 @@ class Transport(abc.ABC, Generic[C]):
     """Whether carriers take units from one queue and note what they run; if so, implement the rest."""
 
     def offer(self, claims: Sequence[Claim]) -> int:
-        """Put units at the end of the queue; return how many there was room for."""
+        """Put entries at the end of the queue; return how many there was room for."""
         raise NotImplementedError(f"{type(self).__name__} has no queue that carriers share")
 
     def withdraw(self) -> list[Claim]:
-        """Take all units out of the queue that no carrier has claimed."""
+        """Take all entries out of the queue that no carrier has claimed."""
         raise NotImplementedError(f"{type(self).__name__} has no queue that carriers share")
 
     def running(self, carrier: C) -> Running | None:

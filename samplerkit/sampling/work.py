@@ -12,18 +12,25 @@ from typing import Any, NamedTuple
 
 
 class Claim(NamedTuple):
-    """A unit in the queue.
+    """An entry of the queue: units with consecutive numbers, to be taken together.
 
     Attributes:
         epoch: what does not belong to the carrier's epoch is dropped.
-        number: of the unit.
-        urgent: whether a carrier should send what it has before it runs this unit: it may be the last one
-            that is needed, or not needed at all.
+        first: number of the first unit.
+        urgent: whether a carrier should send what it has before it runs them: they may be the last ones
+            that are needed, or not needed at all.
+        n_units: how many units.
     """
 
     epoch: int
-    number: int
-    urgent: bool
+    first: int
+    urgent: bool = False
+    n_units: int = 1
+
+    @property
+    def numbers(self) -> range:
+        """The units."""
+        return range(self.first, self.first + self.n_units)
 
 
 class Running(NamedTuple):
@@ -45,11 +52,11 @@ class SharedWork(abc.ABC):
 
     @abc.abstractmethod
     def claim(self) -> Claim | None:
-        """Take the next unit; None if there is none now."""
+        """Take the next entry; None if there is none now."""
 
     @abc.abstractmethod
     def wait(self) -> None:
-        """Sleep until there may be a unit, or until `wake`."""
+        """Sleep until there may be an entry, or until `wake`."""
 
     @abc.abstractmethod
     def wake(self) -> None:

@@ -199,7 +199,7 @@ class OffByOneResult(MessageDefect):
 
 class _FifthLost(Meddler):
     def offer(self, claims: Sequence[Claim]) -> int:
-        kept = [claim for claim in claims if claim.number % 5 != 4]
+        kept = [claim for claim in claims if all(number % 5 != 4 for number in claim.numbers)]
         taken = self.inner.offer(kept)
         return len(claims) if taken == len(kept) else claims.index(kept[taken])
 

@@ -313,7 +313,7 @@ class _OneByOne(Meddler):
     def offer(self, claims: Sequence[Claim]) -> int:
         if self.out is not None:
             return 0
-        self.out = claims[0].number
+        self.out = claims[0].numbers[-1]
         return self.inner.offer(claims[:1])
 
     def withdraw(self) -> list[Claim]:
