@@ -180,7 +180,11 @@ class _Carrier:
         self._host.resume()
         failures = self._host.configure(request.seed, request.plan)
         self._broken = bool(failures)
-        self._outbox.send(encode(Configured(request.epoch, failures)))
+        answer = encode(Configured(request.epoch, failures))
+        if failures:
+            self._outbox.send(answer)
+        else:
+            self._outbox.owe(answer)
 
 
 def _no_post(parts: Sequence[Any]) -> bool:

@@ -123,7 +123,7 @@ class CommonQueue(Dealer):
         probable = self._schedule.horizon(admission, len(under_way))
         certain = probable
         if isinstance(admission.goal, Steps):
-            certain -= math.isqrt(max(0, probable - admission.next))
+            certain -= (math.isqrt(max(0, probable - admission.next)) + 1) // 2
             probable += self._n_carriers
         while True:
             horizon = probable if len(under_way) < _DEPTH * self._n_carriers else certain

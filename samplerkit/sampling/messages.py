@@ -18,7 +18,7 @@ from samplerkit.sampling.wire import NotPlain, dump_batch, load_batch
 
 @dataclass(frozen=True)
 class Configure:
-    """Bring the workers to their recipes; answered by `Configured`. Units after it are of this epoch.
+    """Bring the workers to their recipes; answered by `Configured`, or by results of units of this epoch.
 
     Everything of earlier epochs is dropped, the running unit too.
     """

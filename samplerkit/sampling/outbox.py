@@ -39,6 +39,7 @@ class Outbox:
         self._bytes = 0
         self._sent = 0.0
         self._n_workers = 1
+        self._owed: bytes | None = None
         self._lock = threading.Lock()
         self._filled = threading.Event()
         self._closed = threading.Event()
@@ -48,9 +49,16 @@ class Outbox:
         with self._lock:
             self._send(message)
 
+    def owe(self, message: bytes) -> None:
+        """Send a message by which the pool hears of this epoch, unless results get there first."""
+        with self._lock:
+            self._owed = message
+            self._filled.set()
+
     def begin(self, epoch: int, n_workers: int) -> None:
         """Drop what is left of earlier epochs; results are of this one from now on."""
         with self._lock:
+            self._owed = None
             self._epoch = epoch
             self._n_workers = n_workers
             self._results.clear()
@@ -93,7 +101,11 @@ class Outbox:
             results, self._results = self._results, []
             failures, self._failures = self._failures, {}
             self._bytes = 0
+            self._owed = None
             self._send_all(results, failures)
+        elif self._owed is not None:
+            message, self._owed = self._owed, None
+            self._send(message)
         self._sent = time.monotonic()
 
     def _send_all(self, results: Sequence[tuple[int, EpisodeSlice]], failures: dict[int, Failure]) -> None:

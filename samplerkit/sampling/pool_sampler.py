@@ -59,12 +59,17 @@ class _Member(Generic[C]):
         self.carrier = carrier
         self.epoch = -1
         """Of the last `Configure` that was sent."""
-        self.unanswered = 0
-        """How many `Configure` it has not answered yet."""
+        self.answered = -1
+        """Epoch of the last `Configure` that it answered."""
         self.keys: dict[int, int] = {}
         """Key of the recipe of each live seat, as far as one can tell."""
         self.unit_started: float | None = None
         self.timed_out = False
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether it has not said yet that it follows the last record that it was sent."""
+        return self.answered != self.epoch
 
 
 class PoolSampler(BaseSampler, Generic[C]):
@@ -235,6 +240,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         """Take results of units; return the numbers of those that count."""
         assert isinstance(reply, Finished), "the only reply left"
         member.unit_started = None
+        member.answered = reply.epoch
         results = dict(self._results(member, reply))
         if reply.epoch != self._epoch:
             self._discard(results.values())
@@ -272,12 +278,11 @@ class PoolSampler(BaseSampler, Generic[C]):
             for member in group:
                 member.keys = {seat: recipe.key for seat, recipe in wanted.items()}
                 member.epoch = self._epoch
-                member.unanswered += 1
                 self._send(member, message)
 
     def _configured(self, member: _Member[C], reply: Reply) -> list[Failure]:
         assert isinstance(reply, Configured), "the first reply to Configure"
-        member.unanswered -= 1
+        member.answered = reply.epoch
         member.unit_started = None
         for failure in reply.failures:
             member.keys.pop(failure.worker, None)
