@@ -1,0 +1,504 @@
+"""The far end of a pool in a thread, with a shared queue and a board in memory."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from samplerkit import WorkerFactory
+from samplerkit.policies import RandomPolicy
+from samplerkit.sampling import Claim, SharedWork, boundary, carrier, outbox, serve
+from samplerkit.sampling.carrier import CarrierSetup
+from samplerkit.sampling.global_random import GlobalRandomState
+from samplerkit.sampling.host import HostSetup
+from samplerkit.sampling.messages import (
+    Cancel,
+    Close,
+    Configure,
+    Configured,
+    Finished,
+    Run,
+    Started,
+    decode,
+    encode,
+)
+from samplerkit.sampling.recipes import Recipe
+
+SEED = 4
+PATIENCE = 20.0
+"""Seconds after which a test gives up."""
+
+
+class Memory(SharedWork):
+    """A queue and a board in memory; there is no way of its own for messages."""
+
+    def __init__(self) -> None:
+        self.claims: deque[Claim] = deque()
+        self.notes: list[tuple[int, int]] = []
+        self._changed = threading.Condition()
+        self._woken = False
+
+    def offer(self, *claims: Claim) -> None:
+        with self._changed:
+            self.claims.extend(claims)
+            self._changed.notify_all()
+
+    def claim(self) -> Claim | None:
+        with self._changed:
+            return self.claims.popleft() if self.claims else None
+
+    def wait(self) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.claims or self._woken, PATIENCE), "nobody woke it"
+            self._woken = False
+
+    def wake(self) -> None:
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def note(self, epoch: int, number: int) -> None:
+        self.notes.append((epoch, number))
+
+
+class StageEnv(gymnasium.Env):
+    """Episodes of two steps; `stage` sees each step and each constructor, and may block or raise there."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (1,), np.float64)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self) -> None:
+        StageEnv.stage.built()
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.left = StageEnv.stage.length
+        return np.zeros(1), {}
+
+    def step(self, action):
+        StageEnv.stage.stepped()
+        self.left -= 1
+        return np.zeros(1), 0.0, self.left == 0, False, {}
+
+
+class Stage:
+    """A carrier in a thread, the pool's end in the test's hands, and what its environments do."""
+
+    def __init__(self, work: Memory | None, announce: bool = False) -> None:
+        self.work = work
+        self.length = 2
+        self.built = lambda: None
+        self.stepped = lambda: None
+        self._requests: queue.Queue = queue.Queue()
+        self._replies: queue.Queue = queue.Queue()
+        factory = WorkerFactory(max_episode_length=10**9, seed=SEED, n_workers=1)
+        self._setup = encode(CarrierSetup(HostSetup(factory, 1, True), announce))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._recipe = Recipe(
+            boundary.agent_change(RandomPolicy(StageEnv.action_space)).packed,
+            None,
+            (boundary.env_change(StageEnv, 3),),
+        )
+
+    def _serve(self) -> None:
+        serve(self._setup, self._receive, self._replies.put, self.work)
+
+    def _receive(self):
+        request = self._requests.get()
+        return None if request is None else encode(request)
+
+    def start(self) -> None:
+        StageEnv.stage = self
+        self._thread.start()
+
+    def tell(self, request) -> None:
+        self._requests.put(request)
+
+    def configure(self, epoch: int, env=StageEnv) -> None:
+        recipe = Recipe(self._recipe.agent, None, (boundary.env_change(env, 3),))
+        self.tell(Configure(epoch, SEED, {0: recipe}, (0,)))
+
+    def reply(self):
+        return decode(self._replies.get(timeout=PATIENCE))
+
+    def finished(self, count: int) -> dict[int, object]:
+        """Wait for the results of this many units."""
+        results: dict[int, object] = {}
+        while len(results) < count:
+            reply = self.reply()
+            assert isinstance(reply, Finished), reply
+            results |= dict.fromkeys(reply.numbers, reply.epoch) | dict(reply.failures)
+        return results
+
+    def end(self) -> None:
+        self.stepped = lambda: None
+        self.tell(Close())
+        self.tell(None)
+        self.join()
+
+    def join(self) -> None:
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive(), "the carrier has not ended"
+
+
+def block(stage: Stage):
+    """Let steps block; return what is set when one does, and what lets it go on."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def stepped():
+        reached.set()
+        assert go_on.wait(PATIENCE)
+
+    stage.stepped = stepped
+    return reached, go_on
+
+
+@pytest.fixture(autouse=True)
+def no_global_effects(monkeypatch):
+    monkeypatch.setattr(carrier.threadpoolctl, "threadpool_limits", lambda limits: None)
+    with GlobalRandomState():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def never_late(monkeypatch):
+    """Results travel when the queue is empty, or where a test says so: never because of the time."""
+    monkeypatch.setattr(carrier, "_PATIENCE", 1000.0)
+    monkeypatch.setattr(outbox, "_LATEST", 1000.0)
+
+
+@pytest.fixture
+def make():
+    stages = []
+
+    def make_one(work=None, **arguments):
+        stages.append(Stage(work, **arguments))
+        stages[-1].start()
+        return stages[-1]
+
+    yield make_one
+    for stage in stages:
+        stage.end()
+    for thread in threading.enumerate():
+        if thread.name.startswith("samplerkit-"):
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), f"{thread.name} is left"
+
+
+def test_units_of_the_queue_run_and_their_results_travel_together(make):
+    work = Memory()
+    stage = make(work)
+    work.offer(*(Claim(1, number, False) for number in range(5)))
+    stage.configure(1)
+    assert stage.reply() == Configured(1, [])
+    reply = stage.reply()
+    assert (reply.epoch, reply.numbers, reply.n_episodes) == (1, (0, 1, 2, 3, 4), (1,) * 5)
+    assert reply.batch.lengths.tolist() == [2] * 5
+
+
+def test_the_board_says_what_runs_and_when_nothing_does(make):
+    work = Memory()
+    stage = make(work)
+    seen = []
+    stage.stepped = lambda: seen.append(work.notes[-1])
+    stage.configure(1)
+    stage.reply()
+    work.offer(Claim(1, 3, False), Claim(1, 8, False))
+    assert stage.finished(2) == {3: 1, 8: 1}
+    assert seen == [(1, 3), (1, 3), (1, 8), (1, 8)]
+    stage.end()
+    assert work.notes[-1] == (1, -1)
+
+
+def test_an_idle_carrier_hears_of_units_that_come_later(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    for number in range(3):
+        work.offer(Claim(1, number, False))
+        assert stage.finished(1) == {number: 1}
+
+
+def test_units_of_earlier_epochs_are_dropped(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(2)
+    stage.reply()
+    work.offer(Claim(1, 0, False), Claim(2, 1, False), Claim(0, 2, True), Claim(2, 3, False))
+    assert stage.finished(2) == {1: 2, 3: 2}
+    stage.end()
+    assert [number for _, number in work.notes if number >= 0] == [1, 3]
+
+
+def test_a_unit_of_a_later_epoch_waits_for_what_begins_it(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    work.offer(Claim(2, 0, False))
+    stage.configure(2)
+    assert stage.reply() == Configured(2, [])
+    assert stage.finished(1) == {0: 2}
+
+
+def test_a_unit_of_a_later_epoch_outlasts_the_epochs_in_between(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    work.offer(Claim(3, 0, False))
+    stage.configure(2)
+    assert stage.reply() == Configured(2, [])
+    stage.configure(3)  # it had not come through yet
+    assert stage.reply() == Configured(3, [])
+    assert stage.finished(1) == {0: 3}
+
+
+def test_an_urgent_unit_lets_what_is_finished_go_first(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    stage.length = 1
+    first, steps = threading.Event(), iter(range(2))
+    reached, go_on = block(stage)
+    blocking = stage.stepped
+    stage.stepped = lambda: first.set() if next(steps) == 0 else blocking()
+    work.offer(Claim(1, 0, False), Claim(1, 1, True))
+    assert stage.finished(1) == {0: 1}
+    assert reached.wait(PATIENCE)
+    go_on.set()
+    assert stage.finished(1) == {1: 1}
+
+
+def test_what_is_finished_does_not_wait_for_a_unit_without_end(make, monkeypatch):
+    monkeypatch.setattr(outbox, "_LATEST", 0.01)
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    stage.length = 1
+    steps = iter(range(2))
+    reached, go_on = block(stage)
+    blocking = stage.stepped
+    stage.stepped = lambda: None if next(steps) == 0 else blocking()
+    work.offer(Claim(1, 0, False), Claim(1, 1, False))
+    assert reached.wait(PATIENCE)
+    assert stage.finished(1) == {0: 1}, "the next unit is still running"
+    go_on.set()
+    assert stage.finished(1) == {1: 1}
+
+
+def test_a_failure_does_not_wait_for_the_next_unit(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    steps = iter(range(2))
+    _, go_on = block(stage)
+    blocking = stage.stepped
+
+    def stepped():
+        if next(steps) == 0:
+            raise ValueError("the first step")
+        blocking()
+
+    stage.stepped = stepped
+    work.offer(Claim(1, 0, False), Claim(1, 1, False))
+    assert stage.finished(1)[0].message == "the first step"
+    stage.stepped = lambda: None
+    go_on.set()
+    assert stage.finished(1) == {1: 1}
+
+
+def test_cancelling_ends_the_running_unit_between_two_steps_and_drops_its_epoch(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    stage.length = 10**9
+    reached, go_on = block(stage)
+    work.offer(*(Claim(1, number, False) for number in range(3)))
+    assert reached.wait(PATIENCE)
+    stage.tell(Cancel(1))
+    stage.stepped = lambda: None
+    go_on.set()
+    stage.configure(2)
+    assert stage.reply() == Configured(2, [])
+    stage.length = 2
+    work.offer(Claim(2, 7, False))
+    assert stage.finished(1) == {7: 2}
+    stage.end()
+    assert [number for _, number in work.notes if number >= 0] == [0, 7]
+
+
+def test_a_new_epoch_cancels_the_running_unit_of_the_old_one(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    stage.length = 10**9
+    reached, go_on = block(stage)
+    work.offer(Claim(1, 0, False))
+    assert reached.wait(PATIENCE)
+    stage.configure(2)
+    go_on.set()
+    assert stage.reply() == Configured(2, [])
+
+
+def test_nothing_runs_while_workers_are_configured_as_far_as_the_board_says(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    stage.length = 10**9
+    reached, go_on = block(stage)
+    work.offer(Claim(1, 0, False))
+    assert reached.wait(PATIENCE)
+    during = []
+    stage.built = lambda: during.append(work.notes[-1])
+    stage.configure(2)
+    stage.stepped = lambda: None
+    go_on.set()
+    stage.reply()
+    assert during == [(1, -1)], "the time that building takes is not the last unit's"
+
+
+@pytest.mark.parametrize("how", [Close(), None], ids=["told", "deserted"])
+def test_an_idle_carrier_ends(make, how):
+    stage = make(Memory())
+    stage.configure(1)
+    stage.reply()
+    stage.tell(how)
+    stage.join()
+
+
+@pytest.mark.parametrize("how", [Close(), None], ids=["told", "deserted"])
+def test_a_carrier_ends_that_was_never_configured(make, how):
+    stage = make(Memory())
+    stage.tell(how)
+    stage.join()
+
+
+def test_a_carrier_ends_while_it_waits_for_a_later_epoch(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    work.offer(Claim(2, 0, False))
+    stage.tell(Close())
+    stage.join()
+
+
+def test_a_carrier_ends_in_the_middle_of_a_unit(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    stage.length = 10**9
+    reached, go_on = block(stage)
+    work.offer(Claim(1, 0, False))
+    assert reached.wait(PATIENCE)
+    stage.tell(Close())
+    stage.stepped = lambda: None
+    go_on.set()
+    stage.join()
+
+
+def broken_env():
+    raise ValueError("no environment today")
+
+
+def test_a_carrier_whose_workers_could_not_be_built_runs_nothing_until_they_are(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1, broken_env)
+    [failure] = stage.reply().failures
+    assert failure.message == "no environment today"
+    work.offer(Claim(1, 0, False))
+    stage.configure(2)
+    assert stage.reply() == Configured(2, [])
+    work.offer(Claim(2, 1, False))
+    assert stage.finished(1) == {1: 2}
+
+
+def test_units_that_only_this_carrier_can_run_come_by_message_beside_the_queue(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    stage.tell(Run(1, (4, 5)))
+    assert stage.finished(2) == {4: 1, 5: 1}
+    assert [number for _, number in work.notes if number >= 0] == [4, 5]
+
+
+@pytest.mark.parametrize("announce", [True, False])
+def test_without_a_board_each_result_is_sent_at_once_and_units_are_announced_if_asked(make, announce):
+    stage = make(None, announce=announce)
+    stage.configure(1)
+    stage.reply()
+    stage.tell(Run(1, (0, 1)))
+    replies = [stage.reply() for _ in range(4 if announce else 2)]
+    said = [reply.number if isinstance(reply, Started) else reply.numbers for reply in replies]
+    assert said == ([0, (0,), 1, (1,)] if announce else [(0,), (1,)])
+
+
+def test_with_a_board_nothing_is_announced(make):
+    work = Memory()
+    stage = make(work, announce=True)
+    stage.configure(1)
+    stage.reply()
+    work.offer(Claim(1, 0, False))
+    assert stage.finished(1) == {0: 1}
+
+
+def test_units_of_one_entry_run_one_after_the_other(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    work.offer(Claim(1, 3, False, 4), Claim(1, 9))
+    assert stage.finished(5) == dict.fromkeys([3, 4, 5, 6, 9], 1)
+    stage.end()
+    assert [number for _, number in work.notes if number >= 0] == [3, 4, 5, 6, 9]
+
+
+def test_what_is_left_of_an_entry_runs_after_a_message_that_changes_nothing(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    reached, go_on = block(stage)
+    work.offer(Claim(1, 0, False, 4))
+    assert reached.wait(PATIENCE)
+    stage.tell(Run(1, (7,)))
+    stage.tell(Cancel(0))
+    go_on.set()
+    assert stage.finished(5) == dict.fromkeys([0, 1, 2, 3, 7], 1)
+
+
+def test_what_is_left_of_an_entry_is_dropped_with_its_epoch(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    stage.length = 10**9
+    reached, go_on = block(stage)
+    work.offer(Claim(1, 0, False, 4))
+    assert reached.wait(PATIENCE)
+    stage.configure(2)
+    stage.stepped = lambda: None
+    go_on.set()
+    assert stage.reply() == Configured(2, [])
+    stage.length = 2
+    work.offer(Claim(2, 7))
+    assert stage.finished(1) == {7: 2}
+    stage.end()
+    assert [number for _, number in work.notes if number >= 0] == [0, 7]

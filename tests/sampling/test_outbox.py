@@ -1,0 +1,265 @@
+"""Results on their way from a carrier to the pool, with a clock that tests set."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
+
+from samplerkit.episodes import EnvSpec, EpisodeRecorder, StepType, cut
+from samplerkit.sampling import outbox as module
+from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.messages import decode
+from samplerkit.sampling.outbox import Outbox
+
+SPEC = EnvSpec(spaces.Box(-np.inf, np.inf, (1,), np.float64), spaces.Discrete(2))
+WIDE = EnvSpec(spaces.Box(-np.inf, np.inf, (1 << 16,), np.float64), spaces.Discrete(2))
+
+
+class Bench:
+    """An outbox, the clock that it looks at, and what it sent."""
+
+    def __init__(self, patience=1.0, takes_posts=False, spec=SPEC):
+        self.now = 100.0
+        self.sent = []
+        self.posted = []
+        self.takes_posts = takes_posts
+        self.recorder = EpisodeRecorder(spec)
+        self.box = Outbox(self._send, self._post, patience)
+        with pytest.MonkeyPatch.context() as patch:
+            self.use(patch)
+            self.box.begin(5, 2)
+
+    def use(self, patch):
+        patch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def _send(self, message):
+        self.sent.append(decode(message))
+
+    def _post(self, parts):
+        if self.takes_posts:
+            self.posted.append(decode(b"".join(parts)))
+        return self.takes_posts
+
+    def episode(self, number, info=None, length=1):
+        """Return an episode that says which unit it is."""
+        shape = self.recorder.env_spec.observation_space.shape
+        self.recorder.start(np.full(shape, float(number)), {})
+        for _ in range(length):
+            self.recorder.cast_action(0)
+            self.recorder.add(float(number), np.full(shape, float(number)), info or {}, {})
+        return self.recorder.keep(StepType.TERMINAL)
+
+    def put(self, number, **arguments):
+        self.box.put(number, self.episode(number, **arguments))
+
+    @property
+    def numbers(self):
+        return [message.numbers for message in self.sent]
+
+
+@pytest.fixture
+def make(monkeypatch):
+    def make_one(**arguments):
+        bench = Bench(**arguments)
+        bench.use(monkeypatch)
+        return bench
+
+    return make_one
+
+
+def failure(number):
+    return Failure(number % 2, number, "ValueError", "no", "trace", None)
+
+
+def came(bench):
+    """Return what arrived by number: the observation that says which unit it is, or its failure."""
+    results = {}
+    for message in [*bench.sent, *bench.posted]:
+        if message.batch is not None:
+            for number, piece in zip(message.numbers, cut(message.batch, message.n_episodes), strict=True):
+                assert number not in results, "it came twice"
+                results[number] = piece.view().observations[0, 0]
+        results.update(message.failures)
+    return results
+
+
+@given(data=st.data())
+def test_whatever_is_put_in_comes_once_and_in_order(data):
+    bench = Bench(takes_posts=data.draw(st.booleans()))
+    expected = {}
+    with pytest.MonkeyPatch.context() as patch:
+        bench.use(patch)
+        for number in range(data.draw(st.integers(0, 20))):
+            bench.now += data.draw(st.sampled_from([0.0, 0.3, 2.0]))
+            if data.draw(st.integers(0, 4)) == 0:
+                expected[number] = failure(number)
+                bench.box.put(number, expected[number])
+            else:
+                expected[number] = float(number)
+                infos = st.sampled_from([{}, {"x": 1.0}, {"x": "text"}, {"x": {"y": 1}}, {"x": {3}}])
+                bench.put(number, info=data.draw(infos), length=data.draw(st.integers(1, 3)))
+            if data.draw(st.integers(0, 5)) == 0:
+                bench.box.flush()
+        bench.box.flush()
+    assert came(bench) == expected
+    sent = [number for message in [*bench.sent, *bench.posted] for number in message.numbers]
+    assert sent == sorted(sent)
+    assert all(message.epoch == 5 for message in [*bench.sent, *bench.posted])
+
+
+def test_results_wait_for_others_and_travel_together(make):
+    bench = make()
+    for number in range(5):
+        bench.now += 0.1
+        bench.put(number)
+    assert bench.sent == []
+    bench.now += 0.6
+    bench.put(5)
+    assert bench.numbers == [(0, 1, 2, 3, 4, 5)]
+
+
+def test_a_result_that_comes_after_a_long_time_waits_for_nothing(make):
+    bench = make()
+    bench.now += 1.0
+    bench.put(0)
+    bench.put(1)
+    assert bench.numbers == [(0,)]
+
+
+def test_patience_is_counted_from_the_last_message(make):
+    bench = make()
+    bench.now += 0.9
+    bench.put(0)
+    bench.box.flush()
+    bench.now += 0.9
+    bench.put(1)
+    assert bench.numbers == [(0,)]
+    bench.now += 0.1
+    bench.put(2)
+    assert bench.numbers == [(0,), (1, 2)]
+
+
+def test_without_patience_each_result_is_sent_at_once(make):
+    bench = make(patience=0.0)
+    for number in range(3):
+        bench.put(number)
+    assert bench.numbers == [(0,), (1,), (2,)]
+
+
+def test_a_failure_waits_for_nothing(make):
+    bench = make()
+    bench.put(0)
+    bench.box.put(1, failure(1))
+    assert came(bench) == {0: 0.0, 1: failure(1)}
+
+
+def test_what_is_large_waits_for_nothing(make):
+    bench = make(spec=WIDE)
+    bench.put(0, length=2)
+    assert bench.sent == []
+    bench.put(1, length=7)
+    assert bench.numbers == [(0, 1)]
+    bench.put(2)
+    assert len(bench.sent) == 1, "the bytes are counted anew"
+
+
+def test_flushing_nothing_sends_nothing(make):
+    bench = make()
+    bench.box.flush()
+    assert bench.sent == []
+
+
+def test_what_is_posted_is_not_sent(make):
+    bench = make(takes_posts=True)
+    bench.put(0)
+    bench.box.flush()
+    assert bench.sent == []
+    assert came(bench) == {0: 0.0}
+
+
+def test_units_that_do_not_go_together_go_one_by_one(make):
+    bench = make()
+    bench.put(0, info={"x": 1.0})
+    bench.put(1, info={"x": "text"})
+    bench.put(2, info={"x": 2.0})
+    bench.box.flush()
+    assert bench.numbers == [(0,), (1,), (2,)]
+    assert came(bench) == {0: 0.0, 1: 1.0, 2: 2.0}
+
+
+class Unpicklable:
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        raise RuntimeError("nobody can carry this")
+
+
+@pytest.mark.parametrize("thing", [Unpicklable(), threading.Lock], ids=["refuses", "is a function"])
+def test_an_info_that_nobody_can_carry_fails_its_unit_only(make, thing):
+    bench = make()
+    bench.put(0, info={"x": 1})
+    bench.put(1, info={"x": thing})
+    bench.put(2, info={"x": 2})
+    bench.box.flush()
+    results = came(bench)
+    if isinstance(thing, Unpicklable):
+        assert (results[1].worker, results[1].unit) == (1, 1)
+        assert results[1].error_type == "RuntimeError"
+        assert "nobody can carry this" in results[1].message
+    assert (results[0], results[2]) == (0.0, 2.0)
+
+
+def test_failures_beside_units_that_do_not_go_together_arrive(make):
+    bench = make()
+    bench.put(0, info={"x": 1.0})
+    bench.put(1, info={"x": "text"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench.box, "flush", lambda: None)
+        bench.box.put(2, failure(2))
+    bench.box.flush()
+    assert came(bench) == {0: 0.0, 1: 1.0, 2: failure(2)}
+
+
+def test_a_new_epoch_drops_what_is_left_of_the_old_one(make):
+    bench = make(spec=WIDE)
+    bench.put(0, length=7)
+    bench.box.begin(6, 2)
+    bench.put(1, length=2)
+    assert bench.sent == [], "the bytes are counted anew"
+    bench.box.flush()
+    assert bench.numbers == [(1,)]
+    assert bench.sent[0].epoch == 6
+    assert bench.sent[0].failures == {}
+
+
+def test_somebody_else_may_send_what_waits_for_a_long_unit(monkeypatch):
+    monkeypatch.setattr(module, "_LATEST", 0.01)
+    arrived = threading.Event()
+    bench = Bench(patience=1000.0)
+    bench.box = Outbox(
+        lambda message: (bench.sent.append(decode(message)), arrived.set()), bench._post, 1000.0
+    )
+    bench.box.begin(5, 2)
+    watcher = threading.Thread(target=bench.box.watch, daemon=True)
+    watcher.start()
+    for number in range(3):
+        arrived.clear()
+        bench.put(number)
+        assert arrived.wait(20.0), "nobody sent it"
+    bench.box.close()
+    watcher.join(20.0)
+    assert not watcher.is_alive()
+    assert came(bench) == {0: 0.0, 1: 1.0, 2: 2.0}
+
+
+def test_watching_ends_at_once_where_nothing_ever_came():
+    box = Outbox(lambda message: None, lambda parts: False, 1000.0)
+    box.close()
+    box.watch()
