@@ -181,7 +181,7 @@ class _Carrier:
         failures = self._host.configure(request.seed, request.plan)
         self._broken = bool(failures)
         answer = encode(Configured(request.epoch, failures))
-        if failures:
+        if failures or self._work is None:  # nobody would watch the outbox
             self._outbox.send(answer)
         else:
             self._outbox.owe(answer)

@@ -196,7 +196,6 @@ def test_units_of_the_queue_run_and_their_results_travel_together(make):
     stage = make(work)
     work.offer(*(Claim(1, number, False) for number in range(5)))
     stage.configure(1)
-    assert stage.reply() == Configured(1, [])
     reply = stage.reply()
     assert (reply.epoch, reply.numbers, reply.n_episodes) == (1, (0, 1, 2, 3, 4), (1,) * 5)
     assert reply.batch.lengths.tolist() == [2] * 5
@@ -244,11 +243,11 @@ def test_a_unit_of_a_later_epoch_waits_for_what_begins_it(make):
     stage.reply()
     work.offer(Claim(2, 0, False))
     stage.configure(2)
-    assert stage.reply() == Configured(2, [])
     assert stage.finished(1) == {0: 2}
 
 
-def test_a_unit_of_a_later_epoch_outlasts_the_epochs_in_between(make):
+def test_a_unit_of_a_later_epoch_outlasts_the_epochs_in_between(make, monkeypatch):
+    monkeypatch.setattr(outbox, "_LATEST", 0.01)
     work = Memory()
     stage = make(work)
     stage.configure(1)
@@ -257,7 +256,6 @@ def test_a_unit_of_a_later_epoch_outlasts_the_epochs_in_between(make):
     stage.configure(2)
     assert stage.reply() == Configured(2, [])
     stage.configure(3)  # it had not come through yet
-    assert stage.reply() == Configured(3, [])
     assert stage.finished(1) == {0: 3}
 
 
@@ -502,3 +500,33 @@ def test_what_is_left_of_an_entry_is_dropped_with_its_epoch(make):
     assert stage.finished(1) == {7: 2}
     stage.end()
     assert [number for _, number in work.notes if number >= 0] == [0, 7]
+
+
+def test_results_are_an_answer_and_nothing_else_is_said(make):
+    work = Memory()
+    stage = make(work)
+    work.offer(Claim(1, 0))
+    stage.configure(1)
+    assert stage.finished(1) == {0: 1}
+    work.offer(Claim(1, 1))
+    assert stage.finished(1) == {1: 1}
+
+
+def test_who_has_no_results_answers_by_itself(make):
+    stage = make(Memory())
+    for epoch in (1, 2):
+        stage.configure(epoch)
+        assert stage.reply() == Configured(epoch, [])
+
+
+@pytest.mark.parametrize("board", [True, False])
+def test_no_answer_waits_for_a_unit_without_end(make, board, monkeypatch):
+    monkeypatch.setattr(outbox, "_LATEST", 0.01)
+    stage = make(Memory() if board else None)
+    reached, go_on = block(stage)
+    stage.configure(1)
+    stage.tell(Run(1, (0,)))
+    assert reached.wait(PATIENCE)
+    assert stage.reply() == Configured(1, [])
+    go_on.set()
+    assert stage.finished(1) == {0: 1}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from samplerkit.episodes import EnvSpec, EpisodeRecorder, StepType, cut
 from samplerkit.sampling import outbox as module
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.messages import decode
+from samplerkit.sampling.messages import decode, encode
 from samplerkit.sampling.outbox import Outbox
 
 SPEC = EnvSpec(spaces.Box(-np.inf, np.inf, (1,), np.float64), spaces.Discrete(2))
@@ -263,3 +263,40 @@ def test_watching_ends_at_once_where_nothing_ever_came():
     box = Outbox(lambda message: None, lambda parts: False, 1000.0)
     box.close()
     box.watch()
+
+
+def test_what_is_owed_is_sent_where_nothing_else_is(make):
+    bench = make()
+    bench.box.owe(encode("answer"))
+    assert bench.sent == []
+    bench.box.flush()
+    bench.box.flush()
+    assert bench.sent == ["answer"]
+
+
+def test_results_pay_what_is_owed(make):
+    bench = make()
+    bench.box.owe(encode("answer"))
+    bench.put(0)
+    bench.box.flush()
+    assert bench.numbers == [(0,)]
+
+
+def test_a_new_epoch_owes_nothing_to_the_old_one(make):
+    bench = make()
+    bench.box.owe(encode("answer"))
+    bench.box.begin(6, 2)
+    bench.box.flush()
+    assert bench.sent == []
+
+
+def test_whoever_watches_pays_what_is_owed(monkeypatch):
+    monkeypatch.setattr(module, "_LATEST", 0.01)
+    arrived = threading.Event()
+    box = Outbox(lambda message: arrived.set(), lambda parts: False, 1000.0)
+    watcher = threading.Thread(target=box.watch, daemon=True)
+    watcher.start()
+    box.owe(encode("answer"))
+    assert arrived.wait(20.0)
+    box.close()
+    watcher.join(20.0)
