@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from samplerkit_multiprocessing.shared import File, Work
 
 _GRACE = 1.0
 """Seconds to close environments once the parent is gone; then the process ends by force."""
+
+_SWITCH = 1e-4
+"""Seconds after which a thread that runs units lets the one that reads messages in."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if belongings.cpu is not None:
         os.sched_setaffinity(0, {belongings.cpu})
+    # A message that comes while a unit runs is read at once, and not after Python's 5 ms.
+    sys.setswitchinterval(_SWITCH)
     for module in needs:
         importlib.import_module(module)
     way = _Way(belongings)
