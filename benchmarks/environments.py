@@ -92,9 +92,10 @@ def pong() -> Env:
     stack = getattr(gymnasium.wrappers, "FrameStackObservation", None)
     if stack is None:
         raise ImportError("gymnasium 1.0 or newer is needed for FrameStackObservation")
-    return gymnasium.wrappers.TransformObservation(
+    channels_last = gymnasium.wrappers.TransformObservation(
         stack(env, 4), _channels_last, spaces.Box(0, 255, FRAME, np.uint8)
     )
+    return gymnasium.wrappers.TimeLimit(channels_last, 27_000)  # ALE's own limit of 108,000 frames
 
 
 def _channels_last(frames: Any) -> Any:

@@ -30,7 +30,7 @@ class Setting:
 
 def settings() -> list[Setting]:
     """Return all settings, in the order of the page."""
-    return [*_cartpole(), _frames(), _pong(), _cheetah()]
+    return [*_cartpole(), _frames(), *_pong(), *_cheetah()]
 
 
 def _cartpole() -> list[Setting]:
@@ -58,22 +58,28 @@ def _frames() -> Setting:
     )
 
 
-def _pong() -> Setting:
-    return Setting(
-        "W2p",
-        "Pong (ALE), 84x84, 4 frames stacked, constant action, batches of 4,000",
-        Workload("benchmarks.environments:pong", "constant", 4_000),
-        "constant",
-        needs=("ale_py", "cv2"),
-        heat=8,
-    )
+def _pong() -> list[Setting]:
+    return [
+        Setting(
+            f"W2p-{batch}",
+            f"Pong (ALE), 84x84, 4 frames stacked, constant action, batches of {batch:,}",
+            Workload("benchmarks.environments:pong", "constant", batch),
+            "constant",
+            needs=("ale_py", "cv2"),
+            heat=heat,
+        )
+        for batch, heat in ((4_000, 8), (16_000, 6))
+    ]
 
 
-def _cheetah() -> Setting:
-    return Setting(
-        "W3",
-        "HalfCheetah-v5 (MuJoCo), MLP 17-64-64-6, Gaussian, batches of 4,000",
-        Workload("HalfCheetah-v5", "benchmarks.policies:mlp64", 4_000),
-        "gaussian",
-        needs=("mujoco",),
-    )
+def _cheetah() -> list[Setting]:
+    return [
+        Setting(
+            f"W3-{batch}",
+            f"HalfCheetah-v5 (MuJoCo), MLP 17-64-64-6, Gaussian, batches of {batch:,}",
+            Workload("HalfCheetah-v5", "benchmarks.policies:mlp64", batch),
+            "gaussian",
+            needs=("mujoco",),
+        )
+        for batch in (4_000, 16_000)
+    ]

@@ -32,6 +32,7 @@ class Sampler(PeerContestant):
         from sample_factory.cfg.arguments import parse_full_cfg, parse_sf_args
         from sample_factory.envs.env_utils import register_env
 
+        self.make_env()().close()  # in its processes, a failure would be waited for
         register_env("measured", functools.partial(make_for_sample_factory, self.env))
         parser, _ = parse_sf_args(self._arguments(), evaluation=False)
         config = parse_full_cfg(parser, self._arguments())

@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -79,7 +80,13 @@ def _attempt(served: _Served, request: dict[str, Any]) -> dict[str, Any]:
         import traceback
 
         traceback.print_exc()
-        return {"failed": f"{type(error).__name__}: {error}"}
+        return {"failed": _in_short(f"{type(error).__name__}: {error}")}
+
+
+def _in_short(text: str) -> str:
+    """The first line of an error and the last: a remote traceback ends with what matters."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines() if line.strip()]
+    return lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}"
 
 
 def _version(distribution: str) -> str:

@@ -50,6 +50,11 @@ def test_its_exception_comes_through_as_a_sentence(host):
         host("raises").start()
 
 
+def test_of_a_long_error_the_first_line_and_the_last_come_through(host):
+    with pytest.raises(ContestantFailed, match=r"^RuntimeError: far away: … KeyError: 3$"):
+        host("raises at length").start()
+
+
 def test_its_last_words_come_through(host):
     with pytest.raises(ContestantFailed, match="status 7: last words"):
         host("dies").start()

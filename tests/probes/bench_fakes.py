@@ -66,6 +66,8 @@ class InHost(Contestant):
             raise Skipped("the moon is in the wrong house")
         if self._behaviour == "raises":
             raise RuntimeError("it broke")
+        if self._behaviour == "raises at length":
+            raise RuntimeError("\x1b[36mfar away\x1b[39m:\n\n  File 'x'\n  KeyError: 3\n")
         if self._behaviour == "dies":
             sys.stderr.write("last words\n")
             sys.stderr.flush()
