@@ -158,6 +158,13 @@ class EpisodeBatch(PaddedColumns, TimeStepBatch):
         arguments["episode_infos"] = arguments.pop("episode_infos_by_episode")
         return EpisodeBatch(**{**arguments, **changes})
 
+    def with_provenance(self, provenance: Provenance | None) -> EpisodeBatch:
+        """Return the same batch, columns and all, with another provenance."""
+        batch = object.__new__(EpisodeBatch)
+        batch.__dict__.update(self.__dict__)
+        batch.__dict__["provenance"] = provenance
+        return batch
+
     # Episodes
 
     @classmethod

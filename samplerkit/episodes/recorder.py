@@ -17,6 +17,7 @@ from samplerkit.episodes.space_columns import plain_array, plain_scalar
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
 
+_FLOATS = frozenset({float, np.float64})
 _PLAIN_REWARDS = frozenset({int, bool, np.float64, np.float32, np.int64})
 
 
@@ -210,7 +211,7 @@ class EpisodeRecorder:
                     rows[row + 1] = observation
                 else:
                     observation = put(row + 1, observation)
-                rewards[row] = reward if type(reward) is float else _checked_reward(reward)
+                rewards[row] = reward if type(reward) in _FLOATS else _checked_reward(reward)
                 if env_info:
                     add_env_info(row - start, env_info)
                 if agent_info:

@@ -6,6 +6,7 @@ batch filled that way holds too many short episodes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from samplerkit.episodes import Assembly, EpisodeSlice
@@ -73,20 +74,27 @@ class Admission:
         Raises:
             WorkerError: if admission has reached a unit that failed.
         """
-        waiting = self.waiting
-        if number >= self.next and number not in waiting:
-            waiting[number] = result
-            if not isinstance(result, Failure):
-                self.waiting_steps += result.n_steps
-        while not self.complete and self.next in waiting:
-            result = waiting.pop(self.next)
+        self.offer_all({number: result})
+
+    def offer_all(self, results: Mapping[int, EpisodeSlice | Failure]) -> None:
+        """Take the results of several units, as `offer` does."""
+        waiting, number = self.waiting, self.next
+        for other, result in results.items():
+            if other >= number and other not in waiting:
+                waiting[other] = result
+                if not isinstance(result, Failure):
+                    self.waiting_steps += result.n_steps
+        while not self.complete and number in waiting:
+            result = waiting.pop(number)
             if isinstance(result, Failure):
                 raise result.to_error()
+            number += 1
+            steps = result.n_steps
             self._assembly.add(result)
-            self.next += 1
-            self.steps += result.n_steps
-            self.waiting_steps -= result.n_steps
-            self.complete = self.goal.reached(self.next - self.first, self.steps)
+            self.next = number
+            self.steps += steps
+            self.waiting_steps -= steps
+            self.complete = self.goal.reached(number - self.first, self.steps)
 
     def admitted(self) -> list[EpisodeSlice]:
         """Return the units that were admitted, in order. Called once."""

@@ -303,7 +303,7 @@ class BaseSampler(Sampler):
             env_versions=np.full(len(numbers), record.env_version, dtype=np.int64),
             reproducible=self._reproducible,
         )
-        return join(units).replace(provenance=provenance)
+        return join(units).with_provenance(provenance)
 
     def _tell_observers(self, event: str, *arguments: Any) -> None:
         """Tell the observers of an event, a method of `Observer`."""

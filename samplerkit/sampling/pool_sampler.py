@@ -11,7 +11,7 @@ import atexit
 import logging
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Generic
 
 from samplerkit.episodes import EpisodeSlice, cut
@@ -191,7 +191,6 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _collect(self, record: Record, admission: Admission) -> list[EpisodeSlice]:
         failures: list[Failure] = []
         deaths: dict[int | None, int] = {}
-        fresh = sorted(self._ahead)
         dealer = self._begin_dealing(record)
         timeout: float | None = 0.0  # first of all, hear of carriers that died since the last call
         while True:
@@ -203,7 +202,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 elif isinstance(reply, Started):
                     member.unit_started = time.monotonic()
                 else:
-                    fresh += self._finished(member, reply, admission, dealer)
+                    self._finished(member, reply, dealer)
             if self._closed is not None:
                 raise SamplerClosed("the sampler was shut down while this call was running")
             late = [member for member in self._members if member.epoch != self._epoch]
@@ -212,9 +211,9 @@ class PoolSampler(BaseSampler, Generic[C]):
             if not any(member.unanswered for member in self._members):
                 # Only now, so that it is the same worker's error however many carriers it struck.
                 _raise_first(failures)
-                for number in fresh:
-                    admission.offer(number, self._ahead.pop(number))
-                fresh.clear()
+                if self._ahead:
+                    ahead, self._ahead = self._ahead, {}
+                    admission.offer_all(ahead)
                 if admission.complete:
                     break
             for index, request in dealer.deal(self._epoch, admission).items():
@@ -236,29 +235,26 @@ class PoolSampler(BaseSampler, Generic[C]):
             (by_carrier[id(carrier)], None if data is None else decode(data)) for carrier, data in received
         ]
 
-    def _finished(self, member: _Member[C], reply: Reply, admission: Admission, dealer: Dealer) -> list[int]:
-        """Take results of units; return the numbers of those that count."""
+    def _finished(self, member: _Member[C], reply: Reply, dealer: Dealer) -> None:
+        """Take results of units."""
         assert isinstance(reply, Finished), "the only reply left"
         member.unit_started = None
         member.answered = reply.epoch
-        results = dict(self._results(member, reply))
+        results = self._results(reply)
         if reply.epoch != self._epoch:
             self._discard(results.values())
-            return []
+            return
         dealer.finished(member.index, results)
-        fresh = []
-        for number, result in results.items():
-            # A unit whose carrier died may have been run twice.
-            if number >= admission.next and number not in self._ahead and number not in admission.waiting:
-                self._schedule.ended(result)
-                self._ahead[number] = result
-                fresh.append(number)
-        return fresh
-
-    def _results(self, member: _Member[C], reply: Finished) -> Iterator[tuple[int, EpisodeSlice | Failure]]:
         if reply.batch is not None:
-            yield from zip(reply.numbers, cut(reply.batch, reply.n_episodes), strict=True)
-        yield from reply.failures.items()
+            self._schedule.ended(len(reply.numbers), len(reply.batch.rewards))
+        # A unit whose carrier died may come twice: admission takes no notice of the second time.
+        self._ahead.update(results)
+
+    def _results(self, reply: Finished) -> dict[int, EpisodeSlice | Failure]:
+        results: dict[int, EpisodeSlice | Failure] = dict(reply.failures)
+        if reply.batch is not None:
+            results.update(zip(reply.numbers, cut(reply.batch, reply.n_episodes), strict=True))
+        return results
 
     # -- bringing workers to the record ----------------------------------------------------------
 

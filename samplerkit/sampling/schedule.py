@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from samplerkit.episodes import EpisodeSlice
 from samplerkit.sampling.admission import Admission, Steps
-from samplerkit.sampling.failure import Failure
 
 _MEMORY = 256
 """How many units the running mean of steps a unit looks back."""
@@ -80,14 +78,11 @@ class Schedule:
         if suspect:
             self._suspects.add(number)
 
-    def ended(self, result: EpisodeSlice | Failure) -> None:
-        """Learn from a unit's length."""
-        if isinstance(result, Failure):
-            return
-        steps = result.n_steps
-        self._n_ended = min(_MEMORY, self._n_ended + 1)
-        mean = steps if self._mean_steps is None else self._mean_steps
-        self._mean_steps = mean + (steps - mean) / self._n_ended
+    def ended(self, n_units: int, n_steps: int) -> None:
+        """Learn from the lengths of some units."""
+        self._n_ended = min(_MEMORY, self._n_ended + n_units)
+        mean = self._mean_steps or 0.0
+        self._mean_steps = mean + (n_steps / n_units - mean) * min(1.0, n_units / self._n_ended)
 
     def _home(self, number: int) -> int | None:
         return self._homes[number % len(self._homes)]

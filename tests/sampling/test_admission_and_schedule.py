@@ -189,28 +189,27 @@ def test_carriers_get_the_units_of_their_workers_only(homes, count, cursor):
 def test_exact_units_are_never_exceeded():
     it = schedule(4)
     for _ in range(3):
-        it.ended(result(0, 1))
+        it.ended(1, 1)
     assert len(take_all(it, Admission(Units(3), 0), 4)) == 3
 
 
 def test_the_horizon_follows_the_mean_length():
     it = schedule()
     for _ in range(5):
-        it.ended(result(0, 10))
+        it.ended(1, 10)
     assert take_all(it, Admission(Steps(35), 0)) == [0, 1, 2, 3]
 
 
 def test_failures_say_nothing_about_lengths():
     it = schedule()
-    it.ended(result(0, 10))
-    it.ended(failure(1))
+    it.ended(1, 10)
     assert take_all(it, Admission(Steps(20), 0)) == [0, 1]
 
 
 def test_what_waits_is_counted_against_the_need():
     it = schedule()
     for _ in range(5):
-        it.ended(result(0, 10))
+        it.ended(1, 10)
     admission = Admission(Steps(30), 0)
     assert [take(it, 0, admission, 0) for _ in range(4)] == [0, 1, 2, None]
     admission.offer(1, result(1, 10))
@@ -221,7 +220,7 @@ def test_what_waits_is_counted_against_the_need():
 def test_at_least_the_next_unit_is_handed_out():
     it = schedule()
     for _ in range(5):
-        it.ended(result(0, 10))
+        it.ended(1, 10)
     admission = Admission(Steps(20), 0)
     assert [take(it, 0, admission, 0), take(it, 0, admission, 1)] == [0, 1]
     admission.offer(0, result(0, 1))
@@ -246,7 +245,7 @@ def test_no_batch_waits_for_a_unit_that_nobody_was_given(data):
         assert running, "nothing runs, and the batch is not complete: it would wait for ever"
         number = running.pop(data.draw(st.integers(0, len(running) - 1)))
         batch = result(number, data.draw(lengths))
-        it.ended(batch)
+        it.ended(1, batch.n_steps)
         admission.offer(number, batch)
     raise AssertionError("the batch was never completed")
 
@@ -299,7 +298,7 @@ def test_after_forgetting_units_are_handed_out_again():
 
 def test_a_new_call_goes_on_where_the_last_one_stopped():
     it = schedule()
-    it.ended(result(0, 10))
+    it.ended(1, 10)
     assert take_all(it, Admission(Units(3), 0)) == [0, 1, 2]
     it.begin([None])
     assert take_all(it, Admission(Units(2), 3)) == [3, 4]

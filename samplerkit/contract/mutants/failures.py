@@ -172,12 +172,11 @@ class EarlyError(AnySampler):
 class EarliestError(AnyPool):
     """The first error that arrives is raised, whatever its unit."""
 
-    def _finished(self, member: Any, reply: Reply, *call: Any) -> list[int]:
-        fresh = super()._finished(member, reply, *call)
-        for result in map(self._ahead.get, fresh):
+    def _finished(self, member: Any, reply: Reply, *call: Any) -> None:
+        super()._finished(member, reply, *call)
+        for result in self._ahead.values():
             if isinstance(result, Failure):
                 raise result.to_error()
-        return fresh
 
 
 @mutant("unpicklable-kills", "D1", bases=(PROCESSES,))
@@ -250,14 +249,13 @@ class DirtyAfterError(DefaultWorker):
 class StaleReplies(AnyPool):
     """Results of a call that raised, or of before an update, answer the next call."""
 
-    def _finished(self, member: Any, reply: Any, *call: Any) -> list[int]:
+    def _finished(self, member: Any, reply: Any, *call: Any) -> None:
         if reply.epoch == self._epoch:
-            return super()._finished(member, reply, *call)
-        first = self._cursor
-        late = {number: result for number, result in self._results(member, reply) if number >= first}
-        fresh = [number for number in late if number not in self._ahead]
-        self._ahead.update((number, late[number]) for number in fresh)
-        return fresh
+            super()._finished(member, reply, *call)
+            return
+        for number, result in self._results(reply).items():
+            if number >= self._cursor:
+                self._ahead.setdefault(number, result)
 
 
 @mutant("never-restarts", "D2", bases=(PROCESSES,))

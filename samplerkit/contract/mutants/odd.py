@@ -394,14 +394,13 @@ class ProcessForEachUnit(_Denies, AnyPool):
         self._dealer = self._private
         return self._dealer
 
-    def _finished(self, member: Any, reply: Reply, *call: Any) -> list[int]:
-        fresh = super()._finished(member, reply, *call)
+    def _finished(self, member: Any, reply: Reply, *call: Any) -> None:
+        super()._finished(member, reply, *call)
         if not self._private._under_way[member.index] and member in self._members:
             self._tell(member, Close())
             self._link.stop(member.carrier, 2.0)
             new = self._link.start(member.index, self._carrier_setup)
             self._members[member.index] = type(member)(member.index, new)
-        return fresh
 
 
 class _FarSighted(Schedule):
