@@ -39,26 +39,31 @@ class Course:
 
 
 def run_setting(setting: Setting, course: Course) -> dict[str, Any]:
-    """Measure a setting; returns what goes into the results, as JSON can say it."""
+    """Measure a setting; returns what goes into the results, as JSON can say it.
+
+    Where not all can be measured together, the limit runs in every heat, and each is compared with its own.
+    """
     missing = [name for name in setting.needs if importlib.util.find_spec(name) is None]
     if missing:
         return {"key": setting.key, "title": setting.title, "skipped": f"not installed: {', '.join(missing)}"}
     limit = bare_name(course.processes)
     makers, outcomes = _field(setting, course)
     heats = [makers[start : start + setting.heat] for start in range(0, len(makers), setting.heat)] or [[]]
-    rows = []
+    rows, limits = [], []
     for index, heat in enumerate(heats):
         loops = [limit, bare_name(1)] if index == 0 else [limit]
         contestants: list[Contestant] = [_loop(setting, name, course) for name in dict.fromkeys(loops)]
         contestants += [make() for make in heat]
         measured = interleave(contestants, rounds=course.rounds, seconds=course.seconds, tell=course.tell)
         found = Results(measured, limit).as_dicts()
+        limits.append(found[0])
         rows += found if index == 0 else found[1:]
     return {
         "key": setting.key,
         "title": setting.title,
         "workload": setting.workload.as_dict(),
         "limit": limit,
+        "limits": limits,
         "contestants": rows + Results(outcomes, limit).as_dicts(),
     }
 

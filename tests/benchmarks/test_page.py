@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks.__main__ import _chosen
+from benchmarks.catalogue import entries
+from benchmarks.page import write_page
+from benchmarks.results import save
+from benchmarks.show import table
+from samplerkit.bench import Measurement, Outcome, Results
+from samplerkit.bench.contestant import Memory
+
+ARGUMENTS = {"rounds": 5, "seconds": 1.0, "processes": 2}
+
+
+def setting(key="W1-short-1000", **more):
+    def outcome(name, rate):
+        return Outcome(name, 0.31, {0: Measurement(rate, 1.0)}, Memory(50, 40, 2), versions={"numpy": "9.9"})
+
+    outcomes = [outcome("limit", 100_000), outcome("mine", 93_000), outcome("slow", 1_234)]
+    outcomes.append(Outcome("absent", skipped="not installed: No module named 'x' (/home/me/venv/x.py)"))
+    rows = Results(outcomes, "limit").as_dicts()
+    return {"key": key, "title": "CartPole", "limit": "limit", "contestants": rows, **more}
+
+
+def tails():
+    figures = setting("tails-1000", clairvoyant=0.9)
+    figures["contestants"][1]["fraction_of_clairvoyant"] = {"median": 0.966, "min": 0.9, "max": 1.0}
+    return figures
+
+
+WEIGHTS = {
+    "key": "weights",
+    "title": "Weights",
+    "columns": ["backend", "ms"],
+    "rows": [["mine", 1.5], ["x", None]],
+}
+ABSENT = {"key": "W3-4000", "title": "Cheetah", "skipped": "not installed: mujoco"}
+
+
+@pytest.fixture
+def page(tmp_path):
+    for figures in (WEIGHTS, ABSENT, tails(), setting()):
+        save(tmp_path, figures, ARGUMENTS)
+    return write_page(tmp_path, tmp_path / "page.md").read_text()
+
+
+def test_the_page_has_a_section_for_each_result_in_the_catalogue_s_order(page):
+    found = [line.split()[1].rstrip(":") for line in page.splitlines() if line.startswith("## ")]
+    assert found == ["The", "W1-short-1000", "W3-4000", "tails-1000", "weights"]
+
+
+def test_the_page_shows_figures_reasons_machine_and_versions(page):
+    assert "| mine | 93,000 | **0.93** | 0.93..0.93 | 0.3 | 50 + 40 |" in page
+    assert "| slow | 1,234 | **0.012** | 0.012..0.012 | 0.3 | 50 + 40 |" in page
+    assert "| mine | 93,000 | **0.93** | 0.93..0.93 | 0.3 | 50 + 40 | 0.97 |" in page
+    assert "| mine | 1.5 |\n| x |  |" in page
+    assert "Skipped: not installed: mujoco." in page
+    assert "usable CPUs" in page
+    assert "5 rounds" in page
+    assert "numpy " in page
+
+
+def test_the_page_names_no_paths(page):
+    assert "- absent was skipped: not installed: No module named 'x'" in page
+    assert "/home" not in page
+
+
+def test_without_results_there_is_no_page(tmp_path):
+    with pytest.raises(SystemExit, match="run python -m benchmarks first"):
+        write_page(tmp_path, tmp_path / "page.md")
+
+
+def test_results_keep_machine_versions_and_arguments(tmp_path):
+    read = json.loads(save(tmp_path, setting(), ARGUMENTS).read_text())
+    assert {"machine", "versions", "arguments", "contestants"} <= read.keys()
+
+
+@pytest.mark.parametrize("figures", [setting(), tails(), WEIGHTS, ABSENT], ids=lambda it: it["key"])
+def test_figures_are_shown_as_text(figures):
+    text = table(figures)
+    assert figures["title"] in text
+    assert "mine" in text or "mujoco" in text
+
+
+def test_keys_are_chosen_whole_or_by_how_they_begin():
+    assert set(_chosen(None)) == set(entries())
+    assert set(_chosen(["W1-short-4000"])) == {"W1-short-4000"}
+    assert {key[:4] for key in _chosen(["tail", "W1-l"])} == {"tail", "W1-l"}
+    with pytest.raises(SystemExit, match="there is no such key"):
+        _chosen(["W9"])
