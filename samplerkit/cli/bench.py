@@ -26,6 +26,10 @@ from samplerkit.contract.option_values import parse_options
 from samplerkit.errors import SamplerKitError
 
 
+_WIDTH = 80
+"""Columns without which a figure would be cut: in a narrower terminal lines are broken instead."""
+
+
 @dataclass(frozen=True)
 class Course:
     """How to measure.
@@ -159,10 +163,11 @@ def _progress(stream: Any) -> Iterator[Progress | None]:
 
 
 def _show(results: Results, title: str, sentence: str) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = Console(highlight=False)
+    console.width = max(console.width, _WIDTH) if sys.stdout.isatty() else 120
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
-    for heading in ("steps/s", "of the limit", "min..max", "start s", "parent MB", "worker MB"):
+    for heading in ("steps/s", "limit", "min..max", "start s", "MB", "worker"):
         table.add_column(heading, justify="right", no_wrap=True)
     for outcome in results.outcomes:
         if not outcome.skipped:
