@@ -51,7 +51,12 @@ class Memory(SharedWork):
 
     def claim(self) -> Claim | None:
         with self._changed:
+            self._changed.notify_all()
             return self.claims.popleft() if self.claims else None
+
+    def wait_until_taken(self) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self.claims, PATIENCE), "entries are left"
 
     def wait(self) -> None:
         with self._changed:
@@ -328,6 +333,7 @@ def test_cancelling_ends_the_running_unit_between_two_steps_and_drops_its_epoch(
     stage.tell(Cancel(1))
     stage.stepped = lambda: None
     go_on.set()
+    work.wait_until_taken()
     stage.configure(2)
     assert stage.reply() == Configured(2, [])
     stage.length = 2
@@ -356,7 +362,7 @@ def test_nothing_runs_while_workers_are_configured_as_far_as_the_board_says(make
     stage = make(work)
     stage.configure(1)
     stage.reply()
-    stage.length = 10**9
+    stage.length = 1  # it ends before it hears that nobody needs it
     reached, go_on = block(stage)
     work.offer(Claim(1, 0, False))
     assert reached.wait(PATIENCE)

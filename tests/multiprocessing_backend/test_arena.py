@@ -1,0 +1,338 @@
+"""Memory for large messages: places in it, who frees them, and one copy for many readers."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+from multiprocessing import Pipe
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samplerkit_multiprocessing.arena import (
+    IN_ARENA,
+    PLACE,
+    SMALLEST,
+    Arena,
+    Bulletin,
+    Reader,
+    arena_file,
+    places,
+)
+from samplerkit_multiprocessing.child import Belongings, _Way
+from samplerkit_multiprocessing.shared import File, anonymous_file, pipe
+from samplerkit_multiprocessing.transport import ProcessCarrier, ProcessTransport
+
+SIZE = 4096
+
+
+def duplicate(file: File) -> File:
+    return File(os.dup(file.fd))
+
+
+def message(number: int, size: int) -> list[bytes]:
+    """Return a message in parts that says which one it is."""
+    data = bytes([number % 251]) * size
+    return [data[: size // 3], b"", memoryview(data)[size // 3 :]]
+
+
+class Pair:
+    """An arena and its reader."""
+
+    def __init__(self, size: int = SIZE) -> None:
+        file = anonymous_file(size)
+        self.arena = Arena(file)
+        self.freed, said = pipe()
+        self.reader = Reader(file, said)
+
+    def read(self, place: bytes) -> memoryview:
+        return self.reader.read(place)
+
+    def free_what_was_freed(self) -> int:
+        gone = places(self.freed)
+        for place in gone:
+            self.arena.free(*place)
+        return len(gone)
+
+
+def start_of(place: bytes) -> int:
+    return PLACE.unpack(place)[0]
+
+
+# ---------------------------------------------------------------- places
+
+steps = st.lists(st.tuples(st.booleans(), st.integers(1, SIZE // 2), st.integers(0, 100)), max_size=60)
+
+
+@settings(deadline=None, max_examples=200)
+@given(steps)
+def test_messages_never_overlap_and_all_is_free_in_the_end(script):
+    pair = Pair()
+    held: list[tuple[int, int, bytes]] = []
+    for number, (writes, size, which) in enumerate(script):
+        if writes:
+            place = pair.arena.write(message(number, size))
+            if place is not None:
+                held.append((number, size, place))
+        elif held:
+            pair.arena.free(*PLACE.unpack(held.pop(which % len(held))[2]))
+        spans = sorted((start_of(place), start_of(place) + size) for _, size, place in held)
+        assert all(one[1] <= other[0] for one, other in itertools.pairwise(spans)), "they overlap"
+        assert all(stop <= SIZE for _, stop in spans)
+    for number, size, place in held:
+        assert bytes(pair.read(place)) == bytes([number % 251]) * size
+    for _, _, place in held:
+        pair.arena.free(*PLACE.unpack(place))
+    assert start_of(pair.arena.write(message(1, SIZE))) == 0, "there is room for as much as in the beginning"
+    assert pair.arena.write([b"1"]) is None
+
+
+def test_the_lowest_place_that_fits_is_taken():
+    arena = Pair().arena
+    first, second, third = (arena.write(message(number, 640)) for number in range(3))
+    arena.free(*PLACE.unpack(first))
+    arena.free(*PLACE.unpack(third))
+    assert start_of(arena.write(message(4, 641))) == start_of(third)
+    assert start_of(arena.write(message(3, 64))) == 0
+    assert start_of(arena.write(message(3, 576))) == 64
+    assert start_of(second) == 640
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 2, 1)])
+def test_places_grow_together_in_whatever_order_they_are_freed(order):
+    arena = Pair().arena
+    held = [arena.write(message(number, size)) for number, size in enumerate((1024, 1024, 2048))]
+    for number in order:
+        arena.free(*PLACE.unpack(held[number]))
+    assert arena.write(message(5, SIZE)) is not None
+
+
+def test_where_there_is_no_room_nothing_is_written():
+    pair = Pair()
+    place = pair.arena.write(message(1, SIZE))
+    assert pair.arena.write(message(2, 1)) is None
+    assert bytes(pair.read(place)) == bytes([1]) * SIZE
+
+
+def test_places_are_aligned_whatever_sizes_messages_have():
+    arena = Pair().arena
+    assert {start_of(arena.write(message(number, 1 + 7 * number))) % 64 for number in range(20)} == {0}
+
+
+# ---------------------------------------------------------------- how long a message stays
+
+
+def test_a_message_stays_as_long_as_anything_views_it():
+    pair = Pair()
+    view = pair.read(pair.arena.write(message(1, SIZE)))
+    column = np.frombuffer(view, np.uint8)[10:20].reshape(2, 5)[:, 1:]
+    del view
+    gc.collect()
+    assert pair.free_what_was_freed() == 0
+    assert pair.arena.write([b"1"]) is None
+    assert column.tolist() == [[1] * 4] * 2
+    del column
+    gc.collect()
+    assert pair.free_what_was_freed() == 1
+    assert pair.arena.write(message(2, SIZE)) is not None
+
+
+def test_a_message_that_nobody_looks_at_is_free_at_once():
+    pair = Pair()
+    pair.read(pair.arena.write(message(1, SIZE)))
+    gc.collect()
+    assert pair.free_what_was_freed() == 1
+
+
+def test_a_message_cannot_be_written_to():
+    pair = Pair()
+    view = pair.read(pair.arena.write(message(1, 100)))
+    assert view.readonly
+    with pytest.raises(ValueError, match="read-only"):
+        np.frombuffer(view, np.uint8)[0] = 1
+
+
+def test_views_outlive_the_reader_and_the_writer():
+    pair = Pair()
+    view = pair.read(pair.arena.write(message(7, 100)))
+    pair.arena.close()
+    del pair
+    gc.collect()
+    assert bytes(view) == bytes([7]) * 100
+    del view
+    gc.collect()  # nobody hears that it is free: no harm
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 5)), max_size=40))
+def test_memory_goes_round_for_ever(script):
+    pair, held = Pair(), []
+    for number, (size, keeps) in enumerate(script):
+        del held[keeps:]
+        gc.collect(0)
+        pair.free_what_was_freed()
+        place = pair.arena.write(message(number, size))
+        if place is not None:
+            held.insert(0, (number, size, pair.read(place)))
+        assert all(bytes(view) == bytes([then % 251]) * length for then, length, view in held)
+    held.clear()
+    pair.free_what_was_freed()
+    assert pair.arena.write(message(0, SIZE)) is not None
+
+
+# ---------------------------------------------------------------- the bulletin
+
+
+class Readers:
+    """A bulletin and processes that read it, made up."""
+
+    def __init__(self, count: int, size: int = SIZE) -> None:
+        self.file = anonymous_file(size)
+        self.bulletin = Bulletin(self.file)
+        self.readers = {index: self.add(index) for index in range(count)}
+
+    def add(self, index: int) -> Reader:
+        return Reader(self.file, self.bulletin.add(index))
+
+
+def test_one_copy_serves_all_readers():
+    it = Readers(3)
+    place = it.bulletin.post(message(1, 1000), [0, 1, 2])
+    views = [reader.read(place) for reader in it.readers.values()]
+    assert [bytes(view) for view in views] == [bytes([1]) * 1000] * 3
+    assert start_of(it.bulletin.post(message(2, 1000), [0])) == 1024, "there is one"
+
+
+def test_a_message_is_freed_when_all_have_let_it_go():
+    it = Readers(3)
+    place = it.bulletin.post(message(1, SIZE), [0, 1, 2])
+    views = [reader.read(place) for reader in it.readers.values()]
+    while views:
+        assert it.bulletin.post([b"1"], [0]) is None
+        views.pop()
+        gc.collect()
+    assert it.bulletin.post(message(2, SIZE), [0]) is not None
+
+
+def test_the_dead_need_nothing_any_more():
+    it = Readers(3)
+    place = it.bulletin.post(message(1, SIZE), [0, 1, 2])
+    it.readers[0].read(place)
+    it.bulletin.remove(1)
+    assert it.bulletin.post([b"1"], [0]) is None, "2 has not read it"
+    it.bulletin.remove(2)
+    assert it.bulletin.post(message(2, SIZE), [0]) is not None
+
+
+def test_who_takes_the_place_of_a_dead_one_is_not_waited_for():
+    it = Readers(2)
+    place = it.bulletin.post(message(1, SIZE), [0, 1])
+    it.readers[0].read(place)
+    it.bulletin.remove(1)
+    it.readers[1] = it.add(1)
+    second = it.bulletin.post(message(2, SIZE), [0, 1])
+    assert second is not None
+    assert bytes(it.readers[1].read(second)[:1]) == b"\x02"
+
+
+def test_those_who_were_not_told_are_not_waited_for():
+    it = Readers(2)
+    place = it.bulletin.post(message(1, SIZE), [1])
+    it.readers[1].read(place)
+    gc.collect()
+    assert it.bulletin.post(message(2, SIZE), [0]) is not None
+
+
+# ---------------------------------------------------------------- the ways between processes
+
+
+class Ends:
+    """A process's end of the ways to its parent, and the parent's."""
+
+    def __init__(self, arena_size: int = 1 << 20) -> None:
+        self.mine, theirs = Pipe()
+        file, news = anonymous_file(arena_size), anonymous_file(arena_size)
+        freed, said = pipe()
+        self.bulletin = Bulletin(news)
+        queue, board = pipe()[0], anonymous_file(64)
+        arena, bulletin = (duplicate(file), freed), (duplicate(news), self.bulletin.add(0))
+        self.way = _Way(Belongings(theirs, queue, board, 0, arena, bulletin, None))
+        self.theirs = theirs
+        self.carrier = ProcessCarrier(0, None, self.mine, Reader(file, said))
+
+    def received(self) -> list[memoryview | bytes]:
+        got: list = []
+        while self.mine.poll():
+            ProcessTransport._read(None, self.carrier, got)
+        return [data for _, data in got]
+
+    def close(self) -> None:
+        self.mine.close()
+        self.theirs.close()
+
+
+@pytest.fixture
+def ends():
+    made = Ends()
+    yield made
+    made.close()
+
+
+def test_a_large_message_goes_through_memory_and_a_small_one_does_not(ends):
+    assert ends.way.post([b"x" * SMALLEST])
+    assert not ends.way.post([b"x" * (SMALLEST - 1)])
+    [received] = ends.received()
+    assert isinstance(received, memoryview)
+    assert bytes(received) == b"x" * SMALLEST
+
+
+def test_where_memory_is_full_the_pipe_is_left(ends):
+    size = 3 * (1 << 18)
+    assert ends.way.post([b"1" * size])
+    held = ends.received()
+    assert not ends.way.post([b"2" * size]), "the caller sends it by the pipe"
+    del held[:]
+    gc.collect()
+    assert ends.way.post([b"3" * size]), "what was freed is used again"
+    assert bytes(ends.received()[0]) == b"3" * size
+
+
+def test_small_messages_that_begin_like_a_place_are_what_they_are(ends):
+    ends.way.send(b"\x80" + IN_ARENA)
+    assert bytes(ends.received()[0]) == b"\x80" + IN_ARENA
+
+
+def test_an_announcement_is_read_in_place_and_given_back(ends):
+    place = ends.bulletin.post([b"w" * SMALLEST], [0])
+    ends.mine.send_bytes(IN_ARENA + place)
+    data = ends.way.receive()
+    assert bytes(data) == b"w" * SMALLEST
+    assert ends.bulletin.post([b"w" * (1 << 20)], [0]) is None
+    del data
+    gc.collect()
+    assert ends.bulletin.post([b"w" * (1 << 20)], [0]) is not None
+
+
+def test_a_transport_announces_large_messages_once_and_small_ones_as_they_are():
+    transport = ProcessTransport(2, "spawn")
+    try:
+        carriers = [ProcessCarrier(index, None, None) for index in range(2)]
+        assert transport.announce(carriers, [b"small", b" one"]) == b"small one"
+        told = transport.announce(carriers, [b"x" * SMALLEST, b"y"])
+        assert told[:1] == IN_ARENA
+        assert PLACE.unpack(told[1:])[1] == SMALLEST + 1
+    finally:
+        transport.close()
+
+
+def test_without_files_in_memory_everything_goes_by_the_pipe(monkeypatch):
+    monkeypatch.delattr(os, "memfd_create")
+    assert arena_file() is None
+    transport = ProcessTransport(1, "spawn")
+    try:
+        assert transport.announce([], [b"x" * SMALLEST]) == b"x" * SMALLEST
+    finally:
+        transport.close()

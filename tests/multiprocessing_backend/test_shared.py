@@ -1,0 +1,279 @@
+"""The queue that processes share, and the board, with threads and processes at their ends."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samplerkit.sampling import Claim, Running
+from samplerkit_multiprocessing.shared import File, Share, Work, anonymous_file, pipe
+
+PATIENCE = 20.0
+
+
+def duplicate(file: File) -> File:
+    return File(os.dup(file.fd))
+
+
+def work_of(share: Share, index: int = 0) -> Work:
+    return Work(duplicate(share.queue), duplicate(share.board), index, lambda parts: False)
+
+
+@pytest.fixture
+def share() -> Iterator[Share]:
+    made = Share(4)
+    yield made
+    made.close()
+
+
+def claims(numbers, epoch=1) -> list[Claim]:
+    return [Claim(epoch, number) for number in numbers]
+
+
+def claim_all(work: Work) -> list[Claim]:
+    taken = []
+    while (claim := work.claim()) is not None:
+        taken.append(claim)
+    return taken
+
+
+# ---------------------------------------------------------------- the queue
+
+entries = st.builds(Claim, st.integers(0, 2**62), st.integers(0, 2**62), st.booleans(), st.integers(1, 2**30))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(entries, max_size=50))
+def test_entries_come_as_they_were_offered(offered):
+    share = Share(1)
+    work = work_of(share)
+    assert share.offer(offered) == len(offered)
+    assert claim_all(work) == offered
+    assert all(type(claim.urgent) is bool for claim in offered)
+    share.close()
+
+
+def test_an_empty_queue_has_nothing_to_claim_or_to_withdraw(share):
+    assert work_of(share).claim() is None
+    assert share.withdraw() == []
+
+
+def test_what_is_withdrawn_is_claimed_by_nobody(share):
+    work = work_of(share)
+    share.offer(claims(range(1000)))
+    first = work.claim()
+    assert [first, *share.withdraw()] == claims(range(1000))
+    assert work.claim() is None
+
+
+def test_of_more_than_fits_the_beginning_is_offered_and_the_rest_later(share):
+    work = work_of(share)
+    offered = claims(range(100_000))
+    taken, left = [], offered
+    while left:
+        count = share.offer(left)
+        assert left is not offered or 0 < count < len(left), "so much does not fit"
+        left = left[count:]
+        taken += claim_all(work)
+    assert taken == offered
+
+
+def test_a_full_queue_takes_nothing(share):
+    while share.offer(claims(range(10_000))):
+        pass
+    assert share.offer(claims([1])) in (0, 1)
+    rest = share.withdraw()
+    assert all(isinstance(claim, Claim) for claim in rest)
+    assert share.offer(claims([1])) == 1
+
+
+def test_many_threads_claim_each_entry_exactly_once(share):
+    total, n_threads = 20_000, 4
+    taken: list[list[int]] = [[] for _ in range(n_threads)]
+    stop = threading.Event()
+
+    works = [work_of(share, index) for index in range(n_threads)]
+
+    def run(index: int) -> None:
+        while not stop.is_set():
+            while (claim := works[index].claim()) is not None:
+                taken[index].append(claim.first)
+            works[index].wait()
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    left = claims(range(total))
+    until = time.monotonic() + PATIENCE
+    while (left or sum(map(len, taken)) < total) and time.monotonic() < until:
+        left = left[share.offer(left) :]
+        time.sleep(0.001)
+    stop.set()
+    for work, thread in zip(works, threads, strict=True):
+        work.wake()
+        thread.join(PATIENCE)
+    assert sorted(number for numbers in taken for number in numbers) == list(range(total))
+    assert all(numbers == sorted(numbers) for numbers in taken), "they come in order"
+
+
+def _claim_until_told(queue: File, board: File, index: int, answers) -> None:
+    work = Work(queue, board, index, lambda parts: False)
+    taken = []
+    while True:
+        claim = work.claim()
+        if claim is None:
+            work.wait()
+        elif claim.urgent:
+            break
+        else:
+            work.note(claim.epoch, claim.first)
+            taken.append(claim.first)
+    answers.send(taken)
+
+
+def test_many_processes_claim_each_entry_exactly_once_and_note_it(share):
+    total, n_processes = 5000, 3
+    context = multiprocessing.get_context("forkserver")
+    ends, processes = [], []
+    for index in range(n_processes):
+        mine, theirs = context.Pipe(duplex=False)
+        share.clear(index)
+        arguments = (share.queue, share.board, index, theirs)
+        processes.append(context.Process(target=_claim_until_told, args=arguments, daemon=True))
+        processes[-1].start()
+        theirs.close()
+        ends.append(mine)
+    left = claims(range(total)) + [Claim(1, -1, True)] * n_processes
+    until = time.monotonic() + PATIENCE
+    while left and time.monotonic() < until:
+        left = left[share.offer(left) :]
+    taken = [mine.recv() for mine in ends if mine.poll(PATIENCE)]
+    for process in processes:
+        process.join(PATIENCE)
+    for mine in ends:
+        mine.close()
+    assert sorted(number for numbers in taken for number in numbers) == list(range(total))
+    for index, numbers in enumerate(taken):
+        noted = share.running(index)
+        assert (noted.number if noted else None) == (numbers[-1] if numbers else None)
+
+
+# ---------------------------------------------------------------- waiting
+
+
+def ends_waiting(work: Work, cause: Callable[[], object]) -> bool:
+    """Whether what one does ends a wait that began before."""
+    waiter = threading.Thread(target=work.wait, daemon=True)
+    waiter.start()
+    waiter.join(0.05)
+    assert waiter.is_alive(), "it did not wait"
+    cause()
+    waiter.join(PATIENCE)
+    return not waiter.is_alive()
+
+
+def test_an_entry_ends_the_waiting(share):
+    assert ends_waiting(work_of(share), lambda: share.offer(claims([1])))
+
+
+def test_waking_ends_the_waiting(share):
+    work = work_of(share)
+    assert ends_waiting(work, work.wake)
+
+
+def test_waking_before_the_wait_counts_however_often_it_was_done(share):
+    work = work_of(share)
+    for _ in range(100_000):
+        work.wake()  # more than a pipe holds
+    work.wait()
+
+
+def test_a_wait_that_was_woken_is_followed_by_one_that_waits(share):
+    work = work_of(share)
+    work.wake()
+    work.wake()
+    work.wait()
+    assert ends_waiting(work, work.wake)
+
+
+def test_where_the_parent_is_gone_there_is_nothing_to_claim_and_waiting_does_not_spin():
+    share = Share(1)
+    work = work_of(share)
+    share.offer(claims([1, 2]))
+    share.close()
+    assert claim_all(work) == claims([1, 2]), "what was offered before still counts"
+    work.wait()  # hears of it, once
+    assert ends_waiting(work, work.wake)
+
+
+# ---------------------------------------------------------------- the board
+
+
+def test_each_slot_says_what_its_process_noted_last(share):
+    works = [work_of(share, index) for index in range(4)]
+    for index in range(4):
+        share.clear(index)
+    assert [share.running(index) for index in range(4)] == [None] * 4
+    before = time.monotonic()
+    works[2].note(7, 100)
+    works[1].note(8, 2**60)
+    noted = share.running(2)
+    assert isinstance(noted, Running)
+    assert (noted.epoch, noted.number) == (7, 100)
+    assert before <= noted.since <= time.monotonic()
+    assert share.running(1)[:2] == (8, 2**60)
+    assert share.running(0) is share.running(3) is None
+
+
+def test_noting_minus_one_and_clearing_say_that_nothing_runs(share):
+    work = work_of(share, 3)
+    work.note(1, 0)
+    assert share.running(3) is not None, "0 is a unit like any other"
+    work.note(1, -1)
+    assert share.running(3) is None
+    work.note(1, 5)
+    share.clear(3)
+    assert share.running(3) is None
+
+
+def test_what_the_dead_noted_stays(share):
+    work = work_of(share, 0)
+    work.note(1, 5)
+    del work
+    assert share.running(0)[:2] == (1, 5)
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_files_are_closed_with_their_last_user():
+    file = anonymous_file(100)
+    assert os.fstat(file.fd).st_size == 100
+    fd = file.fd
+    del file
+    with pytest.raises(OSError, match="descriptor"):
+        os.fstat(fd)
+
+
+def test_closing_twice_does_no_harm():
+    reader, writer = pipe()
+    reader.close()
+    reader.close()
+    writer.close()
+
+
+def test_no_descriptor_is_left_by_what_is_shared():
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        share = Share(3)
+        works = [work_of(share, index) for index in range(3)]
+        share.close()
+        del works
+    assert len(os.listdir("/proc/self/fd")) == before
