@@ -25,7 +25,6 @@ from samplerkit.cli.quiet import without_native_chatter
 from samplerkit.contract.option_values import parse_options
 from samplerkit.errors import SamplerKitError
 
-
 _WIDTH = 80
 """Columns without which a figure would be cut: in a narrower terminal lines are broken instead."""
 
