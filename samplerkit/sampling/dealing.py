@@ -21,6 +21,9 @@ _SHARES = 4
 
 _LONGEST_RUN = 16
 
+_AHEAD = 1 << 25
+"""Bytes of results that may wait for a unit before them: one that is held up must not fill the memory."""
+
 
 class Dealer(abc.ABC):
     """Gives units to carriers, and knows what is under way.
@@ -125,8 +128,10 @@ class CommonQueue(Dealer):
         if isinstance(admission.goal, Steps):
             certain -= (math.isqrt(max(0, probable - admission.next)) + 1) // 2
             probable += self._n_carriers
+        window = max(_DEPTH * self._n_carriers, self._schedule.units_in(_AHEAD))
+        latest = int(min(probable, admission.next + window))
         while True:
-            horizon = probable if len(under_way) < _DEPTH * self._n_carriers else certain
+            horizon = latest if len(under_way) < _DEPTH * self._n_carriers else min(latest, certain)
             # Far from the end several at a time, which saves all of us trouble; near it one by one.
             most = (certain - admission.next - len(under_way)) // (_SHARES * self._n_carriers)
             run = self._schedule.take_run(admission, horizon, max(1, min(_LONGEST_RUN, most)))

@@ -246,7 +246,8 @@ class PoolSampler(BaseSampler, Generic[C]):
             return
         dealer.finished(member.index, results)
         if reply.batch is not None:
-            self._schedule.ended(len(reply.numbers), len(reply.batch.rewards))
+            batch = reply.batch
+            self._schedule.ended(len(reply.numbers), len(batch.rewards), batch.env_spec.step_bytes)
         # A unit whose carrier died may come twice: admission takes no notice of the second time.
         self._ahead.update(results)
 

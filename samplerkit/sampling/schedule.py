@@ -24,6 +24,7 @@ class Schedule:
         self._in_order = in_order
         self._mean_steps: float | None = None
         self._n_ended = 0
+        self._step_bytes = 0
         self._homes: tuple[int | None, ...] = (None,)
         self.forget()
 
@@ -78,11 +79,17 @@ class Schedule:
         if suspect:
             self._suspects.add(number)
 
-    def ended(self, n_units: int, n_steps: int) -> None:
-        """Learn from the lengths of some units."""
+    def ended(self, n_units: int, n_steps: int, step_bytes: int = 0) -> None:
+        """Learn from the lengths of some units, and from what a step takes in memory."""
+        self._step_bytes = step_bytes
         self._n_ended = min(_MEMORY, self._n_ended + n_units)
         mean = self._mean_steps or 0.0
         self._mean_steps = mean + (n_steps / n_units - mean) * min(1.0, n_units / self._n_ended)
+
+    def units_in(self, n_bytes: int) -> float:
+        """Return how many units take so much memory, on the average; infinity while nobody knows."""
+        unit_bytes = (self._mean_steps or 0.0) * self._step_bytes
+        return n_bytes // unit_bytes if unit_bytes else math.inf
 
     def _home(self, number: int) -> int | None:
         return self._homes[number % len(self._homes)]
