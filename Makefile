@@ -33,9 +33,9 @@ quick: $(VENV)/installed  ## the tests that take no more than a few seconds each
 mutants: $(VENV)/installed  ## does the contract suite find every backend that is broken on purpose? (half an hour)
 	$(BIN)/python -m samplerkit.contract.mutants
 
-soak: $(VENV)/installed  ## odd but right backends, twenty times under load: does the suite raise false alarms?
+soak: $(VENV)/installed  ## odd but right backends, twenty times under load: does the suite raise false alarms? millions of steps among deaths
 	$(BIN)/python -m samplerkit.contract.mutants.soak --times 20
-	SAMPLERKIT_SOAK=1 $(BIN)/python -m pytest tests/test_thirdparty.py
+	SAMPLERKIT_SOAK=1 $(BIN)/python -m pytest tests/test_thirdparty.py tests/multiprocessing_backend/test_soak.py
 
 bench: $(VENV)/installed  ## measure all backends and peers, and write docs/benchmarks.md (an hour on a quiet machine)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'

@@ -1,0 +1,92 @@
+"""Millions of steps while worker processes are killed at random: never the wrong batch, and nothing grows.
+
+Not part of the ordinary tests: ``SAMPLERKIT_SOAK=1 pytest tests/multiprocessing_backend/test_soak.py``, with
+SAMPLERKIT_SOAK_STEPS millions of steps (default 20).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import multiprocessing
+import os
+import random
+import signal
+import threading
+from collections.abc import Iterator
+
+import gymnasium
+import psutil
+import pytest
+
+import samplerkit
+from samplerkit.policies import MLPPolicy
+
+pytestmark = pytest.mark.skipif(not os.environ.get("SAMPLERKIT_SOAK"), reason="SAMPLERKIT_SOAK is not set")
+
+STEPS = int(float(os.environ.get("SAMPLERKIT_SOAK_STEPS", "20")) * 1e6)
+BATCH = 20_000
+SECONDS_BETWEEN_DEATHS = 3.0
+
+
+@contextlib.contextmanager
+def deaths(generator: random.Random) -> Iterator[list[int]]:
+    """Kill a worker process every few seconds; yield the list of those killed."""
+    killed: list[int] = []
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(generator.uniform(0.2, 2 * SECONDS_BETWEEN_DEATHS)):
+            alive = [p for p in multiprocessing.active_children() if p.name.startswith("samplerkit-")]
+            victim = generator.choice(alive)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim.pid, signal.SIGKILL)
+                killed.append(victim.pid)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
+
+
+def census() -> tuple[int, int]:
+    """Return how much memory this process has to itself, and how many descriptors."""
+    gc.collect()
+    memory = psutil.Process().memory_info()
+    return memory.rss - memory.shared, len(os.listdir("/proc/self/fd"))
+
+
+def test_batches_stay_right_and_nothing_grows_while_processes_die():
+    env = gymnasium.make("CartPole-v1")
+    policy = MLPPolicy(env.observation_space, env.action_space, seed=3)
+    weights = policy.get_param_values()
+    arguments = {"agents": policy, "envs": "CartPole-v1", "n_workers": 3, "seed": 7}
+    generator = random.Random(1)
+    counts = []
+    with (
+        samplerkit.make_sampler("local", **arguments) as local,
+        samplerkit.make_sampler("multiprocessing", n_processes=3, max_restarts=10**6, **arguments) as remote,
+        deaths(generator) as killed,
+    ):
+        calls = 0
+        while local.total_env_steps < STEPS:
+            update = None
+            if calls % 5 == 4:
+                update = {name: value * generator.uniform(0.5, 1.5) for name, value in weights.items()}
+            batch = remote.obtain_samples(calls, BATCH, update)
+            expected = local.obtain_samples(calls, BATCH, update)
+            assert batch.difference(expected) is None, f"call {calls}: {batch.difference(expected)}"
+            del batch, expected
+            calls += 1
+            counts.append(census())
+        assert remote.total_env_steps == local.total_env_steps
+        restarts = remote.statistics().restarts
+    assert 0 < restarts <= len(killed)
+    early = counts[len(counts) // 4]
+    late = [min(values) for values in zip(*counts[-5:], strict=True)]
+    summary = f"{calls} batches, {restarts} deaths; memory and descriptors early {early}, late {late}"
+    assert late[0] <= early[0] + 20e6, summary
+    assert late[1] <= early[1] + 2, summary
