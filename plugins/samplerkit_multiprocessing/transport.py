@@ -149,7 +149,7 @@ class ProcessTransport(Transport[ProcessCarrier]):
 
     def exit_status(self, carrier: ProcessCarrier) -> int | None:
         """Return the exit code."""
-        carrier.process.join(0)
+        carrier.process.join(1)  # its files are closed, by which one knows, a moment before its end
         return carrier.process.exitcode
 
     def kill(self, carrier: ProcessCarrier) -> None:
