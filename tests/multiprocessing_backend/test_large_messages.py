@@ -14,7 +14,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import psutil
 import pytest
 from gymnasium import spaces
 
@@ -94,7 +93,8 @@ def test_a_process_killed_among_large_messages_leaves_no_trace_in_the_batch():
         sampler("multiprocessing", FramesEnv, n_processes=2, max_restarts=50) as remote,
     ):
         for call in range(4):
-            timer = threading.Timer(0.02 * call, os.kill, (children()["samplerkit-0"], signal.SIGKILL))
+            victim = min(children().values())  # the last one may not have been replaced yet
+            timer = threading.Timer(0.02 * call, os.kill, (victim, signal.SIGKILL))
             timer.start()
             batch = remote.obtain_samples(call, 1500)
             timer.join()
@@ -153,18 +153,22 @@ def test_each_pinned_process_has_a_cpu_in_turn_and_so_has_the_one_that_takes_its
         before = children()
         assert {name: os.sched_getaffinity(pid) for name, pid in before.items()} == expected
         os.kill(before["samplerkit-1"], signal.SIGKILL)
-        s.obtain_samples(0, 200)
+        call = 0
+        while not s.statistics().restarts:
+            call += 1
+            s.obtain_samples(call, 50)
+        s.obtain_exact_episodes(9)  # by now the new one is up
         after = children()
         assert after["samplerkit-1"] != before["samplerkit-1"]
-        s.obtain_samples(1, 50)
         assert {name: os.sched_getaffinity(pid) for name, pid in after.items()} == expected
     assert sorted(os.sched_getaffinity(0)) == usable, "the caller stays where it was"
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="nothing is ever pinned here")
 def test_processes_are_not_pinned_unless_one_says_so():
     with sampler("multiprocessing", FramesEnv, n_processes=2) as s:
         s.obtain_samples(0, 10)
-        assert all(len(psutil.Process(pid).cpu_affinity()) == os.cpu_count() for pid in children().values())
+        assert all(os.sched_getaffinity(pid) == os.sched_getaffinity(0) for pid in children().values())
 
 
 @pytest.mark.parametrize("value", [1, "yes", "0"])

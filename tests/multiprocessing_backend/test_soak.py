@@ -37,11 +37,12 @@ def deaths(generator: random.Random) -> Iterator[list[int]]:
 
     def kill() -> None:
         while not over.wait(generator.uniform(0.2, 2 * SECONDS_BETWEEN_DEATHS)):
-            alive = [p for p in multiprocessing.active_children() if p.name.startswith("samplerkit-")]
-            victim = generator.choice(alive)
+            alive = [p.pid for p in multiprocessing.active_children() if p.name.startswith("samplerkit-")]
             with contextlib.suppress(ProcessLookupError):
-                os.kill(victim.pid, signal.SIGKILL)
-                killed.append(victim.pid)
+                if alive:
+                    victim = generator.choice(alive)
+                    os.kill(victim, signal.SIGKILL)
+                    killed.append(victim)
 
     thread = threading.Thread(target=kill)
     thread.start()
