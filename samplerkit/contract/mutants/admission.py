@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -79,14 +80,10 @@ class ShortestFirst(AnySampler):
 
 
 class _AsTheyCome(Admission):
-    def offer(self, number: int, result: EpisodeSlice | Failure) -> None:
-        if not self.complete:
-            super().offer(self.next, result)
-
-
-class _Lenient(dict[int, Any]):
-    def __delitem__(self, key: int) -> None:
-        self.pop(key, None)
+    def offer_all(self, results: Mapping[int, EpisodeSlice | Failure]) -> None:
+        for result in results.values():
+            if not self.complete:
+                super().offer_all({self.next: result})
 
 
 @mutant("first-finished", "A3", "A4", "A0", bases=(PROCESSES,))
@@ -94,7 +91,6 @@ class FirstFinished(AnyPool):
     """A batch is filled with whatever result comes first."""
 
     def _collect(self, record: Record, admission: Admission) -> list[EpisodeSlice]:
-        self._ahead = _Lenient(self._ahead)
         return super()._collect(record, _AsTheyCome(admission.goal, admission.first))
 
 
