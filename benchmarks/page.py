@@ -25,9 +25,10 @@ seeded for each episode; nothing is sent anywhere. Steps are counted when they a
 caller's process (observation, action, reward, terminated, truncated, final observation). Samplers get new
 weights with every call, and each batch is dropped before the next call.
 
-Everybody runs in an interpreter of their own and rests while others are measured: {rounds} rounds, in each
-of which everybody has a turn of at least {seconds:g} s, and the order changes from round to round. **Of the
-limit** is the median over the rounds of the ratio within a round, with the least and the greatest; absolute
+Everybody runs in an interpreter of their own and rests while others are measured: in each round everybody
+has a turn, and the order changes from round to round. Above each table stands how many rounds there were,
+how long a turn was at least, and the command that repeats it with whoever is installed. **Of the limit** is
+the median over the rounds of the ratio within a round, with the least and the greatest; absolute
 figures drift with the machine, ratios much less. **Start** is from nothing to the first batch. **MB** are
 peaks of resident memory, of the caller's process and of the largest other one.
 
@@ -84,11 +85,21 @@ def _section(figures: dict[str, Any]) -> str:
     lines = [f"## {figures['key']}: {figures['title']}", ""]
     if figures.get("skipped"):
         lines += [f"Skipped: {_clean(figures['skipped'])}.", ""]
-    elif "rows" in figures:
+        return "\n".join(lines)
+    lines += [_told(figures), ""]
+    if "rows" in figures:
         lines += _table(figures["columns"], figures["rows"])
     else:
         lines += _throughput(figures)
     return "\n".join(lines)
+
+
+def _told(figures: dict[str, Any]) -> str:
+    told = figures["arguments"]
+    return (
+        f"{told['rounds']} rounds, turns of at least {told['seconds']:g} s: `python -m benchmarks "
+        f"--only {figures['key']} --rounds {told['rounds']} --seconds {told['seconds']:g}`"
+    )
 
 
 def _throughput(figures: dict[str, Any]) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from samplerkit_multiprocessing.shared import File, anonymous_file, pipe
+from samplerkit_multiprocessing.shared import File, anonymous_file, drained, pipe
 
 SMALLEST = 1 << 16
 """Bytes from which a message goes to the arena; a pipe is as quick for smaller ones."""
@@ -160,11 +160,7 @@ class Bulletin:
 
 def places(way: File) -> list[tuple[int, int]]:
     """Return what readers have freed since the last time."""
-    data = b""
-    with contextlib.suppress(BlockingIOError):
-        while part := os.read(way.fd, 1 << 16):
-            data += part
-    return [(start, size) for start, size in PLACE.iter_unpack(data)]
+    return [(start, size) for start, size in PLACE.iter_unpack(drained(way))]
 
 
 def _say_freed(way: File, place: bytes) -> None:

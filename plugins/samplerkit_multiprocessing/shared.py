@@ -64,6 +64,15 @@ def pipe() -> tuple[File, File]:
     return File(ends[0]), File(ends[1])
 
 
+def drained(end: File) -> bytes:
+    """Read a pipe empty."""
+    data = b""
+    with contextlib.suppress(BlockingIOError):
+        while part := os.read(end.fd, 1 << 16):
+            data += part
+    return data
+
+
 class Share:
     """The parent's end.
 
@@ -91,11 +100,7 @@ class Share:
 
     def withdraw(self) -> list[Claim]:
         """Read the queue empty."""
-        data = b""
-        with contextlib.suppress(BlockingIOError):
-            while part := os.read(self.queue.fd, 1 << 16):
-                data += part
-        return [_claim(*entry) for entry in _ENTRY.iter_unpack(data)]
+        return [_claim(*entry) for entry in _ENTRY.iter_unpack(drained(self.queue))]
 
     def clear(self, index: int) -> None:
         """Wipe the slot of a process that is about to start."""
@@ -148,8 +153,7 @@ class Work(SharedWork):
         events = self._poll.poll()
         if any(fd == self._queue.fd and not event & select.POLLIN for fd, event in events):
             self._poll.unregister(self._queue.fd)  # the parent is gone
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._woken.fd, 4096)
+        drained(self._woken)
 
     def wake(self) -> None:
         """See `SharedWork`."""

@@ -182,10 +182,7 @@ class ProcessTransport(Transport[ProcessCarrier]):
         """Write a byte that `receive` waits for."""
         self._waker.send(b"!")
 
-    @property
-    def shares_work(self) -> bool:  # type: ignore[override]
-        """It does."""
-        return True
+    shares_work = True
 
     def offer(self, claims: Sequence[Claim]) -> int:
         """Write to the pipe that all processes read."""

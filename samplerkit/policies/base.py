@@ -81,15 +81,5 @@ class RowPolicy:
             )
 
 
-def set_attributes(instance: object, state: Mapping[str, Any]) -> None:
-    """Do what unpickling does, but one by one.
-
-    CPython keeps attributes that were set like this in the instance itself, where looking them up is quick;
-    filling ``__dict__`` gives that up. It is a tenth of the time of a small network.
-    """
-    for name, value in state.items():
-        setattr(instance, name, value)
-
-
 _FIRST_ROW: RowIndex = np.zeros(1, np.intp)
 _FIRST_ROW.flags.writeable = False

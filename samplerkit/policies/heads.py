@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from samplerkit.policies.base import set_attributes
+from samplerkit.attributes import set_attributes
 from samplerkit.policies.rows import RowStreams
 from samplerkit.policies.tiles import TILE
 

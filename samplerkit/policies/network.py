@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from samplerkit.policies.base import RowPolicy, set_attributes
+from samplerkit.attributes import set_attributes
+from samplerkit.policies.base import RowPolicy
 from samplerkit.policies.flattening import as_column, column_length, flat_size, single_row_writer, write_flat
 from samplerkit.policies.heads import make_head
 from samplerkit.policies.parameters import Parameters, checked_parameters, copy_parameters

@@ -131,7 +131,7 @@ class _Carrier:
         """Yield units of this epoch, as long as there are any and nothing else is asked for."""
         while (claim := self._claim()) is not None:
             for number in claim.numbers:
-                if claim.epoch != self._epoch or claim.epoch <= self._cancelled_epoch or self._broken:
+                if claim.epoch <= self._cancelled_epoch or self._broken:  # earlier epochs are cancelled
                     break
                 if not self._inbox.empty() and number > claim.first:
                     self._own.appendleft(claim._replace(first=number, n_units=claim.numbers.stop - number))

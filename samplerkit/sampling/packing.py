@@ -15,6 +15,8 @@ from typing import Any, SupportsIndex
 import cloudpickle
 import gymnasium
 
+from samplerkit.attributes import set_attributes
+
 _LARGE = 1 << 16
 
 
@@ -48,11 +50,7 @@ class Packed:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Sees to it that environments are as quick after the journey as before.
-
-    CPython keeps attributes in the instance itself, where looking them up is quick, unless its ``__dict__``
-    was filled in one go, as unpickling does. On CartPole, with its wrappers, that is 7% of a step.
-    """
+    """Sees to it that environments are as quick after the journey as before: 7% of CartPole's step."""
 
     def reducer_override(self, obj: Any) -> Any:
         """Let environments be filled attribute by attribute."""
@@ -60,21 +58,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, gymnasium.Env) and _is_pickled_as_usual(kind):
             reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
             if isinstance(reduced, tuple) and len(reduced) >= 3 and type(reduced[2]) is dict:
-                return (*reduced[:3], None, None, _set_attributes)
+                return (*reduced[:3], None, None, set_attributes)
         return super().reducer_override(obj)
 
 
 def _is_pickled_as_usual(kind: type) -> bool:
     names = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__", "__setattr__")
     return all(getattr(kind, name, None) is getattr(object, name, None) for name in names)
-
-
-def _set_attributes(instance: object, state: dict[str, Any]) -> None:
-    for name, value in state.items():
-        try:
-            object.__setattr__(instance, name, value)
-        except AttributeError:  # a property of the same name without a setter
-            instance.__dict__[name] = value
 
 
 def pack(value: object, what: str) -> Packed:

@@ -48,7 +48,10 @@ class Running(NamedTuple):
 
 
 class SharedWork(abc.ABC):
-    """The carriers' end. Used from the thread that runs units, but for `wake`."""
+    """The carriers' end, for the thread that runs units.
+
+    `wake` is called from another thread, and `post` from another one too, but never at the same time.
+    """
 
     @abc.abstractmethod
     def claim(self) -> Claim | None:

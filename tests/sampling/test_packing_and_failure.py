@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -149,3 +150,30 @@ def test_system_exit_is_a_failure_like_any_other():
         failure = Failure.of(error, 0, None)
     assert failure.error_type == "SystemExit"
     assert "while it was built or updated" in str(failure.to_error())
+
+
+class Guarded(gymnasium.Env):
+    """Has a property whose setter must not run when a copy is made, and an attribute that hides behind it."""
+
+    observation_space = action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self):
+        self.sets = 0
+        self.__dict__["level"] = 3
+
+    @property
+    def level(self):
+        return self.__dict__["level"]
+
+    @level.setter
+    def level(self, value):
+        self.sets += 1
+        self.__dict__["level"] = value
+
+
+def test_a_copy_of_an_environment_has_its_attributes_and_ran_no_setter():
+    env = gymnasium.wrappers.TimeLimit(Guarded(), 7)
+    copy = pack(env, "env_update").load()
+    assert (copy.unwrapped.level, copy.unwrapped.sets) == (3, 0)
+    assert copy.__dict__.keys() == env.__dict__.keys()
+    assert copy.env is copy.unwrapped

@@ -18,7 +18,7 @@ _SLACK = 1.5
 _ORDINARY = """
 print("main module runs", flush=True)
 
-from samplerkit import WorkerError
+from samplerkit import DefaultWorker, WorkerError
 from samplerkit.contract.census import descendants
 from samplerkit.contract.probes import ProbePolicy, TattooEnv
 from samplerkit.contract.settings import changed, settings
@@ -29,8 +29,11 @@ class Mine(TattooEnv):
             raise ValueError("on purpose")
         return super().step(action)
 
+class MyWorker(subject.worker or DefaultWorker):
+    pass
+
 def make(which, **more):
-    arguments = {"n_workers": 2, "seed": 5, "max_episode_length": 8, **more}
+    arguments = {"worker_class": MyWorker, "n_workers": 2, "seed": 5, "max_episode_length": 8, **more}
     return which.make(ProbePolicy(1), lambda: Mine(tag=1, infos="none"), **arguments)
 
 def collected(which):
@@ -161,12 +164,12 @@ def settings_are_left(lab: Lab) -> None:
     causes="spawn as it is, which imports the main module again in each process.",
 )
 def no_main_guard(lab: Lab) -> None:
-    """Run a script that defines its environment and samples, without a guard."""
+    """Run a script that defines its environment and its worker and samples, without a guard."""
     ended = _ordinary(lab)
     differences = _line(ended, "differences")
     runs = ended.out.splitlines().count("main module runs")
     require(runs == 1, f"the script's main module ran {runs} times")
-    require(not differences, f"a script's own environment, compared with local: {differences}")
+    require(not differences, f"a script's own environment and worker, compared with local: {differences}")
 
 
 @clause(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import secrets
 import signal
 import subprocess
@@ -14,12 +15,14 @@ import traceback
 from multiprocessing.shared_memory import SharedMemory
 from types import TracebackType
 from typing import Any
+from unittest import mock
 
-from samplerkit.contract.mutants.anything import AnySampler
+from samplerkit.contract.mutants.anything import AnyPool, AnySampler
 from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.errors import SamplerClosed
+from samplerkit.sampling import pool_sampler
 from samplerkit.sampling.admission import Goal
 from samplerkit.sampling.recipes import Record
 from samplerkit.workers import DefaultWorker
@@ -315,6 +318,15 @@ class HearsCtrlC(DefaultWorker):
         super().__init__(**arguments)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, lambda number, frame: traceback.print_stack())
+
+
+@mutant("worker-class-by-name", "E7", bases=(PROCESSES,))
+class WorkerClassByName(AnyPool):
+    """The worker's class is sent by its name, and processes do not have the main module."""
+
+    def _start(self, record: Record) -> None:
+        with mock.patch.object(pool_sampler, "by_value", pickle.dumps):
+            super()._start(record)
 
 
 @mutant("needs-main-guard", "E7", bases=(PROCESSES,))
