@@ -41,27 +41,34 @@ class LocalSampler(BaseSampler):
         host = self._host
         assert host is not None, "started before the first call"
         admission = Admission(goal, self._cursor)
-        seats = record.seats(self._stateful)
+        seats = record.seats(self._bound)
         with self._undisturbed():
             self._bring_to(host, record)
             for number, result in host.run(itertools.count(self._cursor), seats):
                 admission.offer(number, result)
                 if admission.complete:
+                    self._note_hidden(host, seats)
                     return admission.admitted()
         raise SamplerClosed("the sampler was shut down while this call was running")
 
+    def _note_hidden(self, host: WorkerHost, seats: tuple[int, ...]) -> None:
+        if self._passage is not None:
+            for seat in seats:
+                self._passage.note_hidden(seat, host.hidden_state(seat))
+
     def _bring_to(self, host: WorkerHost, record: Record) -> None:
-        wanted = {seat: record.recipes[seat] for seat in record.seats(self._stateful)}
+        wanted = {seat: record.recipes[seat] for seat in record.seats(self._bound)}
         plan = seating(self._keys, wanted)
         # Until it has worked out, a seat counts as unknown, and would be built again.
         self._keys = {seat: key for seat, key in self._keys.items() if plan.get(seat) == key}
-        failures = host.configure(self._seed, plan)
+        failures = host.configure(self._seed, plan, self._resumptions(plan))
+        self._gave_up(host.given_up)
         failed = {failure.worker for failure in failures}
         self._keys = {seat: recipe.key for seat, recipe in wanted.items() if seat not in failed}
         _raise_first(failures)
 
     def _forget(self) -> None:
-        if self._stateful:
+        if self._bound:
             self._keys.clear()
 
     def _interrupt(self) -> None:

@@ -10,6 +10,7 @@ from samplerkit.interfaces.capabilities import (
     check_capability,
     no,
 )
+from samplerkit.interfaces.continuing import CallShape, ContinuingWorker, OpenEpisode, Resumption
 from samplerkit.interfaces.env_update import (
     Env,
     EnvUpdate,
@@ -30,14 +31,18 @@ __all__ = [
     "IN_PROCESS",
     "YES",
     "AgentInfo",
+    "CallShape",
     "Capabilities",
+    "ContinuingWorker",
     "Env",
     "EnvUpdate",
     "ExistingEnvUpdate",
     "NewEnvUpdate",
     "Observer",
+    "OpenEpisode",
     "Params",
     "Policy",
+    "Resumption",
     "Sampler",
     "SetTaskUpdate",
     "Statistics",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, NoReturn
 
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice
+from samplerkit.interfaces.capabilities import Capabilities
 from samplerkit.interfaces.unit import Unit
 
 
@@ -42,6 +43,9 @@ class Worker(abc.ABC):
     a crash. The safe default for a class that does not say is True: its units then run in order, in one
     place, nothing runs ahead, and its death cannot be repaired.
     """
+
+    capabilities: ClassVar[Capabilities] = {}
+    """Where this kind of worker offers something else than samplers do: only what it changes."""
 
     unit: Unit | None = None
     """The unit that is running; set before `rollout` is called."""

@@ -45,7 +45,30 @@ class Units:
         return (self.count + self.count // 8 + 1) * -(-steps // units)
 
 
-Goal = Steps | Units
+@dataclass(frozen=True)
+class Calls:
+    """Exactly `count` consecutive calls of workers whose episodes go on from call to call.
+
+    Attributes:
+        count: of calls.
+        size: steps of each.
+    """
+
+    count: int
+    size: int
+
+    def reached(self, units: int, steps: int) -> bool:
+        """Whether a run of so many calls and steps is enough."""
+        del steps
+        return units >= self.count
+
+    def expected_steps(self, units: int, steps: int) -> int:
+        """Return how many steps it will be."""
+        del units, steps
+        return self.count * self.size
+
+
+Goal = Steps | Units | Calls
 
 
 class Admission:

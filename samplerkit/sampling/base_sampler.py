@@ -16,7 +16,10 @@ import numpy as np
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, Provenance, join
 from samplerkit.errors import SamplerBusy, SamplerClosed, UnsupportedFeature
 from samplerkit.interfaces import (
+    CallShape,
     Capabilities,
+    ContinuingWorker,
+    Resumption,
     Sampler,
     Statistics,
     Support,
@@ -25,13 +28,14 @@ from samplerkit.interfaces import (
     no,
 )
 from samplerkit.sampling import boundary
-from samplerkit.sampling.admission import Goal, Steps, Units
+from samplerkit.sampling.admission import Calls, Goal, Steps, Units
 from samplerkit.sampling.construction import complete_factory, each_given, first_record, own_limit
-from samplerkit.sampling.host import HostSetup
+from samplerkit.sampling.continuation import Continuation, Passage
+from samplerkit.sampling.host import HostSetup, Seating
 from samplerkit.sampling.numbering import update_seed
 from samplerkit.sampling.observing import tell_observers
 from samplerkit.sampling.options import Options, checked_options
-from samplerkit.sampling.recipes import AgentChange, EnvChange, Record
+from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
 from samplerkit.sampling.state import load_state, save_state
 from samplerkit.workers import WorkerFactory
 
@@ -104,11 +108,13 @@ class BaseSampler(Sampler):
         self._stateful = self._stateful_env or self._factory.worker_class.stateful
         if self._stateful:
             self._require("stateful")
+        self._shape = _call_shape(self._factory)
         agent_changes = each_given(self._agent_changes(agents), "agents")
         env_changes = each_given(self._env_changes(envs, version=0), "envs")
         self._record = first_record(agent_changes, env_changes)
         if self._factory.max_episode_length is None:
             self._factory = self._factory.completed(max_episode_length=own_limit(env_changes))
+        self._continuation = None if self._shape is None else Continuation.first(self._shape, self.n_workers)
         self._cursor = 0
         self._reproducible = True
         self._statistics = Statistics()
@@ -169,7 +175,9 @@ class BaseSampler(Sampler):
     ) -> EpisodeBatch:
         """See `Sampler.obtain_samples`."""
         del itr
-        goal = Steps(boundary.check_count("num_samples", num_samples))
+        least = boundary.check_count("num_samples", num_samples)
+        shape = self._shape
+        goal = Steps(least) if shape is None else Calls(-(-least // shape.size), shape.size)
         return self._obtain(goal, agent_update, env_update)
 
     def obtain_exact_episodes(
@@ -202,12 +210,13 @@ class BaseSampler(Sampler):
             cursor=self._cursor,
             total_env_steps=self.total_env_steps,
             record=self._record,
+            continuation=self._continuation,
         )
 
     def set_state(self, state: dict[str, Any]) -> None:
         """See `Sampler.set_state`."""
         with self._exclusive():
-            saved = load_state(state, n_workers=self.n_workers)
+            saved = load_state(state, n_workers=self.n_workers, shape=self._shape)
             if saved.seed == self._seed:
                 self._forget()
             else:
@@ -215,10 +224,11 @@ class BaseSampler(Sampler):
                 self._stop()
                 self._started = False
             self._seed, self._cursor, self._record = saved.seed, saved.cursor, saved.record
+            self._continuation = saved.continuation
             self._factory = self._factory.completed(seed=saved.seed)
             self._statistics = replace(self._statistics, env_steps=saved.total_env_steps)
             if self._stateful:
-                self._reproducible = False
+                self._lose_memory()
 
     def supports(self, capability: str) -> bool:
         """See `Sampler.supports`."""
@@ -238,14 +248,18 @@ class BaseSampler(Sampler):
         """Run one call as a transaction: everything is committed at its end, or nothing."""
         began = time.monotonic()
         with self._exclusive():
-            record = self._record.changed(
-                self._agent_changes(agent_update),
-                self._env_changes(env_update, version=self._record.env_version + 1),
-            )
+            agents = self._agent_changes(agent_update)
+            envs = self._env_changes(env_update, version=self._record.env_version + 1)
+            record = self._record.changed(agents, envs)
             updated = record is not self._record
+            if self._continuation is not None:
+                self._passage = Passage(self._continuation.changed(agents, envs))
             try:
                 units = self._run(record, goal)
-                batch = self._batch(units, record, by_worker=isinstance(goal, Units))
+                if self._passage is None:
+                    batch = self._batch(units, record, by_worker=isinstance(goal, Units))
+                else:
+                    batch, self._next = self._fragments(units, record, self._passage)
                 with self._committed(record, len(units), len(batch.rewards)):
                     if updated:
                         self._tell_observers("updated", record.agent_version, record.env_version)
@@ -253,22 +267,26 @@ class BaseSampler(Sampler):
             except BaseException as error:
                 self._forget()
                 if self._stateful:
-                    # The workers that were touched are built again, without what they remembered.
-                    self._reproducible = False
+                    # The workers that were touched are built again.
+                    self._lose_memory()
                 self._tell_observers("error", error)
                 raise
+            finally:
+                self._passage = None
             return batch
 
     @contextmanager
     def _committed(self, record: Record, n_units: int, env_steps: int) -> Iterator[None]:
         """Commit a call; take it back if Ctrl-C comes while observers are told."""
         before, self._record = self._record, record
+        stood, self._continuation = self._continuation, self._next
         self._cursor += n_units
         self._count(calls=1, units=n_units, env_steps=env_steps)
         try:
             yield
         except BaseException:
             self._record = before
+            self._continuation = stood
             self._cursor -= n_units
             self._count(calls=-1, units=-n_units, env_steps=-env_steps)
             raise
@@ -305,6 +323,59 @@ class BaseSampler(Sampler):
         )
         return join(units).with_provenance(provenance)
 
+    def _fragments(
+        self, calls: Sequence[EpisodeSlice], record: Record, passage: Passage
+    ) -> tuple[EpisodeBatch, Continuation]:
+        """Return the batch of some calls of workers whose episodes go on, and where these stand then."""
+        batch = join(calls)
+        numbers = range(self._cursor, self._cursor + len(calls))
+        after, units = passage.after(numbers, [call.n_episodes for call in calls], batch)
+        n_steps = len(batch.rewards)
+        provenance = Provenance(
+            units=np.array(units, dtype=np.int64),
+            workers=np.array(units, dtype=np.int64) % self.n_workers,
+            agent_versions=np.full(len(units), record.agent_version, dtype=np.int64),
+            env_versions=np.full(len(units), record.env_version, dtype=np.int64),
+            reproducible=self._reproducible,
+            abandoned=after.abandoned,
+            step_agent_versions=np.full(n_steps, record.agent_version, dtype=np.int64),
+            step_env_versions=np.full(n_steps, record.env_version, dtype=np.int64),
+        )
+        return batch.with_provenance(provenance), after.settled()
+
+    def _resumptions(self, plan: Seating) -> dict[int, Resumption]:
+        """Say where those workers stand that are built anew, if their episodes go on from call to call."""
+        built = [seat for seat, wanted in plan.items() if isinstance(wanted, Recipe)]
+        if self._continuation is None or not built:
+            return {}
+        stand = self._standing()
+        return {seat: stand.workers[seat].resumption() for seat in built}
+
+    def _standing(self) -> Continuation:
+        """Return where workers stand whose calls have come so far."""
+        assert self._continuation is not None, "asked of such workers only"
+        return self._continuation if self._passage is None else self._passage.start
+
+    def _gave_up(self, given_up: Mapping[int, tuple[int, ...]], came: Sequence[int] = ()) -> None:
+        """Take note of the slots whose episodes workers could not bring back when they were built.
+
+        Args:
+            given_up: for each worker.
+            came: numbers of the workers' calls that have come in the present call.
+        """
+        for worker, slots in given_up.items():
+            assert self._continuation is not None, "only such workers give anything up"
+            if self._passage is None:
+                self._continuation = self._continuation.without(worker, slots)
+            else:
+                self._passage.note_given_up(self._passage.next_call(worker, came, self._cursor), slots)
+
+    def _lose_memory(self) -> None:
+        """Take note that workers are built again without what they, or their environments, remembered."""
+        self._reproducible = False
+        if self._continuation is not None:
+            self._continuation = self._continuation.without_any()
+
     def _tell_observers(self, event: str, *arguments: Any) -> None:
         """Tell the observers of an event, a method of `Observer`."""
         tell_observers(self.observers, event, self, *arguments)
@@ -336,7 +407,8 @@ class BaseSampler(Sampler):
     # -- capabilities ----------------------------------------------------------------------------
 
     def _support(self, capability: str) -> Support:
-        declared = self.capabilities.get(check_capability(capability))
+        offered = {**self.capabilities, **self._factory.worker_class.capabilities}
+        declared = offered.get(check_capability(capability))
         if declared is None:
             return no(f"{type(self).__name__} does not declare it")
         if declared and capability == "reproducible" and not self._reproducible:
@@ -355,6 +427,22 @@ class BaseSampler(Sampler):
     # -- life ------------------------------------------------------------------------------------
 
     _started = False
+
+    _shape: CallShape | None = None
+    """What a call of a worker yields whose episodes go on from call to call; None for all other workers."""
+
+    _continuation: Continuation | None = None
+    """Where such workers stand, as committed; `_next` is what the present call will commit."""
+
+    _next: Continuation | None = None
+
+    _passage: Passage | None = None
+    """Such workers in the present call."""
+
+    @property
+    def _bound(self) -> bool:
+        """Whether units of a worker run in order, in one place."""
+        return self._stateful or self._shape is not None
 
     def _begin(self) -> None:
         self._closed = None
@@ -411,7 +499,8 @@ def _restored(cls: type[BaseSampler], arguments: dict[str, Any], state: dict[str
     """Make an unpickled sampler; its workers start at the first call."""
     sampler = cls.__new__(cls)
     factory: WorkerFactory = arguments.pop("worker_factory")
-    saved = load_state(state, n_workers=factory.n_workers or 0)
+    sampler._shape = _call_shape(factory)
+    saved = load_state(state, n_workers=factory.n_workers or 0, shape=sampler._shape)
     sampler._stateful_env = arguments.pop("stateful")
     sampler._reseed = arguments.pop("reseed")
     sampler._options = cls._checked(arguments)
@@ -419,7 +508,17 @@ def _restored(cls: type[BaseSampler], arguments: dict[str, Any], state: dict[str
     sampler._factory = factory
     sampler._stateful = sampler._stateful_env or factory.worker_class.stateful
     sampler._seed, sampler._cursor, sampler._record = saved.seed, saved.cursor, saved.record
-    sampler._reproducible = not sampler._stateful
+    sampler._continuation = saved.continuation
+    sampler._reproducible = True
+    if sampler._stateful:
+        sampler._lose_memory()
     sampler._statistics = Statistics(env_steps=saved.total_env_steps)
     sampler._closed = None
     return sampler
+
+
+def _call_shape(factory: WorkerFactory) -> CallShape | None:
+    """Return what a call of the workers yields, where their episodes go on from call to call."""
+    if not issubclass(factory.worker_class, ContinuingWorker):
+        return None
+    return factory.worker_class.call_shape(**(factory.worker_args or {}))

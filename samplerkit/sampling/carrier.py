@@ -111,7 +111,8 @@ class _Carrier:
         """Run units until there is a request of another kind, and return that."""
         while True:
             for number, result in self._host.run(self._numbers(), self._seats):
-                self._outbox.put(number, result)
+                hidden = self._host.hidden_state(self._seats[number % len(self._seats)])
+                self._outbox.put(number, result, hidden)
             if self._next is not None:
                 request, self._next = self._next, None
                 return request
@@ -178,10 +179,11 @@ class _Carrier:
         self._seats = request.seats
         self._outbox.begin(request.epoch, len(request.seats))
         self._host.resume()
-        failures = self._host.configure(request.seed, request.plan)
+        failures = self._host.configure(request.seed, request.plan, request.resumptions)
         self._broken = bool(failures)
-        answer = encode(Configured(request.epoch, failures))
-        if failures or self._work is None:  # nobody would watch the outbox
+        given_up = self._host.given_up
+        answer = encode(Configured(request.epoch, failures, given_up))
+        if failures or given_up or self._work is None:  # nobody would watch the outbox
             self._outbox.send(answer)
         else:
             self._outbox.owe(answer)

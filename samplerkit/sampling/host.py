@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, whole
-from samplerkit.interfaces import Unit, UnitCancelled, Worker
+from samplerkit.interfaces import ContinuingWorker, Resumption, Unit, UnitCancelled, Worker
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import seed_globals
 from samplerkit.sampling.numbering import UnitSeeds, agent_seed
@@ -75,18 +75,30 @@ class WorkerHost:
         self._seeds = UnitSeeds(0)
         self._running: Worker | None = None
         self._cancelled = False
+        self._resumptions: Mapping[int, Resumption] = {}
+        self.given_up: dict[int, tuple[int, ...]] = {}
+        """Slots whose open episodes the last `configure` could not bring back, for each seat."""
         self._caught = (Exception, SystemExit, *((KeyboardInterrupt,) if catch_interrupts else ()))
 
     # -- bringing workers to their recipes -------------------------------------------------------
 
-    def configure(self, seed: int, plan: Seating) -> list[Failure]:
+    def configure(
+        self, seed: int, plan: Seating, resumptions: Mapping[int, Resumption] | None = None
+    ) -> list[Failure]:
         """Build, change, keep and close workers.
+
+        Args:
+            seed: of the sampler.
+            plan: for each seat.
+            resumptions: for each seat that is built, where its worker is to stand, if its episodes go on
+                from call to call.
 
         Returns:
             What went wrong, at most one failure for each seat. A seat that failed is empty.
         """
         if self._seeds.seed != seed:
             self._seeds = UnitSeeds(seed)
+        self._resumptions, self.given_up = resumptions or {}, {}
         for seat in self._seats.keys() - plan.keys():
             self._vacate(seat)
         failures = []
@@ -124,10 +136,24 @@ class WorkerHost:
                 self._update_agent(worker, recipe.params)
             for env in recipe.envs:
                 _update_env(worker, env)
+            if isinstance(worker, ContinuingWorker):
+                self._bring_back(seat, worker)
         except BaseException:
             _shut(worker)
             raise
         return worker
+
+    def _bring_back(self, seat: int, worker: ContinuingWorker) -> None:
+        seeds, n_workers = self._seeds, self._setup.n_workers
+        worker.own_unit = lambda number: seeds.unit(number * n_workers + seat)
+        lost = worker.go_on(self._resumptions[seat])
+        if lost:
+            self.given_up[seat] = lost
+
+    def hidden_state(self, seat: int) -> bytes | None:
+        """Return the hidden state of a policy whose episodes go on; None for all others."""
+        worker = self._seats[seat].worker
+        return worker.hidden_state() if isinstance(worker, ContinuingWorker) else None
 
     def _update_agent(self, worker: Worker, update: Packed) -> None:
         # Whatever it draws from the global generators is the same everywhere, and when it is built again.
@@ -194,6 +220,8 @@ class WorkerHost:
     def _worker(self, seat: int) -> Worker:
         live = self._seats[seat]
         if live.worker is None:
+            if issubclass(self._setup.factory.worker_class, ContinuingWorker):
+                raise RuntimeError("an earlier call of this worker failed")
             live.worker = self._build(seat, live.recipe)
         return live.worker
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pickle
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import cloudpickle
 
 from samplerkit.episodes import EpisodeBatch
+from samplerkit.interfaces import Resumption
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import Seating
 from samplerkit.sampling.wire import NotPlain, dump_batch, load_batch
@@ -27,6 +28,7 @@ class Configure:
     seed: int
     plan: Seating
     seats: tuple[int, ...]
+    resumptions: Mapping[int, Resumption] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,17 @@ class Close:
 
 @dataclass(frozen=True)
 class Configured:
-    """The workers follow their recipes, but for those that failed."""
+    """The workers follow their recipes, but for those that failed.
+
+    Attributes:
+        epoch: of the recipes.
+        failures: of seats.
+        given_up: slots whose open episodes could not be brought back, for each seat.
+    """
 
     epoch: int
     failures: list[Failure]
+    given_up: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,8 @@ class Finished:
         n_episodes: of each of these.
         batch: their episodes, one after the other; None if there are none.
         failures: of the others, by number.
+        hidden: where episodes go on from call to call, the hidden state of policies after the last call of
+            each worker here, by the number of that call.
     """
 
     epoch: int
@@ -82,6 +93,7 @@ class Finished:
     n_episodes: tuple[int, ...]
     batch: EpisodeBatch | None
     failures: Mapping[int, Failure]
+    hidden: Mapping[int, bytes] = field(default_factory=dict)
 
 
 Request: TypeAlias = Configure | Run | Cancel | Close

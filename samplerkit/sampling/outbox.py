@@ -36,6 +36,7 @@ class Outbox:
         self._epoch = -1
         self._results: list[tuple[int, EpisodeSlice]] = []
         self._failures: dict[int, Failure] = {}
+        self._hidden: dict[int, bytes] = {}
         self._bytes = 0
         self._sent = 0.0
         self._n_workers = 1
@@ -63,12 +64,22 @@ class Outbox:
             self._n_workers = n_workers
             self._results.clear()
             self._failures.clear()
+            self._hidden.clear()
             self._bytes = 0
             self._sent = time.monotonic()
 
-    def put(self, number: int, result: EpisodeSlice | Failure) -> None:
-        """Take the result of a unit, and send what has waited long enough; a failure ends every waiting."""
+    def put(self, number: int, result: EpisodeSlice | Failure, hidden: bytes | None = None) -> None:
+        """Take the result of a unit, and send what has waited long enough; a failure ends every waiting.
+
+        Args:
+            number: of the unit.
+            result: its result.
+            hidden: see `Finished`.
+        """
         with self._lock:
+            if hidden is not None:
+                self._hidden[number] = hidden
+                self._hidden.pop(number - self._n_workers, None)
             if isinstance(result, Failure):
                 self._failures[number] = result
                 self._flush()
@@ -132,4 +143,5 @@ class Outbox:
         numbers = tuple(number for number, _ in results)
         n_episodes = tuple(piece.n_episodes for _, piece in results)
         batch = merged(piece for _, piece in results) if results else None
-        return encode_parts(Finished(self._epoch, numbers, n_episodes, batch, failures))
+        hidden = {number: self._hidden[number] for number in numbers if number in self._hidden}
+        return encode_parts(Finished(self._epoch, numbers, n_episodes, batch, failures, hidden))

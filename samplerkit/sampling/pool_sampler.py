@@ -20,6 +20,7 @@ from samplerkit.interfaces import IN_CARRIERS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.carrier import CarrierSetup
+from samplerkit.sampling.continuation import CallsThatCame, Continuation
 from samplerkit.sampling.dealing import CommonQueue, Dealer, PrivateQueues
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import seating
@@ -124,6 +125,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._epoch_record = record
         self._ahead: dict[int, EpisodeSlice | Failure] = {}
         n_carriers = self._link.n_carriers
+        self._came = CallsThatCame()
         self._schedule = Schedule(n_carriers, in_order=self._stateful)
         self._private = PrivateQueues(self._schedule, n_carriers)
         self._common = CommonQueue(self._schedule, n_carriers, self._link) if self._link.shares_work else None
@@ -165,7 +167,7 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _forget(self) -> None:
         self._new_epoch()
         self._cancel_units()
-        if self._stateful:
+        if self._bound:
             for member in self._members:
                 member.keys.clear()
 
@@ -176,6 +178,7 @@ class PoolSampler(BaseSampler, Generic[C]):
             self._new_epoch()
             self._epoch_record = record
         admission = Admission(goal, self._cursor)
+        self._came = CallsThatCame()
         try:
             return self._collect(record, admission)
         except BaseException as error:
@@ -223,7 +226,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         return admission.admitted()
 
     def _begin_dealing(self, record: Record) -> Dealer:
-        homes = self._homes(record.seats(self._stateful))
+        homes = self._homes(record.seats(self._bound))
         self._schedule.begin(homes)
         self._dealer = self._common if self._common is not None and None in homes else self._private
         return self._dealer
@@ -250,6 +253,11 @@ class PoolSampler(BaseSampler, Generic[C]):
             self._schedule.ended(len(reply.numbers), len(batch.rewards), batch.env_spec.step_bytes)
         # A unit whose carrier died may come twice: admission takes no notice of the second time.
         self._ahead.update(results)
+        if self._passage is not None:
+            if reply.batch is not None:
+                self._came.add(reply.numbers, reply.n_episodes, reply.batch)
+            for number, hidden in reply.hidden.items():
+                self._passage.note_hidden(number, hidden)
 
     def _results(self, reply: Finished) -> dict[int, EpisodeSlice | Failure]:
         results: dict[int, EpisodeSlice | Failure] = dict(reply.failures)
@@ -261,7 +269,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _configure(self, members: Sequence[_Member[C]], record: Record) -> None:
         """Bring members to a record; those that need the same message share it."""
-        seats = record.seats(self._stateful)
+        seats = record.seats(self._bound)
         homes = self._homes(seats)
         alike: dict[Any, list[_Member[C]]] = {}
         for member in members:
@@ -269,7 +277,8 @@ class PoolSampler(BaseSampler, Generic[C]):
             alike.setdefault((here, tuple(member.keys.items())), []).append(member)
         for (here, keys), group in alike.items():
             wanted = {seat: record.recipes[seat] for seat in here}
-            request = Configure(self._epoch, self._seed, seating(dict(keys), wanted), seats)
+            plan = seating(dict(keys), wanted)
+            request = Configure(self._epoch, self._seed, plan, seats, self._resumptions(plan))
             carriers = [member.carrier for member in group]
             message = self._link.announce(carriers, encode_parts(request))
             for member in group:
@@ -283,12 +292,21 @@ class PoolSampler(BaseSampler, Generic[C]):
         member.unit_started = None
         for failure in reply.failures:
             member.keys.pop(failure.worker, None)
+        if reply.epoch == self._epoch:
+            self._gave_up(reply.given_up, self._came.numbers)
         return reply.failures if reply.epoch == self._epoch else []
+
+    def _standing(self) -> Continuation:
+        """Return where workers stand whose calls have come so far."""
+        passage = self._passage
+        if passage is None or not self._came.numbers:
+            return super()._standing()
+        return self._came.followed(passage)
 
     def _homes(self, seats: Sequence[int]) -> list[int | None]:
         """For each worker the only carrier that has its seat; None where all carriers have it."""
         distinct = sorted(set(seats))
-        if len(distinct) == 1 and not self._stateful:
+        if len(distinct) == 1 and not self._bound:
             return [None] * len(seats)
         home = {seat: i % self._link.n_carriers for i, seat in enumerate(distinct)}
         return [home[seat] for seat in seats]
@@ -328,7 +346,8 @@ class PoolSampler(BaseSampler, Generic[C]):
         log.warning("a carrier of workers died (%s) and was replaced", describe_exit(status))
         self._count(restarts=1)
         for number in lost:
-            self._schedule.lost(number, suspect=number == running)
+            # Where the order counts a suspect must not wait: what comes after it would overtake it.
+            self._schedule.lost(number, suspect=number == running and not self._bound)
         self._tell_observers("carrier_restarted", member.index, status)
 
     def _obituary(self, member: _Member[C]) -> str:

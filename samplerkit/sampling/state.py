@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from samplerkit.interfaces import CallShape
+from samplerkit.sampling.continuation import Continuation, load_continuation, save_continuation
 from samplerkit.sampling.packing import Packed
 from samplerkit.sampling.recipes import EnvChange, Recipe, Record
 
@@ -21,12 +23,21 @@ class SavedState:
     cursor: int
     total_env_steps: int
     record: Record
+    continuation: Continuation | None = None
 
 
-def save_state(*, seed: int, cursor: int, total_env_steps: int, record: Record) -> dict[str, Any]:
+def save_state(
+    *,
+    seed: int,
+    cursor: int,
+    total_env_steps: int,
+    record: Record,
+    continuation: Continuation | None = None,
+) -> dict[str, Any]:
     """Return a dict of numbers, bytes and lists of these."""
     recipes = list({id(recipe): recipe for recipe in record.recipes}.values())
     index = {id(recipe): i for i, recipe in enumerate(recipes)}
+    going_on = {} if continuation is None else {"fragments": save_continuation(continuation)}
     return {
         "format": FORMAT,
         "seed": seed,
@@ -43,14 +54,20 @@ def save_state(*, seed: int, cursor: int, total_env_steps: int, record: Record) 
             }
             for recipe in recipes
         ],
+        **going_on,
     }
 
 
-def load_state(state: dict[str, Any], *, n_workers: int) -> SavedState:
+def load_state(state: dict[str, Any], *, n_workers: int, shape: CallShape | None = None) -> SavedState:
     """Read what `save_state` returned.
 
+    Args:
+        state: the state.
+        n_workers: of the sampler that it is for.
+        shape: of a call of its workers, where their episodes go on from call to call.
+
     Raises:
-        ValueError: if it is no state of a sampler with `n_workers` workers, or of a newer format.
+        ValueError: if it is no state of a sampler with `n_workers` such workers, or of a newer format.
     """
     if not isinstance(state, dict) or not isinstance(state.get("format"), int):
         raise ValueError(_NO_STATE)
@@ -59,8 +76,9 @@ def load_state(state: dict[str, Any], *, n_workers: int) -> SavedState:
             f"this state has format {state['format']}, and this samplerkit reads up to {FORMAT}: "
             "update samplerkit"
         )
+    _check_kind(state, shape)
     try:
-        saved = _read(state)
+        saved = _read(state, shape)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{_NO_STATE} ({type(error).__name__}: {error})") from error
     present = len(saved.record.recipes)
@@ -72,7 +90,21 @@ def load_state(state: dict[str, Any], *, n_workers: int) -> SavedState:
     return saved
 
 
-def _read(state: dict[str, Any]) -> SavedState:
+def _check_kind(state: dict[str, Any], shape: CallShape | None) -> None:
+    if ("fragments" in state) != (shape is not None):
+        theirs, ours = ("fragments", "whole episodes") if shape is None else ("whole episodes", "fragments")
+        raise ValueError(
+            f"this state belongs to a sampler that gathers {theirs}, and this one gathers {ours}: make one "
+            "with the same kind of worker"
+        )
+    if shape is not None and state["fragments"].get("n_slots") != shape.n_slots:
+        raise ValueError(
+            f"this state belongs to workers with {state['fragments'].get('n_slots')} environments each, and "
+            f"these have {shape.n_slots}: pass as many (n_envs)"
+        )
+
+
+def _read(state: dict[str, Any], shape: CallShape | None) -> SavedState:
     recipes = [
         Recipe(
             Packed(saved["agent"]),
@@ -82,4 +114,5 @@ def _read(state: dict[str, Any]) -> SavedState:
         for saved in state["recipes"]
     ]
     record = Record(tuple(recipes[i] for i in state["workers"]), state["agent_version"], state["env_version"])
-    return SavedState(state["seed"], state["cursor"], state["total_env_steps"], record)
+    going_on = None if shape is None else load_continuation(state["fragments"], shape)
+    return SavedState(state["seed"], state["cursor"], state["total_env_steps"], record, going_on)
