@@ -13,6 +13,7 @@ from samplerkit.episodes.recorder import EpisodeRecorder
 from samplerkit.episodes.slices import EpisodeSlice, cut, join, merged, whole
 from samplerkit.episodes.spec import EnvSpec, episode_limit
 from samplerkit.episodes.step_type import StepType, get_step_type
+from samplerkit.episodes.tick_recorder import TickRecorder
 from samplerkit.episodes.time_step import EnvStep, TimeStep
 from samplerkit.episodes.time_step_batch import TimeStepBatch
 
@@ -28,6 +29,7 @@ __all__ = [
     "InProgressEpisode",
     "Provenance",
     "StepType",
+    "TickRecorder",
     "TimeStep",
     "TimeStepBatch",
     "concatenate_infos",

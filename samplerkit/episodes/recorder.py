@@ -155,7 +155,7 @@ class EpisodeRecorder:
             )
         recording = self._recording
         observation = recording.observations.put(row + 1, next_observation)
-        recording.rewards[row] = reward if type(reward) is float else _checked_reward(reward)
+        recording.rewards[row] = reward if type(reward) is float else checked_reward(reward)
         if env_info:
             self._env_infos.add(row - self._start, env_info)
         if agent_info:
@@ -211,7 +211,7 @@ class EpisodeRecorder:
                     rows[row + 1] = observation
                 else:
                     observation = put(row + 1, observation)
-                rewards[row] = reward if type(reward) in _FLOATS else _checked_reward(reward)
+                rewards[row] = reward if type(reward) in _FLOATS else checked_reward(reward)
                 if env_info:
                     add_env_info(row - start, env_info)
                 if agent_info:
@@ -308,7 +308,12 @@ class EpisodeRecorder:
         self._start, self._row = 0, stop - start
 
 
-def _checked_reward(reward: Any) -> Any:
+def checked_reward(reward: Any) -> Any:
+    """Return a reward that is a real number.
+
+    Raises:
+        TypeError, ValueError: if it is none, or an array of several.
+    """
     if type(reward) in _PLAIN_REWARDS:
         return reward
     array = np.asarray(reward)

@@ -1,0 +1,337 @@
+"""Recording slots that step together: one action of each for every tick."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from samplerkit.episodes.columns import Array, Column, Columns, map_column
+from samplerkit.episodes.info_table import InfoTable
+from samplerkit.episodes.infos import stack_infos
+from samplerkit.episodes.recorder import checked_reward
+from samplerkit.episodes.slices import EpisodeSlice
+from samplerkit.episodes.space_columns import ArrayColumn, ScalarColumn, plain_array
+from samplerkit.episodes.spec import EnvSpec
+from samplerkit.episodes.step_type import StepType
+from samplerkit.episodes.tick_infos import row_infos
+from samplerkit.episodes.tick_recording import TickRecording, usual_ticks
+
+_CLOSED = -1
+
+Step = Callable[[Any], tuple[Any, Any, bool, bool, Mapping[str, Any]]]
+
+
+class TickRecorder:
+    """Columns for slots that are stepped in turn, one policy call for all of them each tick.
+
+    The calls, in this order::
+
+        recorder.begin(slot, observation, episode_info)        # for each slot that starts, after env.reset
+        while ...:
+            actions, infos = policy.get_actions(recorder.observations(live))
+            given = recorder.act(actions, infos, live)         # before the environments touch them
+            ended = recorder.step(steps, given, live, max_length)
+            for slot, last_step_type in ended:
+                episode = recorder.keep(slot, last_step_type)  # no copy of its steps yet
+                recorder.begin(slot, ...)                      # the next one, if there is one
+
+    Everything is copied when it is given, and cast within its kind or refused, as by `EpisodeRecorder`.
+    Slots are numbers from 0; one that is not in `live` may have an open episode that stands still only if
+    it is never stepped again: `drop` it.
+
+    Args:
+        env_spec: the spaces of the values to come.
+        n_slots: how many.
+    """
+
+    def __init__(self, env_spec: EnvSpec, n_slots: int) -> None:
+        self.env_spec = env_spec
+        self.n_slots = n_slots
+        self.failing: int | None = None
+        """The slot whose step raised an exception in `step`; None before."""
+        self._warned: set[str] = set()
+        self._tick = 0
+        # Ticks: where what is open begins, and where its episode began, perhaps in an earlier part.
+        self._starts = [_CLOSED] * n_slots
+        self._begun: list[float] = [math.inf] * n_slots
+        self._first_step_types = [StepType.FIRST] * n_slots
+        self._episode_infos: list[Columns] = [{}] * n_slots
+        self._env_infos = [InfoTable("env_infos") for _ in range(n_slots)]
+        self._agent_infos: list[InfoTable] | None = None
+        self._longest = 1
+        self._recording = self._new_recording(0)
+
+    def length(self, slot: int) -> int:
+        """Return the number of steps of a slot's open episode; of the part since the last cut."""
+        return self._tick - self._starts[slot]
+
+    def is_open(self, slot: int) -> bool:
+        """Whether a slot has an open episode."""
+        return self._starts[slot] != _CLOSED
+
+    # -- episodes begin and end ------------------------------------------------------------------
+
+    def begin(
+        self,
+        slot: int,
+        observation: Any,
+        episode_info: Mapping[str, Any] | None = None,
+        *,
+        first_step_type: StepType = StepType.FIRST,
+        steps_before: int = 0,
+    ) -> None:
+        """Begin a slot's episode; what it had open is dropped.
+
+        Args:
+            slot: which.
+            observation: what its first action will be chosen on.
+            episode_info: one value per key for the whole episode.
+            first_step_type: MID for a fragment that goes on from an earlier one.
+            steps_before: how many steps of the same episode there were before; they count for its limit.
+
+        Raises:
+            ValueError, TypeError: where the observation does not fit its space.
+        """
+        self.drop(slot)
+        self._recording.observations.put(self._tick * self.n_slots + slot, observation)
+        self._episode_infos[slot] = stack_infos((episode_info,), "episode_infos") if episode_info else {}
+        self._open(slot, first_step_type)
+        self._begun[slot] = self._tick - steps_before
+
+    def _open(self, slot: int, first_step_type: StepType) -> None:
+        self._first_step_types[slot] = first_step_type
+        self._env_infos[slot].clear()
+        if self._agent_infos is not None:
+            self._agent_infos[slot].clear()
+        self._starts[slot] = self._tick
+
+    def keep(self, slot: int, last_step_type: StepType, *, goes_on: bool = False) -> EpisodeSlice:
+        """End a slot's episode and leave its rows where they are.
+
+        Args:
+            slot: which.
+            last_step_type: TERMINAL or TIMEOUT; MID where the episode is cut (a fragment).
+            goes_on: whether the slot goes on with the next part of the same episode.
+
+        Raises:
+            ValueError: where no step was recorded.
+        """
+        start, length = self._starts[slot], self.length(slot)
+        if start == _CLOSED or length == 0:
+            raise ValueError(
+                f"An episode has at least one step, but slot {slot} has recorded none: add a step before its "
+                "end."
+            )
+        tables = self._agent_infos
+        kept = self._recording.keep(
+            slot,
+            (start, self._tick),
+            (self._first_step_types[slot], last_step_type),
+            (
+                self._episode_infos[slot],
+                self._env_infos[slot].finish(length),
+                None if tables is None else tables[slot].finish(length),
+            ),
+        )
+        if length > self._longest:
+            self._longest = length
+        if goes_on:
+            self._open(slot, StepType.MID)
+        else:
+            self.drop(slot)
+        return kept
+
+    def drop(self, slot: int) -> None:
+        """Forget what a slot has open."""
+        self._starts[slot] = _CLOSED
+        self._begun[slot] = math.inf
+
+    # -- a tick ----------------------------------------------------------------------------------
+
+    def observations(self, live: Sequence[int]) -> Column:
+        """Return what the policy is to see now, in fresh arrays of `n_slots` rows.
+
+        Args:
+            live: slots with an open episode, at least one; rows of the others repeat that of the first one.
+        """
+        tick, n = self._tick, self.n_slots
+        if len(live) < n:
+            first = tick * n + live[0]
+            idle = [tick * n + slot for slot in range(n) if self._starts[slot] == _CLOSED]
+            _fill(self._recording.observations.rows(slice(None)), idle, first)
+        return map_column(np.copy, self._recording.observations.rows(slice(tick * n, tick * n + n)))
+
+    def act(self, actions: Any, agent_infos: Mapping[str, Any], live: Sequence[int]) -> Sequence[Any]:
+        """Record the actions of the coming tick, and return them as the environments are to get them.
+
+        Args:
+            actions: `n_slots` rows, nested as the action space is; those of idle slots are ignored.
+            agent_infos: a dict of columns with `n_slots` rows.
+            live: slots with an open episode.
+
+        Returns:
+            For each slot a value of the action space, in memory that nobody else has; anything where idle.
+
+        Raises:
+            ValueError, TypeError: where an action does not fit its space, or there are not enough rows.
+        """
+        if self._tick >= self._recording.capacity:
+            self._make_room()
+        if agent_infos or not self._recording.agent_infos.ticks.empty or self._agent_infos is not None:
+            self._put_agent_infos(agent_infos, live)
+        column: Any = self._recording.actions
+        n, start = self.n_slots, self._tick * self.n_slots
+        # All at once where nothing needs to be cast.
+        one_by_one = type(column) is ScalarColumn
+        if (one_by_one or (type(column) is ArrayColumn and column.shape)) and (
+            type(actions) is np.ndarray
+            and actions.dtype is column.dtype
+            and actions.shape == (n, *column.shape)
+        ):
+            column.buffer[start : start + n] = actions
+            return list(actions) if one_by_one else list(actions.copy())
+        return self._cast_rows(actions, live)
+
+    def _cast_rows(self, actions: Any, live: Sequence[int]) -> list[Any]:
+        column, first = self._recording.actions, self._tick * self.n_slots
+        check_rows(actions, self.n_slots)
+        given: list[Any] = [None] * self.n_slots
+        for slot in live:
+            self.failing = slot
+            given[slot] = column.cast(first + slot, row_of(actions, slot))
+        self.failing = None
+        return given
+
+    def step(
+        self, steps: Sequence[Step], given: Sequence[Any], live: Sequence[int], max_length: float
+    ) -> list[tuple[int, StepType]]:
+        """Step the environments of the live slots, record what comes of it, and go on to the next tick.
+
+        Every step of every looped slot passes here: it is written for speed, like `EpisodeRecorder.record`.
+
+        Args:
+            steps: for each slot its environment's `step`.
+            given: what `act` returned.
+            live: slots with an open episode.
+            max_length: most steps of an episode.
+
+        Returns:
+            The slots whose episodes ended, in the order of `live`, and how.
+
+        Raises:
+            ValueError, TypeError: where something does not fit; `failing` is the slot, as for anything that
+                an environment raises.
+        """
+        recording, tick, n, starts = self._recording, self._tick, self.n_slots, self._starts
+        array, (dtype, shape, rows) = np.ndarray, plain_array(recording.observations)
+        put, rewards, tables = recording.observations.put, recording.rewards, self._env_infos
+        row, ended, slot = tick * n, [], live[0]
+        # Until the oldest of them reaches the limit, nobody need be asked.
+        begun = self._begun
+        check = tick + 1 - min(begun) >= max_length
+        try:
+            for slot in live:
+                observation, reward, terminated, truncated, env_info = steps[slot](given[slot])
+                if type(observation) is array and observation.dtype is dtype and observation.shape == shape:
+                    rows[row + n + slot] = observation
+                else:
+                    put(row + n + slot, observation)
+                rewards[row + slot] = reward if type(reward) is float else checked_reward(reward)
+                if env_info:
+                    tables[slot].add(tick - starts[slot], env_info)
+                if terminated:
+                    ended.append((slot, StepType.TERMINAL))
+                elif truncated or (check and tick + 1 - begun[slot] >= max_length):
+                    ended.append((slot, StepType.TIMEOUT))
+        except BaseException:
+            self.failing = slot
+            raise
+        self._tick = tick + 1
+        return ended
+
+    # -- infos of the policy ---------------------------------------------------------------------
+
+    def _put_agent_infos(self, infos: Mapping[str, Any], live: Sequence[int]) -> None:
+        if self._agent_infos is None:
+            if self._recording.agent_infos.ticks.put(self._tick, infos):
+                return
+            self._go_by_rows()
+        assert self._agent_infos is not None
+        for slot in live:
+            info = row_infos(infos, slot)
+            if info:
+                self._agent_infos[slot].add(self._tick - self._starts[slot], info)
+
+    def _go_by_rows(self) -> None:
+        """From now on each slot has a table, which takes infos of any kind."""
+        old, begun = self._recording, self._tick
+        tables = [InfoTable("agent_infos") for _ in range(self.n_slots)]
+        for slot, start in enumerate(self._starts):
+            if start == _CLOSED:
+                continue
+            columns = old.agent_infos.ticks.cut(old.rows_of_steps(slot, start, begun))
+            for step in range(begun - start):
+                tables[slot].add(step, row_infos(columns, step))
+        self._turn_over()
+        self._recording.agent_infos.forget_ticks()
+        self._agent_infos = tables
+
+    # -- room ------------------------------------------------------------------------------------
+
+    def _make_room(self) -> None:
+        if self._recording.n_episodes:
+            self._turn_over()
+        else:
+            self._recording.grow(2 * self._recording.capacity)
+
+    def _turn_over(self) -> None:
+        """Go on in a new recording, and take along what is open."""
+        old, tick = self._recording, self._tick
+        first = min((start for start in self._starts if start != _CLOSED), default=tick)
+        self._recording = self._new_recording(2 * (tick - first))
+        self._recording.take_ticks(old, first, tick)
+        self._starts = [start if start == _CLOSED else start - first for start in self._starts]
+        self._begun = [begun - first for begun in self._begun]
+        self._tick = tick - first
+
+    def _new_recording(self, ticks: int) -> TickRecording:
+        capacity = max(usual_ticks(self.env_spec, self.n_slots), ticks, 2 * self._longest)
+        return TickRecording(self.env_spec, self.n_slots, capacity, self._warned)
+
+
+def _fill(column: Column, rows: Sequence[int], first: int) -> None:
+    """Copy one row of a column to others."""
+
+    def copied(array: Array) -> Array:
+        array[rows] = array[first]
+        return array
+
+    map_column(copied, column)
+
+
+def check_rows(column: Any, n_rows: int) -> None:
+    """Raise a ValueError where a column has not so many rows."""
+    if isinstance(column, Mapping):
+        for child in column.values():
+            check_rows(child, n_rows)
+    elif isinstance(column, tuple):
+        for child in column:
+            check_rows(child, n_rows)
+    elif not hasattr(column, "__len__") or len(column) != n_rows:
+        found = f"{len(column)} rows" if hasattr(column, "__len__") else f"{column!r}, which has no rows"
+        raise ValueError(
+            f"get_actions returned {found}, but there are {n_rows} slots: return an action for each row of "
+            "the observations, idle ones too"
+        )
+
+
+def row_of(column: Any, row: int) -> Any:
+    """Return a row of a column, nested as it is."""
+    if isinstance(column, Mapping):
+        return {key: row_of(child, row) for key, child in column.items()}
+    if isinstance(column, tuple):
+        return tuple(row_of(child, row) for child in column)
+    return column[row]

@@ -1,0 +1,162 @@
+"""Slots: environments that are stepped in turn, with one policy call a tick for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from samplerkit.episodes import EnvSpec, EpisodeSlice, StepType, TickRecorder
+from samplerkit.interfaces import Env, Unit
+
+
+class Slots:
+    """What vectorized and fragment workers share: slots with a unit each, advanced tick by tick.
+
+    A worker builds on it like this::
+
+        slots = Slots(n_slots, max_episode_length)
+        slots.take_agent(policy)                       # at every new policy
+        slots.take_envs(envs, spec)                    # at every change of the environments: one a slot
+        slots.begin(slot, unit, env_seed)              # resets the environment; the policy at the next tick
+        for slot, last_step_type in slots.tick():      # one policy call, one step of every live slot
+            episode = slots.keep(slot, last_step_type) # an EpisodeSlice of whatever is open there
+            slots.begin(slot, next_unit, ...)          # or leave it idle
+        slots.cut(slot)                                # a fragment: ends MID, and the episode goes on
+        slots.clear()                                  # forget all that is open
+
+    The policy gets exactly `n_slots` rows in slot order; rows of idle slots repeat a live one. It is reset by
+    ``reset(do_resets)`` before the first tick of an episode, and seeded with a seed for each row that was
+    reset. After an exception, `failing` is the slot that it belongs to, or None if that is not known: it came
+    from the policy, which acts for all rows at once.
+
+    Args:
+        n_slots: how many.
+        max_episode_length: most steps of an episode.
+    """
+
+    def __init__(self, n_slots: int, max_episode_length: float) -> None:
+        self.n_slots = n_slots
+        self.live: list[int] = []
+        """Slots with an open episode, in order."""
+        self.units: list[Unit | None] = [None] * n_slots
+        """The unit of each slot; None where it is idle, or where there are no units."""
+        self.failing: int | None = None
+        self.envs: list[Env] = []
+        self._max_episode_length = max_episode_length
+        self._agent: Any = None
+        self._recorder: TickRecorder | None = None
+        self._steps: list[Any] = []
+        self._fresh: list[int] = []
+
+    @property
+    def recorder(self) -> TickRecorder:
+        """Where steps are recorded."""
+        if self._recorder is None:
+            raise RuntimeError("this worker has no environments yet: call update_env first")
+        return self._recorder
+
+    def take_agent(self, agent: Any) -> None:
+        """Take a policy; what is open goes on with it, and must be begun again to reset its rows.
+
+        Raises:
+            TypeError: if it cannot act on several observations at once.
+        """
+        if not callable(getattr(agent, "get_actions", None)):
+            raise TypeError(
+                f"{type(agent).__name__} has no get_actions, which a vectorized worker calls with a row for "
+                "each of its environments: add it, or use a worker with one environment"
+            )
+        self._agent = agent
+
+    def take_envs(self, envs: Sequence[Env], spec: EnvSpec) -> None:
+        """Take an environment for each slot; what is open is forgotten.
+
+        Args:
+            envs: `n_slots` of them.
+            spec: of all of them.
+        """
+        self.clear()
+        self.envs = list(envs)
+        self._steps = [env.step for env in envs]
+        if self._recorder is None or self._recorder.env_spec != spec:
+            self._recorder = TickRecorder(spec, self.n_slots)
+
+    def begin(self, slot: int, unit: Unit | None, env_seed: int | None) -> None:
+        """Begin an episode in a slot."""
+        self.failing = slot
+        observation, info = self.envs[slot].reset(seed=env_seed)
+        self.recorder.begin(slot, observation, info)
+        self.failing = None
+        self.units[slot] = unit
+        if slot not in self.live:
+            self.live = sorted([*self.live, slot])
+        self._fresh.append(slot)
+
+    def tick(self) -> list[tuple[int, StepType]]:
+        """Take one step in every live slot.
+
+        Returns:
+            The slots whose episodes ended, and how; call `keep` or `drop` for each before the next tick.
+        """
+        recorder, live = self.recorder, self.live
+        if self._fresh:
+            self._reset_agent()
+        actions, infos = self._agent.get_actions(recorder.observations(live))
+        try:
+            given = recorder.act(actions, infos, live)
+            return recorder.step(self._steps, given, live, self._max_episode_length)
+        except BaseException:
+            self.failing, recorder.failing = recorder.failing, None
+            raise
+
+    def _reset_agent(self) -> None:
+        """Reset the rows of the episodes that began since the last tick, and seed them by their units."""
+        fresh, self._fresh = sorted(set(self._fresh)), []
+        do_resets = np.zeros(self.n_slots, np.bool_)
+        do_resets[fresh] = True
+        self._agent.reset(do_resets)
+        seed = getattr(self._agent, "seed", None)
+        units = [self.units[slot] for slot in fresh]
+        if seed is not None and None not in units:
+            seed(np.array([unit.policy_seed for unit in units if unit is not None], np.uint64))
+
+    def keep(self, slot: int, last_step_type: StepType) -> EpisodeSlice:
+        """End a slot's episode, leave it idle, and return what was recorded of it since the last cut."""
+        kept = self.recorder.keep(slot, last_step_type)
+        self._rest(slot)
+        return kept
+
+    def cut(self, slot: int) -> EpisodeSlice:
+        """Return what was recorded of a slot's episode since the last cut, ending MID; it goes on."""
+        return self.recorder.keep(slot, StepType.MID, goes_on=True)
+
+    def drop(self, slot: int) -> None:
+        """Forget what a slot has open, and leave it idle."""
+        self.recorder.drop(slot)
+        self._rest(slot)
+
+    def clear(self) -> None:
+        """Forget all that is open."""
+        for slot in list(self.live):
+            self.drop(slot)
+        self._fresh.clear()
+        self.failing = None
+
+    def _rest(self, slot: int) -> None:
+        self.live.remove(slot)
+        self.units[slot] = None
+
+    def close(self) -> None:
+        """Close the environments; all of them, even if one raises."""
+        self.clear()
+        envs, self.envs, self._steps = self.envs, [], []
+        errors = []
+        for env in envs:
+            try:
+                env.close()
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
