@@ -30,12 +30,14 @@ class OpenEpisode:
 
     Attributes:
         slot: where.
+        n_steps: so far; at least 1.
         actions: column with a row for each step so far.
         observation: column of one row: what the next action will be chosen on.
         one_policy: whether all these actions were chosen with the weights that the policy has now.
     """
 
     slot: int
+    n_steps: int
     actions: Any
     observation: Any
     one_policy: bool

@@ -59,7 +59,7 @@ class SlotState:
     def open_episode(self, slot: int) -> OpenEpisode:
         """Return what brings the open episode back."""
         actions = concatenate_columns([column for _, column in self.actions], "actions")
-        return OpenEpisode(slot, actions, self.observation, self.one_policy)
+        return OpenEpisode(slot, self.n_steps, actions, self.observation, self.one_policy)
 
 
 @dataclass(frozen=True)

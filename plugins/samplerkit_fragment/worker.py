@@ -1,0 +1,229 @@
+"""The fragment worker: a fixed number of steps a call, of episodes that go on from call to call."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, join
+from samplerkit.interfaces import CallShape, ContinuingWorker, Resumption, Unit, UnitCancelled, is_policy
+from samplerkit.sampling import check_count
+from samplerkit.workers.slot_envs import slot_envs
+from samplerkit.workers.slots import Slots
+from samplerkit_fragment.gathering import in_one
+from samplerkit_fragment.replay import PolicyReplay, Replayed, replayed
+
+DEFAULT_N_ENVS = 8
+
+
+class FragmentWorker(ContinuingWorker):
+    """Gathers fragments of episodes: `timesteps_per_call` steps of each of `n_envs` environments a call.
+
+    For off-policy learners and those with a fixed horizon: every call yields just as many steps, and none
+    that was taken is thrown away. Where a call ends, an open episode is cut: its last step is MID, the next
+    call goes on with MID, and `EpisodeBatch.stitch` joins the parts. One call of ``policy.get_actions``
+    serves all environments; one that ends its episode begins the next one in the next tick.
+
+    Units are episodes. Environment s begins its episodes in rounds 0, 1, 2, …; that of round r is the
+    worker's own unit ``r * n_envs + s``, and unit ``(r * n_envs + s) * n_workers + worker_number`` of the
+    sampler. So what an environment does depends on nothing but its own units and on the policy, and a unit's
+    number says in which worker and environment it ran.
+
+    New weights count from the next call on, in the middle of episodes: provenance has the version of each
+    step. A new policy object, and new environments, abandon what is open.
+
+    Environments may be one for all, of which every slot gets a copy, or a list of exactly `n_envs`.
+
+    Args:
+        seed, max_episode_length, worker_number: as for `Worker`.
+        n_envs: how many environments.
+        timesteps_per_call: how many steps of each a call yields.
+
+    Raises:
+        TypeError, ValueError: if one of the last two is no integer of at least 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int | None,
+        max_episode_length: float,
+        worker_number: int,
+        n_envs: int = DEFAULT_N_ENVS,
+        timesteps_per_call: int = 1,
+    ) -> None:
+        super().__init__(seed=seed, max_episode_length=max_episode_length, worker_number=worker_number)
+        self.n_envs, self.timesteps_per_call = self.call_shape(
+            n_envs=n_envs, timesteps_per_call=timesteps_per_call
+        )
+        self._slots = Slots(self.n_envs, max_episode_length)
+        self._agent: Any = None
+        self._acted = False
+        self._rounds = [0] * self.n_envs
+        self._seeded = [False] * self.n_envs
+        self._parts: list[list[EpisodeSlice]] = [[] for _ in range(self.n_envs)]
+
+    @classmethod
+    def call_shape(
+        cls, *, n_envs: int = DEFAULT_N_ENVS, timesteps_per_call: int = 1, **worker_args: Any
+    ) -> CallShape:
+        """See `ContinuingWorker.call_shape`."""
+        del worker_args
+        return CallShape(check_count("n_envs", n_envs), check_count("timesteps_per_call", timesteps_per_call))
+
+    # -- updates ---------------------------------------------------------------------------------
+
+    def update_agent(self, agent_update: Any) -> None:
+        """Take a new policy, which abandons what is open, or weights for the present one, which do not.
+
+        Raises:
+            TypeError: for a policy without ``get_actions``.
+        """
+        if agent_update is None:
+            return
+        if is_policy(agent_update):
+            self._abandon(self._slots.live)
+            self._slots.take_agent(agent_update)
+            self._agent, self._acted = agent_update, False
+        else:
+            self._agent.set_param_values(agent_update)
+
+    def update_env(self, env_update: Any) -> None:
+        """Take new environments, or the results of updates: one for all slots, or a list with one for each.
+
+        What is open is abandoned.
+
+        Raises:
+            TypeError: if they are neither.
+            ValueError: for a list of another length, and for environments that differ in their spaces.
+        """
+        if env_update is None:
+            return
+        self._abandon(self._slots.live)
+        before = self._slots.envs
+        envs = slot_envs(env_update, before, self.n_envs)
+        self._seeded = [
+            was and new is old for was, new, old in zip(self._seeded, envs, before or envs, strict=True)
+        ]
+        self._slots.take_envs(envs, EnvSpec.from_env(envs[0], self._max_episode_length))
+
+    def _abandon(self, slots: Iterable[int]) -> None:
+        for slot in list(slots):
+            self._slots.drop(slot)
+            self._rounds[slot] += 1
+
+    # -- steps -----------------------------------------------------------------------------------
+
+    def rollouts(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, EpisodeBatch | EpisodeSlice]]:
+        """Run calls as they are handed out; ``unit.number`` is the number of a call."""
+        for unit in units:
+            self.unit = unit
+            yield unit, self._call()
+
+    def rollout(self) -> EpisodeBatch:
+        """Run one call and return its fragments."""
+        return join([self._call()])
+
+    def _call(self) -> EpisodeSlice:
+        self.start_episode()
+        for tick in range(self.timesteps_per_call):
+            if tick:
+                if self.cancelled:
+                    raise UnitCancelled
+                self.start_episode()
+            self.step_episode()
+        return self._gathered()
+
+    def start_episode(self) -> None:
+        """Begin the next episode of each environment that has none open."""
+        if len(self._slots.live) == self.n_envs:
+            return
+        for slot in range(self.n_envs):
+            if slot not in self._slots.live:
+                unit = self._unit(slot)
+                self._slots.begin(slot, unit, self._env_seed(slot, unit))
+
+    def step_episode(self) -> bool:
+        """Take a step in every environment.
+
+        Returns:
+            True if at least one episode ended; `start_episode` begins the next ones.
+        """
+        self._acted = True
+        ended = self._slots.tick()
+        for slot, last_step_type in ended:
+            self._parts[slot].append(self._slots.keep(slot, last_step_type))
+            self._rounds[slot] += 1
+        return bool(ended)
+
+    def collect_episode(self) -> EpisodeBatch:
+        """Cut what is open, and return all fragments since the last time, environment by environment."""
+        return join([self._gathered()])
+
+    def _gathered(self) -> EpisodeSlice:
+        for slot in self._slots.live:
+            if self._slots.recorder.length(slot):
+                self._parts[slot].append(self._slots.cut(slot))
+        parts, self._parts = self._parts, [[] for _ in range(self.n_envs)]
+        return in_one([part for of_slot in parts for part in of_slot])
+
+    def _unit(self, slot: int) -> Unit | None:
+        return None if self.own_unit is None else self.own_unit(self._rounds[slot] * self.n_envs + slot)
+
+    def _env_seed(self, slot: int, unit: Unit | None) -> int | None:
+        if unit is None or (self._seeded[slot] and not self.reseed):
+            return None
+        self._seeded[slot] = True
+        return unit.env_seed
+
+    # -- going on elsewhere ----------------------------------------------------------------------
+
+    def go_on(self, resumption: Resumption) -> tuple[int, ...]:
+        """See `ContinuingWorker.go_on`: environments are seeded, and the recorded actions played again.
+
+        A policy that offers `get_state` gets its hidden state back. Of any other it is known only that it
+        stands where it stood if it chooses all the recorded actions again; where weights were changed since,
+        that cannot be told, and the episode is given up.
+        """
+        self._rounds = list(resumption.rounds)
+        found = [it for it in map(self._replayed, resumption.episodes) if it is not None]
+        if resumption.hidden is not None:
+            self._agent.reset(np.ones(self.n_envs, np.bool_))
+            self._agent.set_state(np.arange(self.n_envs), pickle.loads(resumption.hidden))
+        elif found:
+            found = PolicyReplay(self._agent, self._slots.recorder.env_spec, self.n_envs).agreed(found)
+        self._acted = bool(found) or resumption.hidden is not None
+        for it in found:
+            self._slots.go_on(it.slot, it.unit, it.observation, it.info, steps_before=it.n_steps)
+        back = {it.slot for it in found}
+        lost = tuple(it.slot for it in resumption.episodes if it.slot not in back)
+        for slot in lost:
+            self._rounds[slot] += 1
+        return lost
+
+    def _replayed(self, episode: Any) -> Replayed | None:
+        unit = self._unit(episode.slot)
+        seed = self._env_seed(episode.slot, unit)
+        assert unit is not None, "set before, by whoever builds this worker"
+        spec = self._slots.recorder.env_spec
+        return replayed(self._slots.envs[episode.slot], spec, episode, unit, seed)
+
+    def hidden_state(self) -> bytes | None:
+        """See `ContinuingWorker.hidden_state`."""
+        get_state = getattr(self._agent, "get_state", None)
+        if not self._acted or get_state is None or not callable(getattr(self._agent, "set_state", None)):
+            return None
+        state = get_state(np.arange(self.n_envs))
+        try:
+            return pickle.dumps(state, pickle.HIGHEST_PROTOCOL)
+        except Exception:
+            data: bytes = cloudpickle.dumps(state)
+            return data
+
+    def shutdown(self) -> None:
+        """Close the environments."""
+        self._slots.close()
