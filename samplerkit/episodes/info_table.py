@@ -97,6 +97,14 @@ class InfoTable:
             self._regular.append((key, *shape))
         self._regular_rows = 1
 
+    def add_regular(self, columns: Mapping[str, list[Any] | Array]) -> None:
+        """Add the first rows all at once, given by key: numbers of one type, or an array of arrays."""
+        for key, values in columns.items():
+            column = self._open_column(key, values[0])
+            assert isinstance(column, _InfoColumn), "no dicts"
+            column.fill(values)
+        self._regular_rows = -1
+
     def finish(self, rows: int) -> Columns:
         """Return fresh columns of this many rows."""
         if self._regular_rows == rows:
@@ -173,12 +181,22 @@ class _InfoColumn:
         if row != count or self.rows is not None:
             _note_row(self, row)
         numbers = self._numbers
-        if type(value) is type(numbers[0]) if numbers else count == 0 and _number_dtype(type(value)):
+        if type(value) is type(numbers[0]) if numbers else count == 0 and number_dtype(type(value)):
             numbers.append(value)
             return
         if numbers:
             self._move_numbers()
         self._store(value)
+
+    def fill(self, values: list[Any] | Array) -> None:
+        """Put the first values."""
+        if isinstance(values, list):
+            self._numbers.extend(values)
+            return
+        self._start(values[0])
+        self._buffer = np.concatenate([values, np.empty_like(values)])  # room for as many again
+        self._array_dtype = values.dtype
+        self._stored = len(values)
 
     def regular(self) -> tuple[type, Callable[[Any], object]] | None:
         """Return the type of the only value and what takes more of that type; None where it is not plain."""
@@ -189,7 +207,7 @@ class _InfoColumn:
     def finish(self) -> Array:
         if self._numbers:
             try:
-                return np.array(self._numbers, _number_dtype(type(self._numbers[0])))
+                return np.array(self._numbers, number_dtype(type(self._numbers[0])))
             except OverflowError:
                 self._move_numbers()
         column = self._buffer[: self._stored].copy()
@@ -261,8 +279,8 @@ class _InfoColumn:
             ) from error
 
 
-def _number_dtype(kind: type) -> DType | None:
-    """Return the dtype of a type of plain numbers, None for any other type."""
+def number_dtype(kind: type) -> DType | None:
+    """Return the dtype of a column of numbers of one type, None for any other type."""
     if kind in _PYTHON_DTYPES:
         return _PYTHON_DTYPES[kind]
     if issubclass(kind, (np.number, np.bool_)):

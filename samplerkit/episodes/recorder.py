@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from samplerkit.episodes.columns import Array, Columns, map_columns
 from samplerkit.episodes.episode_batch import EpisodeBatch
-from samplerkit.episodes.info_table import InfoTable
 from samplerkit.episodes.infos import stack_infos
 from samplerkit.episodes.recording import Recording, step_types, usual_capacity
 from samplerkit.episodes.slices import EpisodeSlice
@@ -51,8 +50,6 @@ class EpisodeRecorder:
 
     __slots__ = (
         "_action_row",
-        "_agent_infos",
-        "_env_infos",
         "_episode_info",
         "_first_step_type",
         "_longest",
@@ -71,8 +68,6 @@ class EpisodeRecorder:
         # Rows of the recording: where this episode begins, and where its next step goes.
         self._start = self._row = 0
         self._longest = 1
-        self._env_infos = InfoTable("env_infos")
-        self._agent_infos = InfoTable("agent_infos")
         self._episode_info: Columns = {}
         self._first_step_type = StepType.FIRST
         self._action_row = -1
@@ -108,9 +103,10 @@ class EpisodeRecorder:
         if row + self._longest > self._recording.capacity:
             row = self._turn_over()
         self._action_row = -1
-        self._env_infos.clear()
-        self._agent_infos.clear()
-        observation = self._recording.observations.put(row, observation)
+        recording = self._recording
+        recording.env_infos.drop(row)
+        recording.agent_infos.drop(row)
+        observation = recording.observations.put(row, observation)
         self._episode_info = stack_infos((episode_info,), "episode_infos") if episode_info else {}
         self._first_step_type = first_step_type
         self._started = True
@@ -157,50 +153,52 @@ class EpisodeRecorder:
         observation = recording.observations.put(row + 1, next_observation)
         recording.rewards[row] = reward if type(reward) is float else checked_reward(reward)
         if env_info:
-            self._env_infos.add(row - self._start, env_info)
+            recording.env_infos.add(self._start, row, env_info)
         if agent_info:
-            self._agent_infos.add(row - self._start, agent_info)
+            recording.agent_infos.add(self._start, row, agent_info)
         self._row = row + 1
         return observation
 
-    def record(
+    def episodes(
         self,
-        observation: Any,
+        beginnings: Iterable[tuple[Any, Mapping[str, Any]]],
         get_action: Callable[[Any], tuple[Any, Mapping[str, Any]]],
         step: Callable[[Any], tuple[Any, Any, bool, bool, Mapping[str, Any]]],
         max_length: float,
         worker: Cancellable,
-    ) -> StepType:
-        """Record steps until the episode ends: what `cast_action` and `add` do, in one function.
+    ) -> Iterator[EpisodeSlice]:
+        """Record and keep episode after episode: what the single calls do, in one loop.
 
         Every step of every ordinary worker passes here. With local names, and `put` and `cast` written out
-        for the plainest columns, recording costs a third of what it does by `cast_action` and `add`.
+        for the plainest columns, a step costs what it costs in a loop that does nothing but store.
 
         Args:
-            observation: as `start` returned it.
+            beginnings: makes the next episode begin; what `env.reset` returned.
             get_action: of the policy: observation -> action, agent info.
             step: of the environment.
-            max_length: most steps.
-            worker: looked at between steps.
-
-        Returns:
-            The type of the last step: TERMINAL, TIMEOUT, or MID if the worker was cancelled.
+            max_length: most steps of an episode.
+            worker: looked at between steps. Once it is cancelled there are no more episodes, and the
+                running one is not kept.
 
         Raises:
-            ValueError, TypeError: as `cast_action` and `add`.
+            ValueError, TypeError: as `start`, `cast_action`, `add` and `keep`.
         """
-        start = row = self._row
-        put, cast, rewards, capacity, plain = self._places()
-        array, dtype, shape, rows, kind, actions = np.ndarray, *plain
-        add_env_info, add_agent_info = self._env_infos.add, self._agent_infos.add
-        try:
+        array, floats = np.ndarray, _FLOATS
+        recording = None
+        for first, info in beginnings:
+            observation = self.start(first, info)
+            if self._recording is not recording:
+                recording = self._recording
+                put, cast, rewards, capacity, plain, add_env_info, add_agent_info = self._places()
+                dtype, shape, rows, kind, actions = plain
+            start = row = self._row
             while True:
                 action, agent_info = get_action(observation)
                 if row >= capacity:
                     self._row = row
                     self._make_room()
-                    start, row = self._start, self._row
-                    put, cast, rewards, capacity, plain = self._places()
+                    start, row, recording = self._start, self._row, self._recording
+                    put, cast, rewards, capacity, plain, add_env_info, add_agent_info = self._places()
                     dtype, shape, rows, kind, actions = plain
                 if type(action) is kind:
                     actions[row] = action
@@ -211,33 +209,33 @@ class EpisodeRecorder:
                     rows[row + 1] = observation
                 else:
                     observation = put(row + 1, observation)
-                rewards[row] = reward if type(reward) in _FLOATS else checked_reward(reward)
+                rewards[row] = reward if type(reward) in floats else checked_reward(reward)
                 if env_info:
-                    add_env_info(row - start, env_info)
+                    add_env_info(start, row, env_info)
                 if agent_info:
-                    add_agent_info(row - start, agent_info)
+                    add_agent_info(start, row, agent_info)
                 row += 1
-                if terminated:
-                    return StepType.TERMINAL
-                if truncated or row - start >= max_length:
-                    return StepType.TIMEOUT
+                if terminated or truncated or row - start >= max_length:
+                    break
                 if worker.cancelled:
-                    return StepType.MID
-        finally:
+                    return
             self._row = row
+            yield self.keep(StepType.TERMINAL if terminated else StepType.TIMEOUT)
 
-    def _places(self) -> tuple[Any, Any, Array, int, tuple[Any, Any, Any, Any, Any]]:
-        """Return where steps go now: general ways, rewards, the capacity, and what plain columns take."""
+    def _places(self) -> tuple[Any, Any, Array, int, tuple[Any, Any, Any, Any, Any], Any, Any]:
+        """Return where steps go now, and how.
+
+        General ways for observations and actions, rewards, the capacity, what plain columns take, infos.
+        """
         it = self._recording
         return (
             it.observations.put,
             it.actions.cast,
             it.rewards,
             it.capacity,
-            (
-                *plain_array(it.observations),
-                *plain_scalar(it.actions),
-            ),
+            (*plain_array(it.observations), *plain_scalar(it.actions)),
+            it.env_infos.add,
+            it.agent_infos.add,
         )
 
     def finish(self, last_step_type: StepType) -> EpisodeBatch:
@@ -258,8 +256,8 @@ class EpisodeRecorder:
             last_observations=recording.observations.copy_rows(stop, stop + 1),
             actions=recording.actions.copy_rows(start, stop),
             rewards=recording.rewards[start:stop].copy(),
-            env_infos=self._env_infos.finish(length),
-            agent_infos=self._agent_infos.finish(length),
+            env_infos=recording.env_infos.running(start, stop),
+            agent_infos=recording.agent_infos.running(start, stop),
             step_types=step_types([length], [self._first_step_type], [last_step_type]),
             lengths=np.array([length], np.int64),
         )
@@ -274,12 +272,11 @@ class EpisodeRecorder:
             ValueError: where no step was recorded.
         """
         start, stop = self._rows()
-        length = stop - start
-        infos = (self._episode_info, self._env_infos.finish(length), self._agent_infos.finish(length))
-        kept = self._recording.keep(start, stop, (self._first_step_type, last_step_type), infos)
+        kept = self._recording.keep(start, stop, self._first_step_type, last_step_type, self._episode_info)
         self._started = False
         self._start = stop
-        self._longest = max(self._longest, length)
+        if stop - start > self._longest:
+            self._longest = stop - start
         return kept
 
     def _rows(self) -> tuple[int, int]:

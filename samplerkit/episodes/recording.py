@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplerkit.episodes.columns import Array, Column, Columns, concatenate_columns
+from samplerkit.episodes.columns import Array, Columns
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.infos import concatenate_infos
+from samplerkit.episodes.kept_infos import KeptInfos
 from samplerkit.episodes.slices import EpisodeSlice
 from samplerkit.episodes.space_columns import space_column
 from samplerkit.episodes.spec import EnvSpec
@@ -28,19 +29,19 @@ class Recording:
 
     Attributes:
         observations: one row more than `capacity`: the observation that follows the last step.
-        actions, rewards: one row a step.
+        actions, rewards, env_infos, agent_infos: one row a step.
     """
 
     __slots__ = (
-        "_agent_infos",
-        "_env_infos",
         "_episode_infos",
         "_first_step_types",
         "_last_observations",
         "_last_step_types",
         "_lengths",
         "actions",
+        "agent_infos",
         "capacity",
+        "env_infos",
         "env_spec",
         "observations",
         "rewards",
@@ -55,10 +56,10 @@ class Recording:
         self._lengths: list[int] = []
         self._first_step_types: list[int] = []
         self._last_step_types: list[int] = []
-        self._last_observations: list[Column] = []
+        self._last_observations = space_column(env_spec.observation_space, "observation", capacity, warned)
         self._episode_infos: list[Columns] = []
-        self._env_infos: list[Columns] = []
-        self._agent_infos: list[Columns] = []
+        self.env_infos = KeptInfos("env_infos", self._lengths)
+        self.agent_infos = KeptInfos("agent_infos", self._lengths)
 
     @property
     def n_episodes(self) -> int:
@@ -69,6 +70,7 @@ class Recording:
         """Make room for this many steps, and keep those there are."""
         self.observations.grow(capacity + 1)
         self.actions.grow(capacity)
+        self._last_observations.grow(capacity)
         rewards = np.empty(capacity, np.float64)
         rewards[: self.capacity] = self.rewards
         self.rewards = rewards
@@ -79,30 +81,31 @@ class Recording:
         self.observations.take_rows(other.observations, start, stop + 1)
         self.actions.take_rows(other.actions, start, stop)
         self.rewards[: stop - start] = other.rewards[start:stop]
+        self.env_infos.take(other.env_infos, start)
+        self.agent_infos.take(other.agent_infos, start)
 
-    def keep(
-        self,
-        start: int,
-        stop: int,
-        step_types: tuple[StepType, StepType],
-        infos: tuple[Columns, Columns, Columns],
-    ) -> EpisodeSlice:
+    def keep(self, start: int, stop: int, first: StepType, last: StepType, info: Columns) -> EpisodeSlice:
         """Note that these rows are an episode.
 
         Args:
             start: its first row.
             stop: the row after its last one; the final observation stands there.
-            step_types: of its first and last step.
-            infos: of the episode, the environment and the policy.
+            first: the type of its first step.
+            last: the type of its last step.
+            info: of the episode.
+
+        Raises:
+            ValueError, TypeError: where infos of its steps do not fit together.
         """
-        episode = len(self._lengths)
-        self._lengths.append(stop - start)
-        self._first_step_types.append(step_types[0])
-        self._last_step_types.append(step_types[1])
-        self._last_observations.append(self.observations.copy_rows(stop, stop + 1))
-        self._episode_infos.append(infos[0])
-        self._env_infos.append(infos[1])
-        self._agent_infos.append(infos[2])
+        self.env_infos.keep(start, stop)
+        self.agent_infos.keep(start, stop)
+        lengths = self._lengths
+        episode = len(lengths)
+        self._last_observations.copy_row(episode, self.observations, stop)
+        self._first_step_types.append(first)
+        self._last_step_types.append(last)
+        self._episode_infos.append(info)
+        lengths.append(stop - start)
         return EpisodeSlice(self, episode, episode + 1, start, stop)
 
     def view(self, episodes: slice, rows: slice) -> EpisodeBatch:
@@ -116,11 +119,11 @@ class Recording:
             env_spec=self.env_spec,
             episode_infos=concatenate_infos(self._episode_infos[episodes], ones, "episode_infos"),
             observations=self.observations.rows(rows),
-            last_observations=concatenate_columns(self._last_observations[episodes], "last_observations"),
+            last_observations=self._last_observations.rows(episodes),
             actions=self.actions.rows(rows),
             rewards=self.rewards[rows],
-            env_infos=concatenate_infos(self._env_infos[episodes], lengths, "env_infos"),
-            agent_infos=concatenate_infos(self._agent_infos[episodes], lengths, "agent_infos"),
+            env_infos=self.env_infos.view(episodes, rows),
+            agent_infos=self.agent_infos.view(episodes, rows),
             step_types=step_types(lengths, self._first_step_types[episodes], self._last_step_types[episodes]),
             lengths=np.array(lengths, np.int64),
         )

@@ -38,6 +38,9 @@ class SpaceColumn(Protocol):
     def take_rows(self, other: Any, start: int, stop: int) -> None:
         """Copy rows of another column of the same space to the beginning of this one."""
 
+    def copy_row(self, row: int, other: Any, its_row: int) -> None:
+        """Copy one row of another column of the same space."""
+
     def rows(self, rows: slice) -> Column:
         """Return views of some rows."""
 
@@ -105,6 +108,9 @@ class ArrayColumn:
 
     def take_rows(self, other: ArrayColumn, start: int, stop: int) -> None:
         self.buffer[: stop - start] = other.buffer[start:stop]
+
+    def copy_row(self, row: int, other: ArrayColumn, its_row: int) -> None:
+        self.buffer[row] = other.buffer[its_row]
 
     def rows(self, rows: slice) -> Column:
         return self.buffer[rows]
@@ -220,6 +226,10 @@ class DictColumn:
         for key, child in self.items:
             child.take_rows(other.children[key], start, stop)
 
+    def copy_row(self, row: int, other: DictColumn, its_row: int) -> None:
+        for key, child in self.items:
+            child.copy_row(row, other.children[key], its_row)
+
     def rows(self, rows: slice) -> Column:
         return {key: child.rows(rows) for key, child in self.items}
 
@@ -260,6 +270,10 @@ class TupleColumn:
     def take_rows(self, other: TupleColumn, start: int, stop: int) -> None:
         for child, theirs in zip(self.children, other.children, strict=True):
             child.take_rows(theirs, start, stop)
+
+    def copy_row(self, row: int, other: TupleColumn, its_row: int) -> None:
+        for child, theirs in zip(self.children, other.children, strict=True):
+            child.copy_row(row, theirs, its_row)
 
     def rows(self, rows: slice) -> Column:
         return tuple(child.rows(rows) for child in self.children)

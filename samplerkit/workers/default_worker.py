@@ -78,13 +78,10 @@ class DefaultWorker(Worker):
 
     def start_episode(self) -> None:
         """Begin a new episode."""
-        self._start_recording()
-        self.reset_agent()
-
-    def _start_recording(self) -> None:
         observation, info = self.reset_env()
         # As recorded: a policy sees what the learner will see, in the space's dtype.
         self._observation = self.recorder.start(observation, info)
+        self.reset_agent()
 
     def step_episode(self) -> bool:
         """Take one step.
@@ -110,22 +107,26 @@ class DefaultWorker(Worker):
         if self._runs_otherwise:
             yield from super().rollouts(units)
             return
+        get_action, step = self.agent.get_action, self.env.step
+        limit = self._max_episode_length
+        for episode in self.recorder.episodes(self._beginnings(units), get_action, step, limit, self):
+            assert self.unit is not None, "it has just been run"
+            yield self.unit, episode
+        if self.cancelled:
+            raise UnitCancelled
+
+    def _beginnings(self, units: Iterable[Unit]) -> Iterator[tuple[Any, dict[str, Any]]]:
         for unit in units:
             self.unit = unit
-            self.start_episode()
-            recorder = self.recorder
-            ended = recorder.record(
-                self._observation, self.agent.get_action, self.env.step, self._max_episode_length, self
-            )
-            if ended is StepType.MID:
-                raise UnitCancelled
-            yield unit, recorder.keep(ended)
+            beginning = self.reset_env()
+            self.reset_agent()
+            yield beginning
 
     _runs_otherwise: ClassVar[bool] = False
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        names = ("rollout", "step_episode", "collect_episode")
+        names = ("rollout", "start_episode", "step_episode", "collect_episode")
         cls._runs_otherwise = any(getattr(cls, name) is not getattr(DefaultWorker, name) for name in names)
 
     def collect_episode(self) -> EpisodeBatch:

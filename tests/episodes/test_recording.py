@@ -54,12 +54,18 @@ class Script:
 
 
 def record_one(recorder, first, script, max_length=math.inf, worker=NEVER):
-    observation = recorder.start(first, {"first": 1})
-    return recorder.record(observation, script.get_action, script.step, max_length, worker)
+    """Record an episode in one go, and return it."""
+    beginnings = [(first, {"first": 1})]
+    [episode] = recorder.episodes(beginnings, script.get_action, script.step, max_length, worker)
+    return episode
+
+
+def last_step_type(episode):
+    return episode.view().step_types[-1]
 
 
 def step_by_step(recorder, first, script):
-    """What `record` is short for."""
+    """What `episodes` is short for."""
     observation = recorder.start(first, {"first": 1})
     for _ in script.steps:
         action, agent_info = script.get_action(observation)
@@ -83,8 +89,7 @@ def numbered(length, base=0.0, shape=(2,)):
 
 def counted(recorder, length, base, shape=(2,)):
     """Record and keep an episode that counts from a base."""
-    end = record_one(recorder, np.full(shape, base), Script(numbered(length, base, shape)))
-    return recorder.keep(end)
+    return record_one(recorder, np.full(shape, base), Script(numbered(length, base, shape)))
 
 
 def assert_counts(batch, base, length):
@@ -97,7 +102,7 @@ def assert_counts(batch, base, length):
     assert batch.lengths.tolist() == [length]
 
 
-# ---------------------------------------------------------------- record, in one go
+# ---------------------------------------------------------------- episodes, in one go
 
 
 @settings(max_examples=60, deadline=None)
@@ -120,12 +125,12 @@ def test_recording_in_one_go_is_recording_step_by_step(data):
             for _ in range(data.draw(st.integers(1, 4)))
         ]
         quick, slow = Script(steps), Script(steps)
-        end = record_one(one, first, quick)
+        episode = record_one(one, first, quick)
         step_by_step(other, first, slow)
-        expected = other.finish(end)
-        assert one.finish(end).difference(expected) is None
-        other.keep(end)
-        kept.append((one.keep(end), expected))
+        expected = other.finish(StepType.TERMINAL)
+        assert episode.view().difference(expected) is None
+        same = other.keep(StepType.TERMINAL)
+        kept += [(episode, expected), (same, expected)]
         np.testing.assert_equal(quick.seen, slow.seen)
         np.testing.assert_equal(quick.given, slow.given)
     for piece, expected in kept:
@@ -134,21 +139,22 @@ def test_recording_in_one_go_is_recording_step_by_step(data):
 
 @pytest.mark.parametrize("end_by", ["terminated", "truncated"])
 def test_the_environment_says_how_an_episode_ends(end_by):
-    end = record_one(recorder_of(), np.zeros(2), Script(numbered(3), end_by))
-    assert end is {"terminated": StepType.TERMINAL, "truncated": StepType.TIMEOUT}[end_by]
+    episode = record_one(recorder_of(), np.zeros(2), Script(numbered(3), end_by))
+    assert last_step_type(episode) == {"terminated": StepType.TERMINAL, "truncated": StepType.TIMEOUT}[end_by]
 
 
 @pytest.mark.parametrize(
     ("length", "ends"), [(2, StepType.TIMEOUT), (3, StepType.TERMINAL), (4, StepType.TERMINAL)]
 )
 def test_the_longest_length_is_a_timeout_unless_the_environment_ends_at_that_step(length, ends):
-    recorder = recorder_of()
-    assert record_one(recorder, np.zeros(2), Script(numbered(3)), max_length=length) is ends
-    assert recorder.length == min(length, 3)
+    episode = record_one(recorder_of(), np.zeros(2), Script(numbered(3)), max_length=length)
+    assert last_step_type(episode) == ends
+    assert episode.n_steps == min(length, 3)
 
 
-def test_a_cancelled_worker_leaves_the_episode_open_between_two_steps():
+def test_a_cancelled_worker_leaves_between_two_steps_and_begins_nothing_more():
     recorder, worker = recorder_of(), SimpleNamespace(cancelled=False)
+    before = counted(recorder, 2, 100.0)
     script = Script(numbered(9))
     step = script.step
 
@@ -157,8 +163,13 @@ def test_a_cancelled_worker_leaves_the_episode_open_between_two_steps():
         return step(action)
 
     script.step = cancelled_at_the_third
-    assert record_one(recorder, np.zeros(2), script, worker=worker) is StepType.MID
-    assert recorder.length == 3
+    beginnings = iter([(np.zeros(2), {}), "the next one"])
+    assert list(recorder.episodes(beginnings, script.get_action, script.step, math.inf, worker)) == []
+    assert len(script.given) == 3
+    assert list(beginnings) == ["the next one"]
+    after = counted(recorder, 2, 200.0)
+    assert_counts(after.view(), 200.0, 2)
+    assert_counts(before.view(), 100.0, 2)
 
 
 def test_what_was_recorded_before_an_exception_is_dropped_by_the_next_start():
@@ -168,7 +179,6 @@ def test_what_was_recorded_before_an_exception_is_dropped_by_the_next_start():
     broken.steps[2]["observation"] = "no observation"
     with pytest.raises(TypeError, match="no observation"):
         record_one(recorder, np.zeros(2), broken)
-    assert recorder.length == 2
     after = counted(recorder, 2, 200.0)
     assert_counts(after.view(), 200.0, 2)
     assert_counts(kept.view(), 100.0, 3)
@@ -251,9 +261,9 @@ def test_keeping_twice_and_keeping_nothing_are_refused():
 
 def test_finishing_copies_what_keeping_would_leave_in_place():
     recorder = recorder_of()
-    end = record_one(recorder, np.zeros(2), Script(numbered(3)))
-    batch = recorder.finish(end)
-    piece = recorder.keep(end)
+    step_by_step(recorder, np.zeros(2), Script(numbered(3)))
+    batch = recorder.finish(StepType.TIMEOUT)
+    piece = recorder.keep(StepType.TIMEOUT)
     assert batch.difference(piece.view()) is None
     for name in batch._data_fields:
         for path, array in arrays_of(getattr(batch, name), name):
@@ -274,7 +284,7 @@ def test_infos_of_kept_episodes_that_do_not_fit_together_are_named():
         steps = numbered(2)
         for step in steps:
             step["env_info"] = {"it": value}
-        last = recorder.keep(record_one(recorder, np.zeros(2), Script(steps)))
+        last = record_one(recorder, np.zeros(2), Script(steps))
     with pytest.raises(ValueError, match=r"env_infos\['it'\]"):
         last.store.view(slice(0, 2), slice(0, 4))
 
@@ -292,8 +302,7 @@ def test_a_cast_is_warned_about_once_however_many_recordings_follow():
             steps = numbered(9, shape=space.shape)
             for step in steps:
                 step["action"] = np.zeros(2)
-            end = record_one(recorder, np.zeros(space.shape), Script(steps))
-            kept.append(recorder.keep(end))
+            kept.append(record_one(recorder, np.zeros(space.shape), Script(steps)))
             assert_room(recorder)
     assert len({id(piece.store) for piece in kept}) > 2
     assert sorted(str(warning.message).split()[0] for warning in caught) == ["action", "observation"]
