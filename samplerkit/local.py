@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -13,11 +13,13 @@ from samplerkit.episodes import EpisodeSlice
 from samplerkit.errors import SamplerClosed
 from samplerkit.interfaces import IN_PROCESS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal
+from samplerkit.sampling.asking import Asking
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import WorkerHost, seating
 from samplerkit.sampling.recipes import Record
+from samplerkit.sampling.schedule import Schedule
 
 
 class LocalSampler(BaseSampler):
@@ -32,6 +34,8 @@ class LocalSampler(BaseSampler):
 
     def _start(self, record: Record) -> None:
         self._host = WorkerHost(self._setup, catch_interrupts=False)
+        self._schedule = Schedule(self._overlap, in_order=self._bound)
+        self._under_way = 0
         self._keys: dict[int, int] = {}
         self._threads = threadpoolctl.ThreadpoolController()
         with self._undisturbed():
@@ -44,12 +48,29 @@ class LocalSampler(BaseSampler):
         seats = record.seats(self._bound)
         with self._undisturbed():
             self._bring_to(host, record)
-            for number, result in host.run(itertools.count(self._cursor), seats):
+            for number, result in host.run(self._numbers(admission), seats):
+                self._under_way -= 1
+                if not isinstance(result, Failure):
+                    self._schedule.ended(1, result.n_steps)
                 admission.offer(number, result)
                 if admission.complete:
                     self._note_hidden(host, seats)
                     return admission.admitted()
         raise SamplerClosed("the sampler was shut down while this call was running")
+
+    def _numbers(self, admission: Admission) -> Iterable[int]:
+        """Return the units to run: any number of them; where units overlap, what is probably needed."""
+        if self._overlap == 1:
+            return itertools.count(self._cursor)
+        self._schedule.forget()
+        self._under_way = 0
+        return Asking(lambda: self._next_unit(admission))
+
+    def _next_unit(self, admission: Admission) -> int | None:
+        horizon = self._schedule.horizon(admission, self._under_way)
+        number = self._schedule.take(None, admission, horizon)
+        self._under_way += number is not None
+        return number
 
     def _note_hidden(self, host: WorkerHost, seats: tuple[int, ...]) -> None:
         if self._passage is not None:

@@ -53,6 +53,12 @@ class Worker(abc.ABC):
     reseed: bool = True
     """Whether each unit seeds the environment; False for one that is seeded once and never again."""
 
+    n_workers: int = 1
+    """How many logical workers the sampler has: unit u belongs to worker ``u % n_workers``."""
+
+    one_at_a_time: bool = False
+    """Whether units must run one after another, because worker or environment remember earlier ones."""
+
     cancelled: bool = False
     """Whether the running unit should end between two steps; see `cancel`."""
 
@@ -62,6 +68,19 @@ class Worker(abc.ABC):
         self._seed = seed
         self._max_episode_length = max_episode_length
         self._worker_number = worker_number
+
+    @classmethod
+    def overlap(cls, **worker_args: Any) -> int:
+        """Return how many units a worker with these arguments runs at once, at most.
+
+        One that overlaps units is handed so many, and more as they end. Its `units` may have more after
+        ``next`` said that there are none: it should go on with those under way, and ask again.
+
+        Raises:
+            TypeError, ValueError: for arguments that make no sense.
+        """
+        del worker_args
+        return 1
 
     @property
     def worker_number(self) -> int:

@@ -473,7 +473,12 @@ class BaseSampler(Sampler):
 
     @property
     def _setup(self) -> HostSetup:
-        return HostSetup(self._factory, self.n_workers, self._reseed)
+        return HostSetup(self._factory, self.n_workers, self._reseed, one_at_a_time=self._stateful)
+
+    @property
+    def _overlap(self) -> int:
+        """How many units a worker runs at once."""
+        return self._factory.worker_class.overlap(**(self._factory.worker_args or {}))
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = {

@@ -5,12 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import threadpoolctl
 
+from samplerkit.sampling.asking import Asking
 from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Run, Started, decode, encode
 from samplerkit.sampling.outbox import Outbox
@@ -60,6 +61,7 @@ class _Carrier:
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()
         self._next: Configure | Close | None = None
         self._own: deque[Claim] = deque()
+        self._open: dict[int, None] = {}
         self._seats: tuple[int, ...] = ()
         self._epoch = -1
         self._broken = False
@@ -110,9 +112,11 @@ class _Carrier:
     def _work_until_told(self) -> Configure | Close:
         """Run units until there is a request of another kind, and return that."""
         while True:
-            for number, result in self._host.run(self._numbers(), self._seats):
+            self._open.clear()
+            for number, result in self._host.run(Asking(self._next_number), self._seats):
                 hidden = self._host.hidden_state(self._seats[number % len(self._seats)])
                 self._outbox.put(number, result, hidden)
+                self._ended(number)
             if self._next is not None:
                 request, self._next = self._next, None
                 return request
@@ -128,22 +132,36 @@ class _Carrier:
         if self._inbox.empty():
             self._work.wait()
 
-    def _numbers(self) -> Iterator[int]:
-        """Yield units of this epoch, as long as there are any and nothing else is asked for."""
-        while (claim := self._claim()) is not None:
-            for number in claim.numbers:
-                if claim.epoch <= self._cancelled_epoch or self._broken:  # earlier epochs are cancelled
-                    break
-                if not self._inbox.empty() and number > claim.first:
-                    self._own.appendleft(claim._replace(first=number, n_units=claim.numbers.stop - number))
-                    break
-                if claim.urgent:
-                    self._outbox.flush()
-                if self._work is not None:
-                    self._work.note(self._epoch, number)
-                elif self._announce:
-                    self._outbox.send(encode(Started(self._epoch, number)))
-                yield number
+    def _next_number(self) -> int | None:
+        """Return the next unit of this epoch; None if there is none now, or something else to do."""
+        claim = self._claim()
+        while claim is not None and (claim.epoch <= self._cancelled_epoch or self._broken):
+            claim = self._claim()  # earlier epochs are cancelled
+        if claim is None:
+            if self._open:
+                self._outbox.flush()  # it may be all that the pool waits for
+            return None
+        number = claim.first
+        if claim.n_units > 1:
+            self._own.appendleft(Claim(claim.epoch, number + 1, claim.urgent, claim.n_units - 1))
+        if claim.urgent:
+            self._outbox.flush()
+        self._open[number] = None
+        if len(self._open) == 1:
+            self._note(number)
+        return number
+
+    def _ended(self, number: int) -> None:
+        """Note which of those that run now is the oldest, if there are others."""
+        self._open.pop(number, None)
+        if self._open:
+            self._note(next(iter(self._open)))
+
+    def _note(self, number: int) -> None:
+        if self._work is not None:
+            self._work.note(self._epoch, number)
+        elif self._announce:
+            self._outbox.send(encode(Started(self._epoch, number)))
 
     def _claim(self) -> Claim | None:
         while self._next is None and not self._inbox.empty():

@@ -63,17 +63,23 @@ class Dealer(abc.ABC):
 
 
 class PrivateQueues(Dealer):
-    """Each carrier is told which units to run."""
+    """Each carrier is told which units to run.
 
-    def __init__(self, schedule: Schedule, n_carriers: int) -> None:
+    Args:
+        schedule, n_carriers: see `Dealer`.
+        overlap: how many units a carrier runs at once.
+    """
+
+    def __init__(self, schedule: Schedule, n_carriers: int, overlap: int = 1) -> None:
         super().__init__(schedule, n_carriers)
+        self._depth = _DEPTH * overlap
         self._under_way: list[list[int]] = [[] for _ in range(n_carriers)]
 
     def deal(self, epoch: int, admission: Admission) -> dict[int, Run]:
         """See `Dealer`. Units that only one carrier can run go to it at once, others when it needs them."""
         news: dict[int, list[int]] = {}
         in_flight = sum(map(len, self._under_way))
-        for depth in (math.inf,) if self._schedule.has_homes else range(1, _DEPTH + 1):
+        for depth in (math.inf,) if self._schedule.has_homes else range(1, self._depth + 1):
             for carrier, under_way in enumerate(self._under_way):
                 while len(under_way) < depth:
                     horizon = self._schedule.horizon(admission, in_flight)
@@ -106,7 +112,9 @@ class CommonQueue(Dealer):
     """Carriers take units from one queue by themselves.
 
     Args:
-        schedule, n_carriers: see `Dealer`.
+        schedule: see `Dealer`.
+        n_carriers: how many units are under way where nobody waits: one for each carrier, or as many as each
+            overlaps.
         transport: has the queue.
     """
 

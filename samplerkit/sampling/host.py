@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, whole
 from samplerkit.interfaces import ContinuingWorker, Resumption, Unit, UnitCancelled, Worker
+from samplerkit.sampling.asking import Asking
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import seed_globals
 from samplerkit.sampling.numbering import UnitSeeds, agent_seed
@@ -26,6 +27,7 @@ class HostSetup:
     factory: WorkerFactory
     n_workers: int
     reseed: bool
+    one_at_a_time: bool = False
 
 
 Seating = Mapping[int, Recipe | Change | int]
@@ -78,6 +80,8 @@ class WorkerHost:
         self._resumptions: Mapping[int, Resumption] = {}
         self.given_up: dict[int, tuple[int, ...]] = {}
         """Slots whose open episodes the last `configure` could not bring back, for each seat."""
+        factory = setup.factory
+        self._overlapping = factory.worker_class.overlap(**(factory.worker_args or {})) > 1
         self._caught = (Exception, SystemExit, *((KeyboardInterrupt,) if catch_interrupts else ()))
 
     # -- bringing workers to their recipes -------------------------------------------------------
@@ -130,6 +134,8 @@ class WorkerHost:
         seed_globals(agent_seed(self._seeds.seed, 0))
         worker = self._setup.factory(seat)
         worker.reseed = self._setup.reseed
+        worker.n_workers = self._setup.n_workers
+        worker.one_at_a_time = self._setup.one_at_a_time
         try:
             self._update_agent(worker, recipe.agent)
             if recipe.params is not None:
@@ -173,7 +179,8 @@ class WorkerHost:
         """Run units, and yield each with its episodes or with what went wrong in it.
 
         Args:
-            numbers: units to run; taken one by one, when the worker is ready for the next.
+            numbers: units to run; taken one by one, when a worker is ready for the next. There may be more
+                after it ended: a worker that has others under way asks again.
             seats: for each logical worker the seat that runs its units.
         """
         queue = _UnitQueue(numbers)
@@ -193,7 +200,8 @@ class WorkerHost:
             if self._cancelled:
                 raise UnitCancelled
             done = None
-            for unit, result in worker.rollouts(self._feed(seat, queue, seats, open_units)):
+            feed = Asking(lambda: self._next_unit(seat, queue, seats, open_units))
+            for unit, result in worker.rollouts(feed):
                 done = unit.number
                 yield done, _checked_result(worker, open_units, done, result)
             if open_units or done is None:
@@ -231,18 +239,27 @@ class WorkerHost:
             worker, live.worker = live.worker, None
             _shut(worker)
 
-    def _feed(
+    def _next_unit(
         self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
-    ) -> Iterator[Unit]:
+    ) -> Unit | None:
+        """Return the next unit for a seat, if there is one now."""
         n_workers = self._setup.n_workers
-        while (number := queue.peek()) is not None and seats[number % n_workers] == seat:
-            if self._cancelled:
-                raise UnitCancelled
-            queue.take()
-            open_units[number] = None
-            unit = self._seeds.unit(number)
+        number = queue.peek()
+        if number is None:
+            return None
+        if seats[number % n_workers] != seat:
+            # Units of other seats come later, all together, so that this one can overlap its own.
+            number = queue.bring(lambda n: seats[n % n_workers] == seat) if self._overlapping else None
+            if number is None:
+                return None
+        if self._cancelled:
+            raise UnitCancelled
+        queue.take()
+        unit = self._seeds.unit(number)
+        if not (open_units and self._overlapping):
             seed_globals(unit.worker_seed)
-            yield unit
+        open_units[number] = None
+        return unit
 
     # -- ending ----------------------------------------------------------------------------------
 
@@ -283,12 +300,26 @@ class _UnitQueue:
         assert number is not None, "take() follows a peek() that found a unit"
         return self._ahead.popleft()
 
+    def bring(self, wanted: Callable[[int], bool]) -> int | None:
+        """Bring the first number that is wanted to the front and return it; None if there is none now."""
+        for number in self._ahead:
+            if wanted(number):
+                self._ahead.remove(number)
+                self._ahead.appendleft(number)
+                return number
+        while (number_or_none := next(self._numbers, None)) is not None:
+            if wanted(number_or_none):
+                self._ahead.appendleft(number_or_none)
+                return number_or_none
+            self._ahead.append(number_or_none)
+        return None
+
     def clear(self) -> None:
         self._numbers = iter(())
         self._ahead.clear()
 
     def put_back(self, numbers: Iterable[int]) -> None:
-        self._ahead.extendleft(sorted(numbers, reverse=True))
+        self._ahead = deque(sorted([*numbers, *self._ahead]))
 
 
 def _failed_unit(worker: Worker | None, open_units: dict[int, None]) -> int | None:

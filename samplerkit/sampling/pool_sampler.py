@@ -126,9 +126,10 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._ahead: dict[int, EpisodeSlice | Failure] = {}
         n_carriers = self._link.n_carriers
         self._came = CallsThatCame()
-        self._schedule = Schedule(n_carriers, in_order=self._stateful)
-        self._private = PrivateQueues(self._schedule, n_carriers)
-        self._common = CommonQueue(self._schedule, n_carriers, self._link) if self._link.shares_work else None
+        places = n_carriers * self._overlap
+        self._schedule = Schedule(places, in_order=self._stateful)
+        self._private = PrivateQueues(self._schedule, n_carriers, self._overlap)
+        self._common = CommonQueue(self._schedule, places, self._link) if self._link.shares_work else None
         self._dealer = self._private
         self._carrier_setup = by_value(
             CarrierSetup(self._setup, announce_units=self._unit_timeout is not None)
@@ -347,7 +348,9 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._count(restarts=1)
         for number in lost:
             # Where the order counts a suspect must not wait: what comes after it would overtake it.
-            self._schedule.lost(number, suspect=number == running and not self._bound)
+            # Of those that ran at once nobody knows which one it was.
+            suspect = number == running or self._overlap > 1
+            self._schedule.lost(number, suspect=suspect and not self._bound)
         self._tell_observers("carrier_restarted", member.index, status)
 
     def _obituary(self, member: _Member[C]) -> str:

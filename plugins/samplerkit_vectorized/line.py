@@ -1,0 +1,60 @@
+"""The units that wait for a slot."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from samplerkit.interfaces import Unit
+
+
+class Line:
+    """Units on their way to slots, in order.
+
+    Args:
+        units: may have more after it ended, while units are under way: it is asked again each time.
+        home: returns the only slot that may run a unit; None where any may.
+    """
+
+    def __init__(self, units: Iterable[Unit], home: Callable[[Unit], int | None]) -> None:
+        self._units = iter(units)
+        self._home = home
+        self._waiting: dict[int, deque[Unit]] = {}
+        self._alone: deque[Unit] = deque()
+        self._runs_alone = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether a unit is running that must have no others beside it, or comes next."""
+        return self._runs_alone or bool(self._alone)
+
+    def run_alone(self, units: Iterable[Unit]) -> None:
+        """Put units back that run again, one after another, before any other."""
+        self._alone = deque(sorted([*self._alone, *units]))
+
+    def take(self, idle: Sequence[int]) -> Iterator[tuple[int, Unit]]:
+        """Yield units for idle slots, as far as there are any now; while `alone`, all slots must be idle."""
+        self._runs_alone = bool(self._alone)
+        if self._alone:
+            unit = self._alone.popleft()
+            yield self._slot(unit, idle[0]), unit
+            return
+        for slot in idle:
+            unit_or_none = self._next_for(slot)
+            if unit_or_none is not None:
+                yield slot, unit_or_none
+
+    def _slot(self, unit: Unit, otherwise: int) -> int:
+        home = self._home(unit)
+        return otherwise if home is None else home
+
+    def _next_for(self, slot: int) -> Unit | None:
+        waiting = self._waiting.get(slot)
+        if waiting:
+            return waiting.popleft()
+        while (unit := next(self._units, None)) is not None:
+            home = self._slot(unit, slot)
+            if home == slot:
+                return unit
+            self._waiting.setdefault(home, deque()).append(unit)
+        return None

@@ -1,0 +1,28 @@
+"""Iterators that may have more after they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class Asking(Generic[T]):
+    """Asks for the next value each time, also after there was none: there may be one later.
+
+    Args:
+        ask: returns the next value; None where there is none now.
+    """
+
+    def __init__(self, ask: Callable[[], T | None]) -> None:
+        self._ask = ask
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        value = self._ask()
+        if value is None:
+            raise StopIteration
+        return value
