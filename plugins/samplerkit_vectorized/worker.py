@@ -99,7 +99,7 @@ class VecWorker(Worker):
         slots.clear()
         self._begin(0 if unit is None else self._home(unit) or 0, unit)
         while not self.cancelled:
-            for slot, last_step_type in slots.tick():
+            for slot, last_step_type in slots.tick(self):
                 return join([slots.keep(slot, last_step_type)])
         raise UnitCancelled
 
@@ -113,9 +113,10 @@ class VecWorker(Worker):
                 self._fill(line)
                 if not slots.live:
                     return
+            ended = self._tick(line)
             if self.cancelled:
                 raise UnitCancelled
-            for slot, last_step_type in self._tick(line):
+            for slot, last_step_type in ended:
                 self.unit = unit = slots.units[slot]
                 assert unit is not None, "begun with a unit"
                 yield unit, slots.keep(slot, last_step_type)
@@ -131,6 +132,8 @@ class VecWorker(Worker):
         for slot, unit in line.take(idle):
             self.unit = unit
             self._begin(slot, unit)
+            if self.cancelled:
+                raise UnitCancelled
 
     def _begin(self, slot: int, unit: Unit | None) -> None:
         seed = None if unit is None or (self._seeded[slot] and not self.reseed) else unit.env_seed
@@ -141,7 +144,7 @@ class VecWorker(Worker):
         """Advance all slots; on an exception, find out which unit it belongs to."""
         slots = self._slots
         try:
-            return slots.tick()
+            return slots.tick(self)
         except BaseException as error:
             guilty = slots.live[0] if len(slots.live) == 1 else slots.failing
             if guilty is None and isinstance(error, Exception):

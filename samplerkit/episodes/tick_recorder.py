@@ -11,7 +11,7 @@ import numpy as np
 from samplerkit.episodes.columns import Array, Column, Columns, map_column
 from samplerkit.episodes.info_table import InfoTable
 from samplerkit.episodes.infos import stack_infos
-from samplerkit.episodes.recorder import checked_reward
+from samplerkit.episodes.recorder import Cancellable, checked_reward
 from samplerkit.episodes.slices import EpisodeSlice
 from samplerkit.episodes.space_columns import ArrayColumn, ScalarColumn, plain_array
 from samplerkit.episodes.spec import EnvSpec
@@ -20,6 +20,13 @@ from samplerkit.episodes.tick_infos import row_infos
 from samplerkit.episodes.tick_recording import TickRecording, usual_ticks
 
 _CLOSED = -1
+
+
+class _Never:
+    cancelled = False
+
+
+_NEVER = _Never()
 
 Step = Callable[[Any], tuple[Any, Any, bool, bool, Mapping[str, Any]]]
 
@@ -206,7 +213,12 @@ class TickRecorder:
         return given
 
     def step(
-        self, steps: Sequence[Step], given: Sequence[Any], live: Sequence[int], max_length: float
+        self,
+        steps: Sequence[Step],
+        given: Sequence[Any],
+        live: Sequence[int],
+        max_length: float,
+        worker: Cancellable | None = None,
     ) -> list[tuple[int, StepType]]:
         """Step the environments of the live slots, record what comes of it, and go on to the next tick.
 
@@ -217,6 +229,7 @@ class TickRecorder:
             given: what `act` returned.
             live: slots with an open episode.
             max_length: most steps of an episode.
+            worker: looked at before each step; when it is cancelled, all that is open is dropped at once.
 
         Returns:
             The slots whose episodes ended, in the order of `live`, and how.
@@ -228,12 +241,14 @@ class TickRecorder:
         recording, tick, n, starts = self._recording, self._tick, self.n_slots, self._starts
         array, (dtype, shape, rows) = np.ndarray, plain_array(recording.observations)
         put, rewards, tables = recording.observations.put, recording.rewards, self._env_infos
-        row, ended, slot = tick * n, [], live[0]
+        row, ended, slot, watch = tick * n, [], live[0], worker or _NEVER
         # Until the oldest of them reaches the limit, nobody need be asked.
         begun = self._begun
         check = tick + 1 - min(begun) >= max_length
         try:
             for slot in live:
+                if watch.cancelled:
+                    return self._drop_all()
                 observation, reward, terminated, truncated, env_info = steps[slot](given[slot])
                 if type(observation) is array and observation.dtype is dtype and observation.shape == shape:
                     rows[row + n + slot] = observation
@@ -251,6 +266,11 @@ class TickRecorder:
             raise
         self._tick = tick + 1
         return ended
+
+    def _drop_all(self) -> list[tuple[int, StepType]]:
+        for slot in range(self.n_slots):
+            self.drop(slot)
+        return []
 
     # -- infos of the policy ---------------------------------------------------------------------
 

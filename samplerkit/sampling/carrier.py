@@ -147,17 +147,19 @@ class _Carrier:
         if claim.urgent:
             self._outbox.flush()
         self._open[number] = None
-        if len(self._open) == 1:
-            self._note(number)
+        self._note()
         return number
 
     def _ended(self, number: int) -> None:
-        """Note which of those that run now is the oldest, if there are others."""
         self._open.pop(number, None)
         if self._open:
-            self._note(next(iter(self._open)))
+            self._note()
 
-    def _note(self, number: int) -> None:
+    def _note(self) -> None:
+        """Say that the oldest unit runs. It counts from now on: of those that share a worker none hangs, as
+        long as any of them begins or ends.
+        """
+        number = next(iter(self._open))
         if self._work is not None:
             self._work.note(self._epoch, number)
         elif self._announce:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from samplerkit.episodes import EnvSpec, EpisodeSlice, StepType, TickRecorder
-from samplerkit.interfaces import Env, Unit
+from samplerkit.interfaces import Env, Unit, Worker
 
 
 class Slots:
@@ -108,8 +108,12 @@ class Slots:
         self.units[slot] = unit
         self.live = sorted([*self.live, slot])
 
-    def tick(self) -> list[tuple[int, StepType]]:
+    def tick(self, worker: Worker | None = None) -> list[tuple[int, StepType]]:
         """Take one step in every live slot.
+
+        Args:
+            worker: where it is given, and is cancelled before all slots have stepped, everything that is open
+                is lost, and `clear` must follow.
 
         Returns:
             The slots whose episodes ended, and how; call `keep` or `drop` for each before the next tick.
@@ -120,7 +124,7 @@ class Slots:
         actions, infos = self._agent.get_actions(recorder.observations(live))
         try:
             given = recorder.act(actions, infos, live)
-            return recorder.step(self._steps, given, live, self._max_episode_length)
+            return recorder.step(self._steps, given, live, self._max_episode_length, worker)
         except BaseException:
             self.failing, recorder.failing = recorder.failing, None
             raise
