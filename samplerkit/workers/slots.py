@@ -170,11 +170,11 @@ class Slots:
         """Close the environments; all of them, even if one raises."""
         self.clear()
         envs, self.envs, self._steps = self.envs, [], []
-        errors = []
+        errors: list[BaseException] = []
         for env in envs:
             try:
                 env.close()
-            except Exception as error:
+            except BaseException as error:
                 errors.append(error)
         if errors:
             raise errors[0]
