@@ -44,6 +44,7 @@ class Clause:
         causes: the usual ways in which a backend comes to break it.
         since: version of the contract that it came with.
         needs: capabilities without which it does not apply.
+        unless: capabilities with which it does not apply.
         kind: see `Kind`.
         check: ``check(lab)``, or ``check(lab, script)`` for kind "script"; raises `Violation`.
     """
@@ -54,6 +55,7 @@ class Clause:
     causes: str = ""
     since: tuple[int, int] = (1, 0)
     needs: frozenset[str] = frozenset()
+    unless: frozenset[str] = frozenset()
     kind: Kind = "once"
     check: Callable[..., None]
 
@@ -74,6 +76,7 @@ def clause(
     causes: str = "",
     since: tuple[int, int] = (1, 0),
     needs: set[str] | frozenset[str] = frozenset(),
+    unless: set[str] | frozenset[str] = frozenset(),
     kind: Kind = "once",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register the decorated check as a clause.
@@ -92,6 +95,7 @@ def clause(
             causes=causes,
             since=since,
             needs=frozenset(needs),
+            unless=frozenset(unless),
             kind=kind,
             check=check,
         )
@@ -118,13 +122,16 @@ def _order(it: Clause) -> tuple[str, int, str]:
 
 
 def check_applies(it: Clause, lab: Lab) -> None:
-    """Raise `NotApplicable` where the subject declares not to have what a clause needs."""
+    """Raise `NotApplicable` where the subject does not declare what a clause needs, or what excludes it."""
     for name in sorted(it.needs):
         support = lab.subject.capabilities.get(name)
         if support is None:
             raise NotApplicable(f"{lab.subject.name} does not declare {name!r}")
         if not support:
             raise NotApplicable(f"{lab.subject.name} declares no {name!r}: {support.reason}")
+    for name in sorted(it.unless):
+        if lab.subject.capabilities.get(name):
+            raise NotApplicable(f"{lab.subject.name} declares {name!r}")
 
 
 def require(holds: bool, what: str, **details: Any) -> None:

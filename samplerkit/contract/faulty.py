@@ -71,6 +71,11 @@ class FaultScript(Script):
 
     ballast: bool = False
 
+    @property
+    def pace(self) -> tuple[int, int]:
+        """Fragments are whole episodes: what goes wrong then goes wrong in the same unit."""
+        return (1, LENGTH)
+
     def env(self, tag: int, **more: Any) -> TattooEnv:
         """Make an environment with a tag."""
         return CargoEnv(ballast=self.ballast, tag=tag, lengths=self.lengths, infos=self.infos, **more)

@@ -18,12 +18,13 @@ import numpy as np
 from samplerkit.contract.attempts import PATIENCE, attempt, within
 from samplerkit.contract.census import Census, left_over, own_temporary_folder
 from samplerkit.contract.clause import Violation
+from samplerkit.contract.fragment_reference import expected_fragments
 from samplerkit.contract.probes import ProbePolicy, TattooEnv, read_ledger
 from samplerkit.contract.probes.ledger import Event
 from samplerkit.contract.profiles import PROFILES, Profile
 from samplerkit.contract.reference import Expected, expected
 from samplerkit.contract.script import Script
-from samplerkit.contract.subject import Subject
+from samplerkit.contract.subject import Pace, Subject
 from samplerkit.contract.views import CallView, malformation
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import ExistingEnvUpdate, NewEnvUpdate, Sampler, Statistics
@@ -39,6 +40,7 @@ class Trace:
     Attributes:
         script: the script.
         expected: what each call should return.
+        fragments: whether that are fragments of episodes.
         batches: what each call returned, up to the first that raised.
         copies: the same, copied right away: later calls must not change a batch.
         error: what the first failing call (or the constructor) raised.
@@ -52,6 +54,7 @@ class Trace:
 
     script: Script
     expected: list[Expected]
+    fragments: bool = False
     batches: list[EpisodeBatch] = field(default_factory=list)
     copies: list[EpisodeBatch] = field(default_factory=list)
     error: BaseException | None = None
@@ -73,7 +76,7 @@ class Trace:
         """The calls that returned a batch which can be taken apart, for clauses that look inside."""
         pairs = enumerate(zip(self.copies, self.expected, strict=False))
         return [
-            CallView(self.script, index, batch, wanted)
+            CallView(self.script, index, batch, wanted, self.fragments)
             for index, (batch, wanted) in pairs
             if malformation(batch) is None
         ]
@@ -121,8 +124,12 @@ class Lab:
             self._traces[script] = self._run(script)
         return self._traces[script]
 
+    def expected(self, script: Script) -> list[Expected]:
+        """Return what each call of a script returns: whole episodes, or fragments of them."""
+        return expected_fragments(script, *script.pace) if self.subject.fragments else expected(script)
+
     def _run(self, script: Script) -> Trace:
-        trace = Trace(script, expected(script))
+        trace = Trace(script, self.expected(script), fragments=self.subject.fragments)
         with tempfile.TemporaryDirectory() as folder:
             ledger = Path(folder) / "ledger"
             try:
@@ -130,6 +137,7 @@ class Lab:
                     script.agents(),
                     script.envs(ledger=str(ledger)),
                     layout=script.layout,
+                    pace=Pace(*script.pace),
                     n_workers=script.n_workers,
                     seed=script.seed,
                     max_episode_length=script.limit,
@@ -173,11 +181,21 @@ class Lab:
         return replace(self.subject, sampler=LocalSampler, options={}, layouts=({},))
 
     @contextlib.contextmanager
-    def sampler(self, agents: Any, envs: Any, **arguments: Any) -> Iterator[Sampler]:
-        """Make a sampler of the subject for a clause of its own; shut down at the end of the block."""
-        made = self.subject.make(
-            agents, envs, **{"seed": 1, "n_workers": 2, "max_episode_length": 8, **arguments}
-        )
+    def sampler(
+        self, agents: Any, envs: Any, *, episodes_of: int | None = None, **arguments: Any
+    ) -> Iterator[Sampler]:
+        """Make a sampler of the subject for a clause of its own; shut down at the end of the block.
+
+        Args:
+            agents: as for any sampler.
+            envs: as for any sampler.
+            episodes_of: if given, all episodes have so many steps. A worker that gathers fragments then gets
+                a single environment, and as many steps a call: its fragments are whole episodes.
+            arguments: of the sampler.
+        """
+        pace = None if episodes_of is None else Pace(1, episodes_of)
+        given = {"seed": 1, "n_workers": 2, "max_episode_length": 8, "pace": pace, **arguments}
+        made = self.subject.make(agents, envs, **given)
         try:
             yield made
         except BaseException:

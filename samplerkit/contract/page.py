@@ -51,6 +51,8 @@ def _entry(it: Clause) -> str:
     notes = [f"Since {dotted(it.since)}."]
     if it.needs:
         notes.append(f"Needs {', '.join(f'`{name}`' for name in sorted(it.needs))}.")
+    if it.unless:
+        notes.append(f"Not with {', '.join(f'`{name}`' for name in sorted(it.unless))}.")
     lines = [f"### {it.id}", "", it.says, "", f"- Why: {it.why}"]
     if it.causes:
         lines.append(f"- Usual causes where it is broken: {it.causes}")

@@ -6,12 +6,19 @@ import importlib
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from samplerkit.interfaces import Capabilities, Sampler, Worker
 from samplerkit.local import LocalSampler
 from samplerkit.plugins.making import registry
 from samplerkit.version import API
+
+
+class Pace(NamedTuple):
+    """How a worker that gathers fragments is made: its environments, and the steps of each a call."""
+
+    n_envs: int
+    timesteps_per_call: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +47,26 @@ class Subject:
     distribution: str = ""
     api: tuple[int, int] = API
 
-    def make(self, agents: Any, envs: Any, *, layout: int = 0, **arguments: Any) -> Sampler:
+    @property
+    def fragments(self) -> bool:
+        """Whether batches hold fragments of episodes."""
+        return bool(self.capabilities.get("fragments"))
+
+    def make(
+        self, agents: Any, envs: Any, *, layout: int = 0, pace: Pace | None = None, **arguments: Any
+    ) -> Sampler:
         """Make a sampler.
 
         Args:
             agents: as for any sampler.
             envs: as for any sampler.
             layout: index of a set of layout options, modulo their number.
+            pace: how far a call goes, for workers that gather fragments; None leaves it to them.
             arguments: of the sampler.
         """
+        if pace is not None and self.fragments:
+            given = arguments.get("worker_args", self.worker_args)
+            arguments["worker_args"] = {**given, **pace._asdict()}
         if self.worker is not None:
             arguments.setdefault("worker_class", self.worker)
             if self.worker_args:
@@ -109,7 +127,7 @@ def subject_of(cls: Any, *, name: str = "", options: Mapping[str, Any] | None = 
         name=name or f"{module}:{getattr(cls, '__qualname__', repr(cls))}",
         sampler=sampler,
         worker=worker,
-        capabilities=dict(getattr(sampler, "capabilities", {})),
+        capabilities={**getattr(sampler, "capabilities", {}), **getattr(worker, "capabilities", {})},
         options=dict(options or {}),
         layouts=tuple(getattr(sampler, "layouts", ({},))),
         distribution=_distribution(module.partition(".")[0]),

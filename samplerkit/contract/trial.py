@@ -34,7 +34,8 @@ from samplerkit.contract.faults import (
 from samplerkit.contract.faulty import FaultScript, Props
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import read_ledger, unclosed
-from samplerkit.contract.reference import Expected, expected
+from samplerkit.contract.reference import Expected
+from samplerkit.contract.subject import Pace
 from samplerkit.episodes.objects import encode
 from samplerkit.errors import SamplerClosed
 from samplerkit.interfaces import Sampler
@@ -153,7 +154,7 @@ class Trial:
             arguments["max_restarts"] = 3 if once else MAX_RESTARTS
         if self._cell.what == HANG and self._cell.site != "close" and self._cell.moment != WHILE_CLOSING:
             arguments["unit_timeout"] = UNIT_TIMEOUT
-        return subject.make(props.agents(), props.envs(), **arguments)
+        return subject.make(props.agents(), props.envs(), pace=Pace(*props.script.pace), **arguments)
 
     def _use(self, sampler: Sampler) -> None:
         cell, props = self._cell, self._props
@@ -265,7 +266,7 @@ class Trial:
             raise Violation(f"{where}the sampler cannot be used any more: {outcome.error}") from outcome.error
         if outcome.error is not None:
             raise Violation(f"{where}expected a batch, {outcome}") from outcome.error
-        wanted: Expected = expected(script)[index]
+        wanted: Expected = self._lab.expected(script)[index]
         infos = self._cell.site != "transfer" or script.ballast
         difference = difference_or_origin(wanted.batch, outcome.value, infos=infos)
         if difference is not None:

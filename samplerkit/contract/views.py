@@ -38,6 +38,8 @@ class EpisodeView:
         rows: of the episode's steps.
         marks: (L + 1, 4), the probe's marks in its observations, the last one in `last_observations`.
         batch: that it is in.
+        begins: how many steps of the same episode come before, in other fragments.
+        fragment: whether it may be cut.
     """
 
     script: Script
@@ -46,11 +48,25 @@ class EpisodeView:
     rows: slice
     marks: Array
     batch: EpisodeBatch
+    begins: int = 0
+    fragment: bool = False
 
     @property
     def length(self) -> int:
         """The number of steps."""
         return int(self.rows.stop - self.rows.start)
+
+    @property
+    def reaches(self) -> int:
+        """The number of steps from the start of the episode to the end of what is here."""
+        return self.begins + self.length
+
+    @property
+    def ends(self) -> bool:
+        """Whether the episode's end should be here: always, but for fragments."""
+        if not self.fragment:
+            return True
+        return self.reaches >= min(self.script.env(0).length_of(self.key), self.script.limit)
 
     @property
     def tag(self) -> int:
@@ -116,6 +132,8 @@ class CallView:
     index: int
     batch: EpisodeBatch
     wanted: Expected
+    fragments: bool = False
+    """Whether episodes may be fragments: begin where they were cut, and be cut."""
 
     @property
     def op(self) -> Op:
@@ -140,9 +158,17 @@ class CallView:
                 slice(start, stop),
                 np.concatenate([marks[start:stop], last[i : i + 1]]),
                 self.batch,
+                self._begins(i),
+                self.fragments,
             )
             for i, (start, stop) in enumerate(zip([0, *stops[:-1]], stops, strict=True))
         ]
+
+    def _begins(self, index: int) -> int:
+        if not self.fragments or not self.as_long_as_wanted:
+            return 0
+        starts = np.cumsum(self.wanted.batch.lengths) - self.wanted.batch.lengths
+        return int(mark_of(self.wanted.batch.observations)[starts[index], 2])
 
 
 def malformation(batch: Any) -> str | None:

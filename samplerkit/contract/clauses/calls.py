@@ -84,7 +84,7 @@ def _in_unit(number: int, action: Callable[[], Any]) -> Fault:
 def lowest_unit(lab: Lab) -> None:
     """Let unit 0 fail late and unit 1 at once."""
     faults = Faults((_in_unit(0, _raise_late), _in_unit(1, raise_error), _in_unit(2, raise_error)))
-    with lab.sampler(ProbePolicy(1), MakeEnv(faults), n_workers=3, seed=_SEED) as sampler:
+    with lab.sampler(ProbePolicy(1), MakeEnv(faults), episodes_of=3, n_workers=3, seed=_SEED) as sampler:
         outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(0, 9))
         fails_with(outcome, WorkerError, "a call in which three units fail")
         unit = getattr(outcome.error, "unit", None)
@@ -100,7 +100,7 @@ def lowest_unit(lab: Lab) -> None:
 def not_needed(lab: Lab) -> None:
     """Let unit 1 fail at once, and ask for unit 0 only."""
     faults = Faults((_in_unit(0, _sleep), _in_unit(1, raise_error)))
-    with lab.sampler(ProbePolicy(1), MakeEnv(faults), n_workers=2, seed=_SEED) as sampler:
+    with lab.sampler(ProbePolicy(1), MakeEnv(faults), episodes_of=3, n_workers=2, seed=_SEED) as sampler:
         outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(0, 1))
         if outcome.error is not None:
             raise Violation(f"unit 1 fails and only unit 0 is needed: {outcome}") from outcome.error
@@ -121,7 +121,7 @@ def prompt(lab: Lab) -> None:
         kinds.append(("death", Kill(), {"max_restarts": 0}))
     for name, action, options in kinds:
         with lab.sampler(
-            ProbePolicy(1), MakeEnv(Faults((Fault("step", action),))), n_workers=2, **options
+            ProbePolicy(1), MakeEnv(Faults((Fault("step", action),))), episodes_of=3, n_workers=2, **options
         ) as sampler:
             times: list[float] = []
             while len(times) < 3 and (not times or min(times) > _PROMPT):
@@ -145,7 +145,9 @@ def prompt(lab: Lab) -> None:
 def from_unit_start(lab: Lab) -> None:
     """Let a call take longer than unit_timeout, and no unit."""
     slow = Faults((Fault("reset", _sleep),))
-    with lab.sampler(ProbePolicy(1), MakeEnv(slow), n_workers=2, unit_timeout=8 * SLOW, layout=1) as sampler:
+    with lab.sampler(
+        ProbePolicy(1), MakeEnv(slow), episodes_of=3, n_workers=2, unit_timeout=8 * SLOW, layout=1
+    ) as sampler:
         outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(0, 3 * 24))
         if outcome.error is not None:
             raise Violation(
@@ -169,7 +171,7 @@ def any_moment(lab: Lab) -> None:
     script = Script(ops=(Op(1), Op(3 * 12)), n_workers=2, seed=_SEED, lengths=(3,))
     slow = Faults((Fault("reset", lambda: time.sleep(0.04)),))
     handler = signal.getsignal(signal.SIGINT)
-    with lab.sampler(ProbePolicy(1), MakeEnv(slow), n_workers=2, seed=_SEED) as sampler:
+    with lab.sampler(ProbePolicy(1), MakeEnv(slow), episodes_of=3, n_workers=2, seed=_SEED) as sampler:
         sampler.obtain_samples(0, 1)
         now = signal.getsignal(signal.SIGINT)
         require(now is handler, f"the handler of SIGINT: expected as it was, {handler}, got {now}")
@@ -223,7 +225,7 @@ _COUNTS: list[tuple[Any, type[Exception]]] = [
 )
 def counts(lab: Lab) -> None:
     """Try good and bad counts, the bad ones with an update that must not happen."""
-    with lab.sampler(ProbePolicy(1), MakeEnv(), n_workers=2) as sampler:
+    with lab.sampler(ProbePolicy(1), MakeEnv(), episodes_of=3, n_workers=2) as sampler:
         calls: dict[str, Callable[[Any, Any], Any]] = {
             "num_samples": lambda n, update: sampler.obtain_samples(0, n, update)
         }
@@ -307,7 +309,8 @@ def busy(lab: Lab) -> None:
     """Call from two threads."""
     script = Script(ops=(Op(3 * 8),), n_workers=2, seed=_SEED, lengths=(3,))
     outcomes: list[Outcome] = []
-    with lab.sampler(ProbePolicy(1), MakeEnv(Faults((Fault("step", _sleep),))), seed=_SEED) as sampler:
+    faults = Faults((Fault("step", _sleep),))
+    with lab.sampler(ProbePolicy(1), MakeEnv(faults), episodes_of=3, seed=_SEED) as sampler:
         first = threading.Thread(
             target=lambda: outcomes.append(
                 attempt("the first call", lambda: sampler.obtain_samples(0, 3 * 8))
@@ -366,7 +369,7 @@ def lists(lab: Lab) -> None:
         ("an update that fails at the last worker", [ProbePolicy(7), ProbePolicy(8, _Fails.policy())], None),
         ("a good policy and a bad environment", ProbePolicy(7), [MakeEnv(), _Fails.env()]),
     ]
-    with lab.sampler(ProbePolicy(1), MakeEnv(), n_workers=2, seed=_SEED) as sampler:
+    with lab.sampler(ProbePolicy(1), MakeEnv(), episodes_of=3, n_workers=2, seed=_SEED) as sampler:
         sampler.obtain_samples(0, 1)
         before = _state(sampler)
         for what, agents, envs in bad:

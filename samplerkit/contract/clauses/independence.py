@@ -28,6 +28,7 @@ _BASE = Script(
 
 @clause(
     "A6.n-workers",
+    unless={"fragments"},
     says="With equal agents and environments and a stateless worker, n_workers plays no part in the data.",
     why="A run on a larger machine must be the same run.",
     causes="seeds or shares of the work given to workers rather than units; rounds of n_workers units.",

@@ -64,7 +64,7 @@ def env_infos(lab: Lab, script: Script) -> None:
 
 def _env_infos_at(episode: EpisodeView, infos: dict[str, Any], step: int) -> list[tuple[str, Any, Any]]:
     """Return (path, expected, got) of each info of a step."""
-    t = step + 1
+    t = episode.begins + step + 1
     rows: list[tuple[str, Any, Any]] = []
     if "action" in infos:
         rows += [("['action']", episode.actions[step], infos["action"][step])]
@@ -163,7 +163,10 @@ def given_actions(lab: Lab) -> None:
     wanted = np.array(chosen, np.float32)
     policy = ScriptedPolicy(chosen, one_buffer=True)
     # float64 actions in a float32 space: the cast warns once.
-    with warnings.catch_warnings(action="ignore"), lab.sampler(policy, _Wrapped(env)) as sampler:
+    with (
+        warnings.catch_warnings(action="ignore"),
+        lab.sampler(policy, _Wrapped(env), episodes_of=4) as sampler,
+    ):
         batch = sampler.obtain_samples(0, 8)
     seen = np.asarray(batch.env_infos["seen"])
     for name, column in (("what the environment was given", seen), ("actions", np.asarray(batch.actions))):
@@ -196,7 +199,8 @@ def changing_keys(lab: Lab) -> None:
     env = EchoEnv(counting(4), infos=infos)
     # A second episode without any key, where workers may have environments of their own; else the same again.
     each = bool(lab.subject.capabilities.get("per_worker_envs"))
-    with lab.sampler(ScriptedPolicy([0]), [env, EchoEnv(env.observations)] if each else env) as sampler:
+    envs = [env, EchoEnv(env.observations)] if each else env
+    with lab.sampler(ScriptedPolicy([0]), envs, episodes_of=3) as sampler:
         batch = sampler.obtain_samples(0, 6)
 
     def twice(values: list[Any], dtype: Any = None) -> np.ndarray:

@@ -19,8 +19,8 @@ from samplerkit.contract.differences import first_difference
 from samplerkit.contract.faults import Kill
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, read_ledger, unclosed
-from samplerkit.contract.reference import expected
 from samplerkit.contract.script import Op, Script
+from samplerkit.contract.subject import Pace
 from samplerkit.errors import SamplerClosed, WorkerDied
 from samplerkit.interfaces import Sampler
 
@@ -44,7 +44,8 @@ _SCRIPT = Script(
 @contextmanager
 def _sampler(lab: Lab, ledger: Path | None = None) -> Iterator[Sampler]:
     given = None if ledger is None else str(ledger)
-    with lab.sampler(_SCRIPT.agents(), _SCRIPT.envs(ledger=given), n_workers=2, seed=5) as sampler:
+    pace = Pace(*_SCRIPT.pace)
+    with lab.sampler(_SCRIPT.agents(), _SCRIPT.envs(ledger=given), n_workers=2, seed=5, pace=pace) as sampler:
         yield sampler
 
 
@@ -203,7 +204,7 @@ def dropped(lab: Lab) -> None:
 )
 def pickles(lab: Lab) -> None:
     """Copy one by pickle and by deepcopy, and let all of them go on."""
-    wanted = expected(_SCRIPT)
+    wanted = lab.expected(_SCRIPT)
     with tempfile.TemporaryDirectory() as folder:
         ledger = Path(folder) / "ledger"
         with _sampler(lab, ledger) as sampler:

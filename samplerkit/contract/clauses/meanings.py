@@ -23,7 +23,7 @@ from samplerkit.interfaces import NewEnvUpdate, Sampler
 )
 def list_length(lab: Lab) -> None:
     """Pass lists that are too long, too short, and empty."""
-    with lab.sampler(ProbePolicy(1), NewEnvUpdate(TaggedEnv(1)), n_workers=3) as sampler:
+    with lab.sampler(ProbePolicy(1), NewEnvUpdate(TaggedEnv(1)), episodes_of=2, n_workers=3) as sampler:
         sampler.obtain_samples(0, 1)
         for length in (2, 4, 0):
             _refuses(sampler, length, agent_update=[ProbePolicy(9).get_param_values()] * length)
@@ -60,7 +60,7 @@ def _refuses(sampler: Sampler, length: int, **update: Any) -> None:
 )
 def none_in_list(lab: Lab) -> None:
     """Update worker 1 of two."""
-    with lab.sampler(ProbePolicy(1), NewEnvUpdate(TaggedEnv(1))) as sampler:
+    with lab.sampler(ProbePolicy(1), NewEnvUpdate(TaggedEnv(1)), episodes_of=2) as sampler:
         weights = ProbePolicy(5).get_param_values()
         batch = sampler.obtain_samples(0, 4, [None, weights], [None, NewEnvUpdate(TaggedEnv(6))])
     versions, tags = batch.agent_infos["version"], mark_of(batch.observations)[:, 0]
@@ -78,7 +78,7 @@ def none_in_list(lab: Lab) -> None:
 def tuple_is_one(lab: Lab) -> None:
     """Pass weights that are a tuple of as many arrays as there are workers."""
     weights = (np.zeros(2), np.ones(3))
-    with lab.sampler(ReportingPolicy(), NewEnvUpdate(TaggedEnv(1)), n_workers=2) as sampler:
+    with lab.sampler(ReportingPolicy(), NewEnvUpdate(TaggedEnv(1)), episodes_of=2, n_workers=2) as sampler:
         batch = sampler.obtain_samples(0, 4, weights)
     got, wanted = np.asarray(batch.agent_infos["report"]), ReportingPolicy.report_of(weights)
     wrong = np.flatnonzero(got != wanted)
@@ -100,7 +100,7 @@ def none_alone(lab: Lab) -> None:
     """Pass each of them, and ask the policy what it was told."""
     # A tuple as long as there are workers is one object all the same: only lists are spread.
     values: list[Any] = [0, False, {}, (), (1,), "", np.array([]), np.zeros(2)]
-    with lab.sampler(ReportingPolicy(), NewEnvUpdate(TaggedEnv(1)), n_workers=1) as sampler:
+    with lab.sampler(ReportingPolicy(), NewEnvUpdate(TaggedEnv(1)), episodes_of=2, n_workers=1) as sampler:
         for count, value in enumerate(values, 1):
             batch = sampler.obtain_samples(0, 1, value)
             _require_told(batch, ReportingPolicy.report_of(value), count, f"agent_update={value!r}")
@@ -130,7 +130,7 @@ def _require_told(batch: EpisodeBatch, wanted: int, count: int, what: str) -> No
 )
 def policy_or_weights(lab: Lab) -> None:
     """Replace the policy by one of another class, and then give that one weights."""
-    with lab.sampler(ProbePolicy(1), NewEnvUpdate(TaggedEnv(1)), n_workers=2) as sampler:
+    with lab.sampler(ProbePolicy(1), NewEnvUpdate(TaggedEnv(1)), episodes_of=2, n_workers=2) as sampler:
         batch = sampler.obtain_samples(0, 4, ReportingPolicy())
         keys = sorted(batch.agent_infos)
         require(

@@ -12,7 +12,7 @@ from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import Fault, RememberingEnv, RememberingPolicy, crash
 from samplerkit.contract.reference import unit_seeds
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeBatch, StepType
 from samplerkit.errors import WorkerDied
 
 _N_WORKERS, _SEED = 2, 6
@@ -21,11 +21,24 @@ _N_WORKERS, _SEED = 2, 6
 def _collected(lab: Lab, **arguments: Any) -> tuple[list[EpisodeBatch], bool]:
     """Return the batches of some calls, two with an update, and whether they are said to be reproducible."""
     with lab.sampler(
-        RememberingPolicy(), RememberingEnv, n_workers=_N_WORKERS, seed=_SEED, **arguments
+        RememberingPolicy(), RememberingEnv, episodes_of=1, n_workers=_N_WORKERS, seed=_SEED, **arguments
     ) as sampler:
         calls: tuple[tuple[int, Any], ...] = ((1, None), (1, {}), (9, None), (2, None), (5, {}), (8, None))
         batches = [sampler.obtain_samples(0, count, update) for count, update in calls]
+        if lab.subject.fragments:
+            batches = [_in_order(EpisodeBatch.concatenate(*batches).stitch())]
         return batches, sampler.supports("reproducible")
+
+
+def _in_order(stitched: EpisodeBatch) -> EpisodeBatch:
+    """Return the episodes that have their end, by their units, up to the first that has none."""
+    assert stitched.provenance is not None, "fragments are stitched by it"
+    units = stitched.provenance.units.tolist()
+    by_unit = dict(zip(units, stitched.split(), strict=True))
+    whole: list[EpisodeBatch] = []
+    while (it := by_unit.get(len(whole))) is not None and it.step_types[-1] >= StepType.TERMINAL:
+        whole.append(it)
+    return EpisodeBatch.concatenate(*whole)
 
 
 def _stateful(lab: Lab) -> tuple[list[EpisodeBatch], bool]:

@@ -10,6 +10,7 @@ import numpy as np
 from samplerkit.contract.clause import clause, require
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.script import Op, Script
+from samplerkit.contract.subject import Pace
 from samplerkit.contract.views import in_words
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.episodes.columns import Array, arrays_of
@@ -98,6 +99,7 @@ def caller_writes(lab: Lab) -> None:
         n_workers=script.n_workers,
         seed=script.seed,
         max_episode_length=script.limit,
+        pace=Pace(*script.pace),
     ) as sampler:
         for index, (op, wanted) in enumerate(zip(script.ops, undisturbed.copies, strict=True)):
             batch = sampler.obtain_samples(0, op.count)

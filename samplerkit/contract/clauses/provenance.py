@@ -93,7 +93,9 @@ def counts(lab: Lab, script: Script) -> None:
     for position, call in enumerate(trace.calls):
         if call.index != position or position >= len(trace.statistics):
             return
-        steps, units = steps + int(call.batch.lengths.sum()), units + len(call.episodes)
+        steps = steps + int(call.batch.lengths.sum())
+        # Of workers that gather fragments calls are counted.
+        units = call.wanted.cursor if call.fragments else units + len(call.episodes)
         seen = trace.statistics[position]
         pairs = {
             "total_env_steps": (steps, trace.totals[position]),

@@ -28,8 +28,9 @@ def env_seed(lab: Lab, script: Script) -> None:
     for call in lab.trace(script).calls:
         for episode in call.episodes:
             place, claimed = episode.place(), episode.claimed_unit
+            goes_on = call.fragments and seen.get(episode.key, "").endswith(f"unit {claimed})")
             require(
-                episode.key not in seen,
+                episode.key not in seen or goes_on,
                 f"{place}: expected a seed of its own, got {episode.key}, that of {seen.get(episode.key)}",
             )
             seen[episode.key] = place
@@ -84,11 +85,11 @@ def fresh_start(lab: Lab, script: Script) -> None:
             counts = _info(episode, "count")
             if counts is None:
                 continue
-            wrong = np.flatnonzero(counts != np.arange(len(counts)))
+            wrong = np.flatnonzero(counts != episode.begins + np.arange(len(counts)))
             step = _first(wrong)
             require(
                 not len(wrong),
-                f"{episode.place(step)}: expected agent_infos['count'] {step}, "
+                f"{episode.place(step)}: expected agent_infos['count'] {episode.begins + step}, "
                 f"the actions since policy.reset(), got {counts[step]}",
             )
 
