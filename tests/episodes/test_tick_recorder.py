@@ -1,0 +1,341 @@
+"""Slots that are recorded together give the episodes that they would have given one by one."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up_values import nested_spaces, values_of
+
+from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeRecorder, StepType, TickRecorder, join, merged
+from samplerkit.episodes.columns import map_column, map_pair
+from samplerkit.episodes.tick_recording import usual_ticks
+
+BOX = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+TWO = spaces.Discrete(2)
+SPEC = EnvSpec(BOX, TWO)
+
+
+class Walk:
+    """An environment that writes into one buffer, and whose episode is known beforehand."""
+
+    def __init__(self, key: int, length: int, end: StepType = StepType.TERMINAL, info=None) -> None:
+        self.key, self.length, self.end, self.info = key, length, end, info
+        self.buffer = np.zeros(2, np.float32)
+        self.given = []
+        self.t = 0
+
+    def observe(self):
+        self.buffer[:] = self.key, self.t
+        return self.buffer
+
+    def step(self, action):
+        self.given.append(action)
+        self.t += 1
+        over = self.t == self.length
+        info = {} if self.info is None else self.info(self.key, self.t)
+        return (
+            self.observe(),
+            self.key + self.t / 8,
+            over and self.end is StepType.TERMINAL,
+            over and self.end is StepType.TIMEOUT,
+            info,
+        )
+
+
+def alone(walk: Walk, act, spec=SPEC, max_length=math.inf) -> EpisodeBatch:
+    """What `EpisodeRecorder` makes of the same episode."""
+    walk = Walk(walk.key, walk.length, walk.end, walk.info)
+    recorder = EpisodeRecorder(spec)
+    observation = recorder.start(walk.observe(), {"key": walk.key})
+    while True:
+        action, infos = act(np.array([observation]))
+        action = recorder.cast_action(action[0])
+        observation, reward, terminated, truncated, env_info = walk.step(action)
+        observation = recorder.add(reward, observation, env_info, {k: v[0] for k, v in infos.items()})
+        if terminated:
+            return recorder.finish(StepType.TERMINAL)
+        if truncated or recorder.length >= max_length:
+            return recorder.finish(StepType.TIMEOUT)
+
+
+def act(observations):
+    actions = observations.astype(np.int64).sum(axis=1) % 2
+    return actions, {"sum": observations.sum(axis=1), "row": observations * 2}
+
+
+def together(walks, n_slots, act=act, spec=SPEC, max_length=math.inf):
+    """Run episodes in slots, each next one in the first that is free; yield them as they end."""
+    recorder, waiting, running = TickRecorder(spec, n_slots), list(walks), {}
+    while waiting or running:
+        for slot in range(n_slots):
+            if slot not in running and waiting:
+                running[slot] = waiting.pop(0)
+                recorder.begin(slot, running[slot].observe(), {"key": running[slot].key})
+        live = sorted(running)
+        actions, infos = act(recorder.observations(live))
+        given = recorder.act(actions, infos, live)
+        steps = [running[slot].step if slot in running else None for slot in range(n_slots)]
+        for slot, last in recorder.step(steps, given, live, max_length):
+            yield running.pop(slot), recorder.keep(slot, last)
+
+
+@pytest.mark.parametrize("n_slots", [1, 3, 8])
+def test_slots_give_the_episodes_that_come_one_by_one(n_slots):
+    ends = [StepType.TERMINAL, StepType.TIMEOUT]
+    walks = [Walk(key, 1 + key * 7 % 11, ends[key % 2]) for key in range(40)]
+    results = list(together(walks, n_slots))
+    assert len(results) == 40
+    for walk, kept in results:
+        assert kept.view().difference(alone(walk, act)) is None
+
+
+def test_an_episode_stays_what_it_was_while_others_are_recorded():
+    walks = [Walk(key, 5) for key in range(30)]
+    kept = []
+    for _, episode in together(walks, 3):
+        kept.append((episode, episode.view().digest()))
+    assert all(episode.view().digest() == digest for episode, digest in kept)
+
+
+def test_episodes_far_longer_than_a_recording_are_whole():
+    small = EnvSpec(spaces.Box(-np.inf, np.inf, (2,), np.float32), TWO)
+    long = 3 * usual_ticks(small, 2) + 5
+    walks = [Walk(0, long), *(Walk(key, 9) for key in range(1, long // 4))]
+    results = {walk.key: kept for walk, kept in together(walks, 2)}
+    assert results[0].view().difference(alone(walks[0], act)) is None
+    assert results[7].view().difference(alone(walks[7], act)) is None
+
+
+def test_the_limit_of_a_slot_counts_its_own_steps():
+    walks = [Walk(0, 3), Walk(1, 9), Walk(2, 4), Walk(3, 5), Walk(4, 9)]
+    for walk, kept in together(walks, 2, max_length=4):
+        assert kept.view().difference(alone(walk, act, max_length=4)) is None
+
+
+def test_termination_at_the_limit_wins():
+    [(_, kept)] = together([Walk(0, 4)], 1, max_length=4)
+    assert kept.view().step_types[-1] == StepType.TERMINAL
+
+
+def test_several_episodes_at_once_are_the_same_in_any_order():
+    results = [kept for _, kept in together([Walk(key, 1 + key % 5) for key in range(12)], 3)]
+    expected = EpisodeBatch.concatenate(*(kept.view() for kept in results))
+    assert join(results).difference(expected) is None
+    store = results[0].store
+    order = [5, 0, 11, 3]
+    some = EpisodeBatch.concatenate(*(results[index].view() for index in order))
+    assert store.gather([results[index].first_episode for index in order]).difference(some) is None
+
+
+def test_slices_that_lie_side_by_side_are_merged():
+    results = [kept for _, kept in together([Walk(key, 4) for key in range(6)], 2)]
+    batch = merged(results)
+    assert batch.lengths.tolist() == [4] * 6
+    assert sum(kept.n_steps for kept in results) == 24
+
+
+def test_env_infos_of_any_kind_are_kept_in_their_slot():
+    def info(key, t):
+        return {"t": t, **({"odd": {"key": np.array([key, t])}} if t % 2 else {}), "word": "x" * t}
+
+    walks = [Walk(key, 1 + key % 4, info=info) for key in range(10)]
+    for walk, kept in together(walks, 3):
+        assert kept.view().difference(alone(walk, act)) is None
+
+
+def test_agent_infos_with_masks_and_nested_dicts_are_those_of_the_rows():
+    def masked(observations):
+        flags = observations[:, 0] % 2 == 0
+        values = np.where(flags, observations[:, 1], -1.0)
+        return act(observations)[0], {"even": values, "_even": flags, "in": {"twice": observations * 2}}
+
+    def plain(observations):
+        actions, infos = masked(observations)
+        single = {"in": [{"twice": infos["in"]["twice"][0]}]}
+        return actions, {**single, **({"even": infos["even"]} if infos["_even"][0] else {})}
+
+    walks = [Walk(key, 1 + key % 4) for key in range(10)]
+    for walk, kept in together(walks, 3, masked):
+        assert kept.view().difference(alone(walk, plain)) is None
+
+
+def test_agent_infos_that_turn_into_objects_are_kept_row_by_row():
+    def odd(observations):
+        actions, infos = act(observations)
+        if (observations[:, 1] >= 2).any():
+            infos["seen"] = np.array([frozenset([int(key)]) for key in observations[:, 0]], object)
+        return actions, infos
+
+    walks = [Walk(key, 4) for key in range(6)]
+    for walk, kept in together(walks, 2, odd):
+        batch = kept.view()
+        np.testing.assert_array_equal(batch.agent_infos["sum"], batch.observations.sum(axis=1))
+        assert batch.agent_infos["_seen"].tolist() == [False, False, True, True]
+        assert batch.agent_infos["seen"][2:].tolist() == [frozenset([walk.key])] * 2
+
+
+def test_a_policy_may_write_to_what_it_sees():
+    def writing(observations):
+        actions, infos = act(observations)
+        observations[:] = np.nan
+        return actions, infos
+
+    [(walk, kept)] = together([Walk(3, 5)], 1, writing)
+    np.testing.assert_array_equal(kept.view().observations, alone(walk, act).observations)
+
+
+def test_a_policy_may_use_its_arrays_again():
+    actions, sums = np.zeros(2, np.int64), np.zeros(2, np.float32)
+
+    def reusing(observations):
+        actions[:], sums[:] = act(observations)[0], observations.sum(axis=1)
+        return actions, {"sum": sums}
+
+    for walk, kept in together([Walk(1, 4), Walk(2, 6), Walk(3, 2)], 2, reusing):
+        batch, expected = kept.view(), alone(walk, act)
+        np.testing.assert_array_equal(batch.actions, expected.actions)
+        np.testing.assert_array_equal(batch.agent_infos["sum"], expected.agent_infos["sum"])
+
+
+def test_an_environment_may_keep_and_change_its_action():
+    spec = EnvSpec(BOX, spaces.Box(-1, 1, (2,), np.float32))
+
+    class Keeping(Walk):
+        def step(self, action):
+            assert isinstance(action, np.ndarray)
+            assert action.shape == (2,)
+            for old in self.given:
+                old[:] = 9
+            return super().step(action)
+
+    def half(observations):
+        return observations / 2, {}
+
+    for walk, kept in together([Keeping(1, 4), Keeping(2, 6)], 2, half, spec):
+        np.testing.assert_array_equal(
+            kept.view().actions, alone(Walk(walk.key, walk.length), half, spec).actions
+        )
+
+
+def test_idle_rows_repeat_a_live_one():
+    recorder = TickRecorder(SPEC, 3)
+    recorder.begin(1, np.array([7, 0], np.float32))
+    np.testing.assert_array_equal(recorder.observations([1]), [[7, 0]] * 3)
+
+
+def test_actions_of_idle_rows_are_ignored_and_those_of_live_ones_checked():
+    recorder = TickRecorder(SPEC, 2)
+    recorder.begin(1, np.array([7, 0], np.float32))
+    assert recorder.act([99.5, 1], {}, [1])[1] == 1
+    with pytest.raises(ValueError, match=r"action has dtype float64"):
+        recorder.act([0.5, 0.5], {}, [1])
+    assert recorder.failing == 1
+
+
+def test_too_few_actions_are_refused():
+    recorder = TickRecorder(SPEC, 2)
+    recorder.begin(0, np.zeros(2, np.float32))
+    with pytest.raises(ValueError, match="returned 1 rows, but there are 2 slots"):
+        recorder.act(np.zeros(1, np.int64), {}, [0])
+
+
+def test_the_slot_that_raised_is_known():
+    recorder = TickRecorder(SPEC, 2)
+    for slot in range(2):
+        recorder.begin(slot, np.zeros(2, np.float32))
+    given = recorder.act(np.zeros(2, np.int64), {}, [0, 1])
+    with pytest.raises(ValueError, match="observation has shape"):
+        recorder.step(
+            [Walk(0, 4).step, lambda action: (np.zeros(3), 0.0, False, False, {})], given, [0, 1], 9
+        )
+    assert recorder.failing == 1
+
+
+def test_a_cancelled_tick_ends_before_the_next_step_and_leaves_nothing_open():
+    recorder, worker = TickRecorder(SPEC, 2), SimpleNamespace(cancelled=False)
+    first, second = Walk(0, 4), Walk(1, 4)
+    for slot, walk in enumerate((first, second)):
+        recorder.begin(slot, walk.observe())
+    given = recorder.act(np.zeros(2, np.int64), {}, [0, 1])
+
+    def cancelling(action):
+        worker.cancelled = True
+        return first.step(action)
+
+    assert recorder.step([cancelling, second.step], given, [0, 1], 9, worker) == []
+    assert (first.t, second.t) == (1, 0)
+    assert not recorder.is_open(0)
+
+
+def test_parts_of_an_episode_join_to_the_whole_and_share_its_limit():
+    recorder, walk, parts = TickRecorder(SPEC, 1), Walk(2, 99), []
+    recorder.begin(0, walk.observe(), {"key": 2})
+    while True:
+        actions, infos = act(recorder.observations([0]))
+        ended = recorder.step([walk.step], recorder.act(actions, infos, [0]), [0], 7)
+        if ended:
+            parts.append(recorder.keep(0, ended[0][1]).view())
+            break
+        if recorder.length(0) == 3:
+            parts.append(recorder.keep(0, StepType.MID, goes_on=True).view())
+    whole = alone(walk, act, max_length=7)
+    assert [len(part.rewards) for part in parts] == [3, 3, 1]
+    np.testing.assert_array_equal(np.concatenate([part.observations for part in parts]), whole.observations)
+    np.testing.assert_array_equal(np.concatenate([part.step_types for part in parts]), whole.step_types)
+    np.testing.assert_array_equal(parts[0].last_observations, parts[1].observations[:1])
+
+
+def test_an_episode_without_a_step_cannot_be_kept():
+    recorder = TickRecorder(SPEC, 1)
+    recorder.begin(0, np.zeros(2, np.float32))
+    with pytest.raises(ValueError, match="at least one step"):
+        recorder.keep(0, StepType.TIMEOUT)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data(), nested_spaces(1), nested_spaces(1), st.integers(1, 3))
+def test_values_of_any_space_come_through_in_any_number_of_slots(data, observations, actions, n_slots):
+    spec = EnvSpec(observations, actions)
+    length = data.draw(st.integers(1, 3))
+    seen = [[data.draw(values_of(observations)) for _ in range(length + 1)] for _ in range(n_slots)]
+    acted = [[data.draw(values_of(actions)) for _ in range(length)] for _ in range(n_slots)]
+    recorder = TickRecorder(spec, n_slots)
+    singles = [EpisodeRecorder(spec) for _ in range(n_slots)]
+    live = list(range(n_slots))
+    for slot in live:
+        recorder.begin(slot, seen[slot][0])
+        singles[slot].start(seen[slot][0])
+    for t in range(length):
+        given = recorder.act([acted[slot][t] for slot in live], {}, live)
+        steps = [
+            lambda action, slot=slot, t=t: (seen[slot][t + 1], 1.0, t + 1 == length, False, {})
+            for slot in live
+        ]
+        for slot in live:
+            alone = singles[slot].cast_action(acted[slot][t])
+            map_pair(_same, _as_arrays(given[slot]), _as_arrays(alone))
+            singles[slot].add(1.0, seen[slot][t + 1], {}, {})
+        ended = recorder.step(steps, given, live, math.inf)
+    for slot, last in ended:
+        expected = singles[slot].finish(last)
+        assert recorder.keep(slot, last).view().difference(expected) is None
+
+
+def _as_arrays(value):
+    if isinstance(value, dict):
+        return {key: _as_arrays(child) for key, child in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_as_arrays(child) for child in value)
+    return map_column(np.asarray, value)
+
+
+def _same(one, other):
+    assert one.dtype == other.dtype
+    assert one.tobytes() == other.tobytes()
+    return one
