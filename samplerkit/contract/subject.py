@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from samplerkit.interfaces import Capabilities, Sampler, Worker
 from samplerkit.local import LocalSampler
 from samplerkit.plugins.making import registry
+from samplerkit.plugins.worker_options import split_options
 from samplerkit.version import API
 
 
@@ -81,7 +82,7 @@ def find_subject(name: str, options: Mapping[str, Any] | None = None) -> Subject
 
     Args:
         name: an installed backend, a kind of worker, a composite of both, or ``module:Class`` of either.
-        options: given to every sampler.
+        options: given to every sampler, or, those that a kind of worker has, to every worker.
 
     Raises:
         BackendError, ValueError, ImportError: if it cannot be found or loaded.
@@ -100,12 +101,16 @@ def find_subject(name: str, options: Mapping[str, Any] | None = None) -> Subject
     worker = get_backend(kind) if kind else None
     tested = registry.find(kind) if kind else backend
     capabilities = {**backend.capabilities, **(tested.capabilities if kind else {})}
+    cls, options, own = get_backend(sampler_name), dict(options or {}), dict[str, Any]()
+    if worker is not None:
+        options, own = split_options(name, cls, worker, options)
     return Subject(
         name=name,
-        sampler=(cls := get_backend(sampler_name)),
+        sampler=cls,
         worker=worker,
+        worker_args=own,
         capabilities=capabilities,
-        options=dict(options or {}),
+        options=options,
         layouts=tuple(getattr(cls, "layouts", ({},))),
         distribution=tested.distribution,
         api=tested.api or API,

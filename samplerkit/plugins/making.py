@@ -12,6 +12,7 @@ from samplerkit.interfaces.worker import Worker
 from samplerkit.plugins import hooks
 from samplerkit.plugins.discovery import Backend, Registry, import_path
 from samplerkit.plugins.spec import BackendSpec
+from samplerkit.plugins.worker_options import split_options
 from samplerkit.version import API
 
 LOCAL = BackendSpec(
@@ -86,7 +87,8 @@ def make_sampler(
         worker_class: a subclass of `Worker`; excludes a kind of worker in the name.
         worker_args: further arguments of the worker.
         worker_factory: a `WorkerFactory`, instead of the arguments that make one.
-        **options: of the backend, such as ``n_processes``.
+        **options: of the backend, such as ``n_processes``; and of the kind of worker, if the name has one,
+            such as ``n_envs``.
 
     Returns:
         A sampler whose workers are up.
@@ -102,6 +104,8 @@ def make_sampler(
             given = "worker_class" if worker_class is not None else "worker_factory"
             raise TypeError(f"{name!r} already names the kind of worker: leave {given} out")
         worker_class = get_backend(kind)
+        options, own = split_options(name, get_backend(backend), worker_class, options)
+        worker_args = _joined(worker_args, own) if own else worker_args
     hooks.installed.load()
     sampler: Sampler = get_backend(backend)(
         agents,
@@ -116,6 +120,13 @@ def make_sampler(
     )
     hooks.HookObserver(hooks.installed).created(sampler, registry.spec(backend))
     return sampler
+
+
+def _joined(worker_args: Mapping[str, Any] | None, own: Mapping[str, Any]) -> dict[str, Any]:
+    twice = sorted(own.keys() & (worker_args or {}).keys())
+    if twice:
+        raise TypeError(f"{', '.join(twice)} cannot be given both by name and in worker_args")
+    return {**(worker_args or {}), **own}
 
 
 def _parts(name: str) -> tuple[str, str | None]:
