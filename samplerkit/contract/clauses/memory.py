@@ -162,7 +162,7 @@ def death(lab: Lab) -> None:
     with tempfile.TemporaryDirectory() as folder:
         fault = Fault("step", crash, key=1, step=1, once=f"{folder}/once")
         envs = partial(RememberingEnv, fault=fault)
-        with lab.sampler(RememberingPolicy(), envs, stateful=True, n_workers=1) as sampler:
+        with lab.sampler(RememberingPolicy(), envs, episodes_of=1, stateful=True, n_workers=1) as sampler:
             try:
                 batch = sampler.obtain_samples(0, 12)
             except WorkerDied:
