@@ -1,13 +1,180 @@
-"""Clause A8: episodes in fragments, continued over calls."""
+"""Clause A8: calls of a fixed number of steps, and episodes that go on from call to call."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
 import numpy as np
 
-from samplerkit.contract.clause import clause, require
+from samplerkit.contract.attempts import attempt
+from samplerkit.contract.clause import Violation, clause, require
+from samplerkit.contract.differences import difference_or_origin
+from samplerkit.contract.faults import Kill, raise_error
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.probes import ProbePolicy, TattooEnv, mark_of
+from samplerkit.contract.probes import Fault, ProbePolicy, UnrepeatableEnv, mark_of, unit_key
+from samplerkit.contract.reference import run_unit
+from samplerkit.contract.script import Op, Script
+from samplerkit.contract.subject import Pace
+from samplerkit.contract.views import in_words
 from samplerkit.episodes import EpisodeBatch, StepType
+from samplerkit.errors import WorkerError
+
+_LONG = Script(n_workers=2, limit=20, lengths=(3, 30), ends="mixed", infos="rich")
+"""Episodes that take several calls, with shorter ones among them."""
+
+
+def _batches(lab: Lab, script: Script, pace: Pace, **arguments: Any) -> list[EpisodeBatch]:
+    """Make the calls of a script with workers of this pace."""
+    given: dict[str, Any] = {"n_workers": script.n_workers, "seed": script.seed, **arguments}
+    given["max_episode_length"] = script.limit
+    with lab.sampler(script.agents(), script.envs(), pace=pace, **given) as sampler:
+        found = []
+        for index, op in enumerate(script.ops):
+            agent, env = script.agent_update(index)[0], script.env_update(index)[0]
+            found.append(sampler.obtain_samples(index, op.count, agent, env))
+        return found
+
+
+def _by_unit(batches: list[EpisodeBatch]) -> Mapping[int, EpisodeBatch]:
+    """Return what stitching makes of batches, by unit."""
+    try:
+        stitched = EpisodeBatch.concatenate(*batches).stitch()
+    except ValueError as error:
+        raise Violation(f"the fragments of {len(batches)} calls cannot be stitched: {error}") from error
+    assert stitched.provenance is not None, "stitching needs it"
+    return dict(zip(stitched.provenance.units.tolist(), stitched.split(), strict=True))
+
+
+# -- calls and units ---------------------------------------------------------------------------------
+
+
+@clause(
+    "A8.calls",
+    kind="script",
+    needs={"fragments"},
+    says="obtain_samples makes the fixed number of calls that yields enough, each of n_envs * "
+    "timesteps_per_call steps; the cursor counts calls, and no step that was taken is thrown away.",
+    why="An off-policy learner counts on a constant number of steps, and pays for each one that is dropped.",
+    causes="calls until there are enough whole episodes; a round of all workers; fragments held back.",
+)
+def calls(lab: Lab, script: Script) -> None:
+    """Count steps, calls, and what was discarded."""
+    trace, cursor = lab.trace(script), 0
+    n_envs, n_steps = script.pace
+    for position, call in enumerate(trace.calls):
+        if call.index != position:
+            return
+        n_calls = -(-call.op.count // (n_envs * n_steps))
+        where = f"call {call.index}, obtain_samples(…, {call.op.count}) of {n_envs} environments"
+        wanted, got = n_calls * n_envs * n_steps, int(call.batch.lengths.sum())
+        require(got == wanted, f"{where}, {n_steps} steps a call: expected {wanted} steps, got {got}")
+        cursor += n_calls
+        if len(trace.cursors) > position:
+            at = trace.cursors[position]
+            require(at == cursor, f"{where}: expected cursor {cursor} in get_state(), got {at}")
+        if len(trace.statistics) > position:
+            lost = trace.statistics[position].env_steps_discarded
+            require(lost == 0, f"{where}: expected that no step is thrown away, got {lost} discarded")
+
+
+@clause(
+    "A8.units",
+    kind="script",
+    needs={"fragments"},
+    says="Call c belongs to worker c mod n_workers; environment s of worker w begins unit (r * n_envs + s) * "
+    "n_workers + w in round r; provenance names the unit of each fragment, environment by environment.",
+    why="By its number an episode has the same seeds, and so the same start, however calls are cut.",
+    causes="a new unit for each fragment; numbers drawn by whoever ends first; the number of the call.",
+)
+def units(lab: Lab, script: Script) -> None:
+    """Compare units and lengths with the reference's."""
+    for call in lab.trace(script).calls:
+        origin, wanted = call.batch.provenance, call.wanted.batch.provenance
+        if origin is None or wanted is None:  # B6.provenance says so
+            continue
+        got = list(zip(origin.units.tolist(), call.batch.lengths.tolist(), strict=True))
+        right = list(zip(wanted.units.tolist(), call.wanted.batch.lengths.tolist(), strict=True))
+        for fragment, (one, other) in enumerate(zip(right, got, strict=False)):
+            require(
+                one == other,
+                f"call {call.index}, fragment {fragment}: expected unit and length {one}, got {other}",
+            )
+        require(len(got) == len(right), f"call {call.index}: expected {len(right)} fragments, got {len(got)}")
+
+
+@clause(
+    "A8.versions",
+    kind="script",
+    needs={"fragments"},
+    says="provenance.step_agent_versions and step_env_versions name the version of each step.",
+    why="An episode may have steps of several policies, and importance weights need to know of which.",
+    causes="the version at the episode's start; the newest version for all steps; None.",
+)
+def versions(lab: Lab, script: Script) -> None:
+    """Compare with the number of updates so far."""
+    for call in lab.trace(script).calls:
+        origin, wanted = call.batch.provenance, call.wanted.batch.provenance
+        if origin is None or wanted is None:
+            continue
+        for name in ("step_agent_versions", "step_env_versions"):
+            got, right = getattr(origin, name), int(getattr(wanted, name)[0])
+            require(
+                got is not None and len(got) == len(call.batch.rewards) and set(got.tolist()) == {right},
+                f"call {call.index}: expected provenance.{name} {right} for all "
+                f"{len(call.batch.rewards)} steps, got {None if got is None else sorted(set(got.tolist()))}",
+            )
+
+
+# -- cuts --------------------------------------------------------------------------------------------
+
+
+@clause(
+    "A8.cuts",
+    needs={"fragments"},
+    says="A cut ends MID and the next fragment goes on MID, with the observation that the cut ended with.",
+    why="A cut that looks like an end, or a start, resets recurrent state and bootstraps where it must not.",
+    causes="TIMEOUT at the end of each call; FIRST at its start; the observation before the last action.",
+)
+def cuts(lab: Lab) -> None:
+    """Look at both sides of each cut."""
+    script = replace(_LONG, ops=(Op(1),) * 12)
+    for pace in (Pace(2, 3), Pace(1, 1)):
+        open_units: dict[int, tuple[int, list[int]]] = {}
+        for call, batch in enumerate(_batches(lab, script, pace)):
+            require(batch.provenance is not None, f"call {call}: expected provenance, got None")
+            assert batch.provenance is not None, "required"
+            stops = np.cumsum(batch.lengths)
+            marks, last = mark_of(batch.observations), mark_of(batch.last_observations).tolist()
+            for fragment, unit in enumerate(batch.provenance.units.tolist()):
+                rows = slice(int(stops[fragment] - batch.lengths[fragment]), int(stops[fragment]))
+                where = f"{pace.n_envs} environments, call {call}, fragment {fragment} (unit {unit})"
+                before = open_units.pop(unit, None)
+                types = batch.step_types[rows].tolist()
+                _check_start(where, before, types[0], marks[rows][0].tolist())
+                if types[-1] < StepType.TERMINAL:
+                    open_units[unit] = call, last[fragment]
+
+
+def _check_start(where: str, before: tuple[int, list[int]] | None, step_type: int, mark: list[int]) -> None:
+    if before is None:
+        require(
+            step_type != StepType.MID and mark[2] == 0,
+            f"{where}: expected an episode's start, got step_types {StepType(step_type).name} at t {mark[2]}",
+        )
+        return
+    require(
+        step_type != StepType.FIRST,
+        f"{where}, which goes on from call {before[0]}: expected step_types MID, got FIRST",
+    )
+    require(
+        mark == before[1],
+        f"{where}: expected observations to go on with last_observations of call {before[0]}, {before[1]}, "
+        f"got {mark}",
+    )
 
 
 @clause(
@@ -19,24 +186,255 @@ from samplerkit.episodes import EpisodeBatch, StepType
 )
 def stitched(lab: Lab) -> None:
     """Join the fragments of several calls, and look at tag, key and time."""
-    env = TattooEnv(tag=1, lengths=(3, 30), ends="mixed")
-    with lab.sampler(ProbePolicy(1), env, max_episode_length=20) as sampler:
-        batches = [sampler.obtain_samples(0, 1) for _ in range(6)]
-    sizes = {len(batch.rewards) for batch in batches}
-    require(len(sizes) == 1, f"expected as many steps in each of six equal calls, got {sorted(sizes)}")
-    whole = EpisodeBatch.concatenate(*batches).stitch()
-    stops = np.cumsum(whole.lengths).tolist()
-    for episode, (start, stop) in enumerate(zip([0, *stops[:-1]], stops, strict=True)):
-        marks = mark_of(whole.observations)[start:stop]
-        times, keys = marks[:, 2].tolist(), set(marks[:, 1].tolist())
+    env, script = _LONG.env(1), replace(_LONG, ops=(Op(1),) * 24)
+    for pace in (Pace(8, 1), Pace(1, 5), Pace(3, 4)):
+        for unit, episode in _by_unit(_batches(lab, script, pace)).items():
+            marks = mark_of(episode.observations)
+            times, keys = marks[:, 2].tolist(), set(marks[:, 1].tolist())
+            where = (
+                f"{pace.n_envs} environments, {pace.timesteps_per_call} steps a call, unit {unit}, stitched"
+            )
+            require(
+                times == list(range(len(times))) and len(keys) == 1,
+                f"{where}: expected one episode, t from 0, got t {times} of the seeds {keys}",
+            )
+            own = min(env.length_of(int(marks[0, 1])), 20)
+            ended = episode.step_types[-1] >= StepType.TERMINAL
+            require(
+                ended == (len(times) == own),
+                f"{where}: expected an end after {own} steps, and there only, got "
+                f"{StepType(episode.step_types[-1]).name} after {len(times)}",
+            )
+
+
+@clause(
+    "A8.whole-episodes",
+    needs={"fragments"},
+    says="Stitched fragments equal the whole episodes of these units, as other workers give them.",
+    why="How an episode is cut must not be seen in it.",
+    causes="a policy that is reset, or seeded anew, at a cut; limits that are counted from the cut.",
+)
+def whole_episodes(lab: Lab) -> None:
+    """Compare each episode that has its end with the reference's, bit for bit."""
+    script, seen = replace(_LONG, ops=(Op(40),) * 6), 0
+    for pace in (Pace(3, 4), Pace(1, 1)):
+        for unit, episode in _by_unit(_batches(lab, script, pace)).items():
+            if episode.step_types[-1] < StepType.TERMINAL:
+                continue
+            difference = run_unit(script, unit, 1, 1).difference(episode)
+            require(difference is None, f"unit {unit}, stitched: {in_words(difference)}")
+            seen += 1
+    require(seen > 10, f"expected that more than 10 of the episodes end in 480 steps, got {seen}")
+
+
+@clause(
+    "A8.timesteps",
+    needs={"fragments"},
+    says="timesteps_per_call 1, 5 and 64 give the same episodes, once stitched.",
+    why="It says how often data are handed over, not which.",
+    causes="seeds, or global generators, that count calls; an episode that is begun only at a call's start.",
+)
+def timesteps(lab: Lab) -> None:
+    """Take 64 steps of two environments in calls of each size."""
+    script = replace(_LONG, n_workers=1)
+    found = {}
+    for n_steps, n_calls in ((1, 64), (64, 1), (5, 13)):
+        calls_made = replace(script, ops=(Op(2 * n_steps),) * n_calls)
+        found[n_steps] = _by_unit(_batches(lab, calls_made, Pace(2, n_steps)))
+    for n_steps in (5, 64):
+        for unit, episode in found[1].items():
+            other = found[n_steps].get(unit)
+            where = f"timesteps_per_call={n_steps}, unit {unit}"
+            require(other is not None, f"{where}: expected it as with 1, got no such unit")
+            assert other is not None, "required"
+            shorter = min(len(episode.rewards), len(other.rewards))
+            if shorter < max(len(episode.rewards), len(other.rewards)):
+                continue  # the last ones, which are open: 65 steps are one more than 64
+            difference = episode.difference(other)
+            require(difference is None, f"{where}: expected it as with 1: {in_words(difference)}")
+
+
+# -- updates -----------------------------------------------------------------------------------------
+
+
+@clause(
+    "A8.weights",
+    needs={"fragments"},
+    says="New weights continue the open episodes, and count from the next call on, version and all.",
+    why="An off-policy learner updates after every call: episodes that began anew would never grow long.",
+    causes="an update that resets environments or policy; weights that wait for the next episode.",
+)
+def weights(lab: Lab) -> None:
+    """Update before each call, and look at the versions that the policy and provenance report."""
+    script = replace(_LONG, lengths=(30,), ops=(Op(12), *(Op(12, agent="weights"),) * 4))
+    batches = _batches(lab, script, Pace(3, 2))
+    named = [batch.provenance.abandoned for batch in batches if batch.provenance is not None]
+    require(not any(named), f"new weights: expected that nothing is abandoned, got {named}")
+    for unit, episode in _by_unit(batches).items():
+        where = f"unit {unit}, with new weights before each call"
         require(
-            times == list(range(len(times))) and len(keys) == 1,
-            f"episode {episode}, stitched: expected one episode, t from 0, got t {times} of the seeds {keys}",
+            len(episode.rewards) == 10,
+            f"{where}: expected one episode of 10 steps, got {len(episode.rewards)}",
         )
-        own = min(env.length_of(int(marks[0, 1])), 20)
-        ended = whole.step_types[stop - 1] in (StepType.TERMINAL, StepType.TIMEOUT)
+        wanted = np.repeat([1, 200, 300, 400, 500], 2).tolist()
+        got = np.asarray(episode.agent_infos["version"]).tolist()
+        require(got == wanted, f"{where}: expected agent_infos['version'] {wanted}, got {got}")
+        assert episode.provenance is not None, "it was stitched"
+        counted = np.repeat(range(5), 2).tolist()
+        said = episode.provenance.step_agent_versions
         require(
-            ended == (len(times) == own),
-            f"episode {episode}, stitched: expected an end after {own} steps, and there only, got "
-            f"{StepType(whole.step_types[stop - 1]).name} after {len(times)}",
+            said is not None and said.tolist() == counted,
+            f"{where}: expected provenance.step_agent_versions {counted}, got {said}",
+        )
+        counts = np.asarray(episode.agent_infos["count"]).tolist()
+        require(
+            counts == list(range(10)),
+            f"{where}: expected agent_infos['count'] 0 to 9, a policy that goes on, got {counts}",
+        )
+
+
+@clause(
+    "A8.abandoned",
+    needs={"fragments"},
+    says="A new policy or environment abandons what is open: the batch names it, and stitch() marks TIMEOUT.",
+    why="What follows is no part of the old episode, and its last step is neither an end nor goes on.",
+    causes="going on in the new environment; episodes left open for ever; naming all units, or none.",
+)
+def abandoned(lab: Lab) -> None:
+    """Replace either in the middle of episodes."""
+    for kind, update in (("policy", Op(12, agent="policy")), ("environment", Op(12, env="new"))):
+        script = replace(_LONG, lengths=(30, 1), ops=(Op(12), update, Op(12)))
+        batches = _batches(lab, script, Pace(3, 2))
+        still_open = _open_units(batches[:1])
+        named = [batch.provenance.abandoned for batch in batches if batch.provenance is not None]
+        require(
+            [sorted(it) for it in named] == [[], still_open, []],
+            f"a new {kind}: expected provenance.abandoned {[[], still_open, []]}, got {named}",
+        )
+        for unit, episode in _by_unit(batches).items():
+            _check_one_origin(f"a new {kind}, unit {unit}", episode)
+            if unit in still_open:
+                got = StepType(episode.step_types[-1])
+                require(
+                    got is StepType.TIMEOUT,
+                    f"a new {kind}, unit {unit}, abandoned: expected step_types TIMEOUT, got {got.name}",
+                )
+
+
+def _open_units(batches: list[EpisodeBatch]) -> list[int]:
+    found = _by_unit(batches).items()
+    return sorted(unit for unit, episode in found if episode.step_types[-1] < StepType.TERMINAL)
+
+
+def _check_one_origin(where: str, episode: EpisodeBatch) -> None:
+    tags = set(mark_of(episode.observations)[:, 0].tolist())
+    policies = set(np.asarray(episode.agent_infos["version"]).tolist())
+    require(
+        len(tags) == len(policies) == 1,
+        f"{where}: expected one environment and one policy, got tags {tags} and versions {policies}",
+    )
+
+
+# -- when things go wrong ----------------------------------------------------------------------------
+
+_TROUBLED = replace(
+    _LONG, lengths=(30,), ops=(Op(20), Op(40), Op(20, agent="weights"), Op(60), Op(20)), seed=3, limit=30
+)
+"""What goes wrong comes in its fourth call, in the middle of episodes, after new weights."""
+
+
+def _fault(action: Callable[[], Any], folder: str) -> Fault:
+    return Fault("step", action, key=unit_key(_TROUBLED.seed, 3), step=22, once=f"{folder}/once")
+
+
+def _call(sampler: Any, index: int) -> EpisodeBatch:
+    agent = _TROUBLED.agent_update(index)[0]
+    batch: EpisodeBatch = sampler.obtain_samples(index, _TROUBLED.ops[index].count, agent)
+    return batch
+
+
+def _check_call(lab: Lab, index: int, batch: Any, when: str) -> None:
+    difference = difference_or_origin(lab.expected(_TROUBLED)[index].batch, batch)
+    require(difference is None, f"call {index}, {when}: {difference}")
+    got = batch.provenance.abandoned
+    require(got == (), f"call {index}, {when}: expected that nothing is abandoned, got {got}")
+
+
+def _troubled(lab: Lab, fault: Fault, **arguments: Any) -> Any:
+    given = {"n_workers": 2, "seed": _TROUBLED.seed, "max_episode_length": _TROUBLED.limit, **arguments}
+    envs = _TROUBLED.envs(fault=fault)
+    return lab.sampler(_TROUBLED.agents(), envs, pace=Pace(*_TROUBLED.pace), **given)
+
+
+@clause(
+    "A8.error",
+    needs={"fragments"},
+    says="A call that raises in the middle of episodes has not happened: the next goes on from before it.",
+    why="Half a call that counts repeats steps, or loses them, and nobody sees where.",
+    causes="fragments that came before the error kept; environments left where they were; all abandoned.",
+)
+def error(lab: Lab) -> None:
+    """Let an environment raise once, in an episode that began three calls before."""
+    with tempfile.TemporaryDirectory() as folder, _troubled(lab, _fault(raise_error, folder)) as sampler:
+        for index in range(len(_TROUBLED.ops)):
+            outcome = attempt(f"call {index}", partial(_call, sampler, index))
+            if isinstance(outcome.error, WorkerError):
+                require(index == 3, f"call {index} raised, and the fault is in call 3: {outcome}")
+                outcome = attempt(f"call {index}, again", partial(_call, sampler, index))
+            if outcome.error is not None:
+                raise Violation(f"call {index}: expected a batch, {outcome}") from outcome.error
+            _check_call(lab, index, outcome.value, "where call 3 raised once")
+
+
+@clause(
+    "A8.death",
+    needs={"fragments", "restartable"},
+    says="After the death of a worker open episodes come back, hidden state and all: the data are the same.",
+    why="A process that dies takes no data along that were delivered, and makes no others of them.",
+    causes="episodes begun anew; a policy reset at the restart; actions chosen again by newer weights.",
+)
+def death(lab: Lab) -> None:
+    """Kill a process once, by SIGKILL, in an episode that began three calls before."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _troubled(lab, _fault(Kill(), folder), max_restarts=3) as sampler,
+    ):
+        for index in range(len(_TROUBLED.ops)):
+            outcome = attempt(f"call {index}", partial(_call, sampler, index))
+            if outcome.error is not None:
+                raise Violation(f"call {index}: expected a batch, {outcome}") from outcome.error
+            _check_call(lab, index, outcome.value, "where a process was killed in call 3")
+        restarts = sampler.statistics().restarts
+        require(restarts == 1, f"one process was killed: expected statistics().restarts 1, got {restarts}")
+
+
+@clause(
+    "A8.not-spliced",
+    needs={"fragments"},
+    says="What cannot be brought back is abandoned: the next batch names it; nothing else is put on it.",
+    why="An episode that is two episodes looks like any other.",
+    causes="trusting that a replay leads where it led before; not looking at the observation it ends with.",
+)
+def not_spliced(lab: Lab) -> None:
+    """Restore a state with open episodes of an environment that is another at each reset."""
+    pace, arguments = Pace(3, 2), {"n_workers": 1, "seed": 5, "max_episode_length": 20}
+    with lab.sampler(ProbePolicy(1), UnrepeatableEnv, pace=pace, **arguments) as sampler:
+        batches = [sampler.obtain_samples(0, 12)]
+        state = sampler.get_state()
+    with lab.sampler(ProbePolicy(1), UnrepeatableEnv, pace=pace, **arguments) as sampler:
+        sampler.set_state(state)
+        batches += [sampler.obtain_samples(0, 12), sampler.obtain_samples(0, 6)]
+    named = [batch.provenance.abandoned for batch in batches if batch.provenance is not None]
+    still_open = _open_units(batches[:1])
+    require(
+        [sorted(it) for it in named] == [[], still_open, []],
+        f"a replay that leads elsewhere: expected provenance.abandoned {[[], still_open, []]}, got {named}",
+    )
+    for unit, episode in _by_unit(batches).items():
+        keys = set(mark_of(episode.observations)[:, 1].tolist())
+        require(len(keys) == 1, f"unit {unit}, stitched: expected one episode, got steps of {len(keys)}")
+        got = StepType(episode.step_types[-1])
+        require(
+            unit not in still_open or got is StepType.TIMEOUT,
+            f"unit {unit}, abandoned and stitched: expected step_types TIMEOUT, got {got.name}",
         )

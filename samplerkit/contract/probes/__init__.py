@@ -16,6 +16,7 @@ from samplerkit.contract.probes.oracle import assert_whole, expected_batch, unit
 from samplerkit.contract.probes.policies import GlobalDrawPolicy, ProbePolicy
 from samplerkit.contract.probes.remembering import RememberingEnv, RememberingPolicy
 from samplerkit.contract.probes.tattoo import TattooEnv, mark_of
+from samplerkit.contract.probes.unrepeatable import UnrepeatableEnv
 from samplerkit.contract.probes.updating import (
     BumpUpdate,
     FalsyUpdate,
@@ -42,6 +43,7 @@ __all__ = [
     "TaggedEnv",
     "TattooEnv",
     "UnpicklableError",
+    "UnrepeatableEnv",
     "WrapUpdate",
     "assert_whole",
     "counting",
