@@ -35,6 +35,9 @@ class VecWorker(Worker):
 
     stateful: ClassVar[bool] = False
 
+    slots_type: ClassVar[type[Slots]] = Slots
+    """What steps the environments."""
+
     def __init__(
         self,
         *,
@@ -45,7 +48,7 @@ class VecWorker(Worker):
     ) -> None:
         super().__init__(seed=seed, max_episode_length=max_episode_length, worker_number=worker_number)
         self.n_envs = check_n_envs(n_envs)
-        self._slots = Slots(self.n_envs, max_episode_length)
+        self._slots = self.slots_type(self.n_envs, max_episode_length)
         self._agent: Any = None
         self._own_slots = False
         self._seeded = [False] * self.n_envs

@@ -195,7 +195,7 @@ class TickRecorder:
         one_by_one = type(column) is ScalarColumn
         if (one_by_one or (type(column) is ArrayColumn and column.shape)) and (
             type(actions) is np.ndarray
-            and actions.dtype is column.dtype
+            and actions.dtype == column.dtype
             and actions.shape == (n, *column.shape)
         ):
             column.buffer[start : start + n] = actions

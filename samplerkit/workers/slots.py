@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,9 @@ class Slots:
         n_slots: how many.
         max_episode_length: most steps of an episode.
     """
+
+    recorder_type: ClassVar[type[TickRecorder]] = TickRecorder
+    """What records them."""
 
     def __init__(self, n_slots: int, max_episode_length: float) -> None:
         self.n_slots = n_slots
@@ -81,7 +84,7 @@ class Slots:
         self.envs = list(envs)
         self._steps = [env.step for env in envs]
         if self._recorder is None or self._recorder.env_spec != spec:
-            self._recorder = TickRecorder(spec, self.n_slots)
+            self._recorder = self.recorder_type(spec, self.n_slots)
 
     def begin(self, slot: int, unit: Unit | None, env_seed: int | None) -> None:
         """Begin an episode in a slot."""

@@ -22,6 +22,7 @@ from samplerkit.contract.clauses import (
     state,
     surroundings,
     updates,
+    vectorized,
 )
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "state",
     "surroundings",
     "updates",
+    "vectorized",
 ]

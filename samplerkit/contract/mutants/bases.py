@@ -14,6 +14,7 @@ from samplerkit.sampling.host import HostSetup
 from samplerkit.workers import DefaultWorker
 
 LOCAL, PROCESSES, STATEFUL, STATEFUL_PROCESSES = "local", "processes", "stateful", "stateful-processes"
+VECTORIZED = "vectorized"
 EVERYWHERE = (LOCAL, PROCESSES, STATEFUL)
 
 
@@ -50,13 +51,20 @@ def _stateful(base: type[BaseSampler]) -> type[BaseSampler]:
     )
 
 
-BASES: Mapping[str, Callable[[], type[BaseSampler]]] = {
+def _kind(name: str) -> type[Worker]:
+    from samplerkit.plugins import get_backend
+
+    return cast(type[Worker], get_backend(name))
+
+
+BASES: Mapping[str, Callable[[], type[BaseSampler] | type[Worker]]] = {
     LOCAL: lambda: LocalSampler,
     PROCESSES: _processes,
     STATEFUL: lambda: _stateful(LocalSampler),
     STATEFUL_PROCESSES: lambda: _stateful(_processes()),
+    VECTORIZED: lambda: _kind("vectorized"),
 }
-"""The right backends, by name. Those in processes are looked up when they are asked for."""
+"""The right backends and kinds of worker, by name. Those of plugins are looked up when they are asked for."""
 
 
 class _InWorker(BaseSampler):
@@ -78,9 +86,11 @@ def broken_worker(defect: type[DefaultWorker], worker_class: type[Worker]) -> ty
     return type(f"{defect.__name__}{worker_class.__name__}", (defect, worker_class), {"__module__": __name__})
 
 
-def injected(defect: type[Any], base: type[BaseSampler]) -> type[BaseSampler]:
-    """Return a class of samplers: the base with the defect."""
+def injected(defect: type[Any], base: type[BaseSampler] | type[Worker]) -> type[Any]:
+    """Return a class of samplers, or a kind of worker: the base with the defect."""
     namespace: dict[str, Any] = {"__doc__": defect.__doc__, "__module__": __name__}
+    if issubclass(base, Worker):
+        return type(defect.__name__, (defect, base), namespace)
     if issubclass(defect, DefaultWorker):
         namespace["worker_defect"] = defect
         return type(defect.__name__, (_InWorker, base), namespace)

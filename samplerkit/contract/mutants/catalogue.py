@@ -27,6 +27,7 @@ THEMES = (
     "life",
     "surroundings",
     "state",
+    "vectorized",
 )
 
 D = TypeVar("D", bound=type[Any])
