@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle
 import numpy as np
@@ -47,6 +47,9 @@ class FragmentWorker(ContinuingWorker):
         TypeError, ValueError: if one of the last two is no integer of at least 1.
     """
 
+    slots_type: ClassVar[type[Slots]] = Slots
+    """What steps and records the environments."""
+
     def __init__(
         self,
         *,
@@ -60,7 +63,7 @@ class FragmentWorker(ContinuingWorker):
         self.n_envs, self.timesteps_per_call = self.call_shape(
             n_envs=n_envs, timesteps_per_call=timesteps_per_call
         )
-        self._slots = Slots(self.n_envs, max_episode_length)
+        self._slots = self.slots_type(self.n_envs, max_episode_length)
         self._agent: Any = None
         self._acted = False
         self._rounds = [0] * self.n_envs

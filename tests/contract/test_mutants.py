@@ -30,7 +30,7 @@ def _cases():
     chosen, kinds = [], Counter()
     for name, it in MUTANTS.items():
         kind = it.defect.__module__, it.killers[0].partition(".")[0]
-        in_process = it.base in ("local", "vectorized")
+        in_process = it.base in ("local", "vectorized", "fragment", "fragment-local")
         kinds[kind] += in_process
         if (in_process and kinds[kind] <= OF_EACH_KIND) or name.partition(":")[2] in ON_EVERY_BASE:
             chosen.append(pytest.param(it, id=name))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -327,7 +329,9 @@ def _open_units(batches: list[EpisodeBatch]) -> list[int]:
 
 
 def _check_one_origin(where: str, episode: EpisodeBatch) -> None:
-    tags = set(mark_of(episode.observations)[:, 0].tolist())
+    marks = mark_of(episode.observations)
+    times, tags = marks[:, 2].tolist(), set(marks[:, 0].tolist())
+    require(times == list(range(len(times))), f"{where}: expected an episode from its start, got t {times}")
     policies = set(np.asarray(episode.agent_infos["version"]).tolist())
     require(
         len(tags) == len(policies) == 1,
@@ -406,6 +410,33 @@ def death(lab: Lab) -> None:
             _check_call(lab, index, outcome.value, "where a process was killed in call 3")
         restarts = sampler.statistics().restarts
         require(restarts == 1, f"one process was killed: expected statistics().restarts 1, got {restarts}")
+
+
+@clause(
+    "A8.restored",
+    needs={"fragments"},
+    says="A state that was taken in the middle of episodes goes on there, on this and on any other backend.",
+    why="An off-policy run that is interrupted is always in the middle of episodes.",
+    causes="a state without the open episodes, or without the policy's hidden state; one that names hosts.",
+)
+def restored(lab: Lab) -> None:
+    """Take it after new weights, and set it on new samplers with other seeds, here and on the local one."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "once").touch()
+        harmless = _fault(raise_error, folder)
+        with _troubled(lab, harmless) as sampler:
+            for index in range(3):
+                _call(sampler, index)
+            state = pickle.dumps(sampler.get_state())
+        for there, name in ((lab, "a new sampler"), (Lab(lab.local), "the local sampler")):
+            with _troubled(there, harmless, seed=77) as sampler:
+                sampler.obtain_samples(0, 30)
+                sampler.set_state(pickle.loads(state))
+                for index in (3, 4):
+                    outcome = attempt(f"call {index}", partial(_call, sampler, index))
+                    if outcome.error is not None:
+                        raise Violation(f"call {index}, on {name}: {outcome}") from outcome.error
+                    _check_call(lab, index, outcome.value, f"after set_state on {name}")
 
 
 @clause(

@@ -160,6 +160,7 @@ def globals_in_use(lab: Lab) -> None:
 
 @clause(
     "A9.globals-served",
+    unless={"fragments"},
     says="Policies and environments that draw from the global generators find them set for each unit.",
     why="Most environments were written before seeds were passed around, and they must reproduce too.",
     causes="forked processes that share a parent's state; seeding once at the start.",

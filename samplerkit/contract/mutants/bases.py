@@ -14,7 +14,8 @@ from samplerkit.sampling.host import HostSetup
 from samplerkit.workers import DefaultWorker
 
 LOCAL, PROCESSES, STATEFUL, STATEFUL_PROCESSES = "local", "processes", "stateful", "stateful-processes"
-VECTORIZED = "vectorized"
+VECTORIZED, FRAGMENT = "vectorized", "fragment"
+FRAGMENT_LOCAL, FRAGMENT_PROCESSES = "fragment-local", "fragment-processes"
 EVERYWHERE = (LOCAL, PROCESSES, STATEFUL)
 
 
@@ -51,6 +52,21 @@ def _stateful(base: type[BaseSampler]) -> type[BaseSampler]:
     )
 
 
+class _WithFragmentWorker(BaseSampler):
+    """Uses a fragment worker where none was asked for."""
+
+    def __init__(self, agents: Any, envs: Any, **arguments: Any) -> None:
+        if arguments.get("worker_factory") is None and arguments.get("worker_class") is None:
+            arguments["worker_class"] = _kind("fragment")
+        super().__init__(agents, envs, **arguments)
+
+
+def _fragments(base: type[BaseSampler]) -> type[BaseSampler]:
+    capabilities: Capabilities = {**base.capabilities, **_kind("fragment").capabilities}
+    namespace = {"capabilities": capabilities, "__module__": __name__}
+    return type(f"Fragment{base.__name__}", (_WithFragmentWorker, base), namespace)
+
+
 def _kind(name: str) -> type[Worker]:
     from samplerkit.plugins import get_backend
 
@@ -63,6 +79,9 @@ BASES: Mapping[str, Callable[[], type[BaseSampler] | type[Worker]]] = {
     STATEFUL: lambda: _stateful(LocalSampler),
     STATEFUL_PROCESSES: lambda: _stateful(_processes()),
     VECTORIZED: lambda: _kind("vectorized"),
+    FRAGMENT: lambda: _kind("fragment"),
+    FRAGMENT_LOCAL: lambda: _fragments(LocalSampler),
+    FRAGMENT_PROCESSES: lambda: _fragments(_processes()),
 }
 """The right backends and kinds of worker, by name. Those of plugins are looked up when they are asked for."""
 

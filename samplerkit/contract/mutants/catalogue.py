@@ -28,6 +28,7 @@ THEMES = (
     "surroundings",
     "state",
     "vectorized",
+    "fragments",
 )
 
 D = TypeVar("D", bound=type[Any])
