@@ -29,6 +29,15 @@ def test_the_program_in_the_readme_shows_equal_batches(tmp_path):
     assert run.stderr == "", "the library printed of its own accord"
 
 
+def test_the_program_on_the_page_about_fragments_gathers_what_it_says(tmp_path):
+    script = tmp_path / "fragments.py"
+    script.write_text(first_program(ROOT / "docs" / "fragments.md"))
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    lines = run.stdout.splitlines()
+    assert "128 steps" in lines[0], run.stdout + run.stderr
+    assert "1280 steps" in lines[1]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_inside_the_repository_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
