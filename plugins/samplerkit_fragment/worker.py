@@ -132,32 +132,39 @@ class FragmentWorker(ContinuingWorker):
         return join([self._call()])
 
     def _call(self) -> EpisodeSlice:
-        self.start_episode()
-        for tick in range(self.timesteps_per_call):
-            if tick:
-                if self.cancelled:
-                    raise UnitCancelled
-                self.start_episode()
+        for _ in range(self.timesteps_per_call):
+            self.start_episode()
             self.step_episode()
         return self._gathered()
 
     def start_episode(self) -> None:
-        """Begin the next episode of each environment that has none open."""
+        """Begin the next episode of each environment that has none open.
+
+        Raises:
+            UnitCancelled: if the call is not wanted any more; this worker must not be used then.
+        """
         if len(self._slots.live) == self.n_envs:
             return
         for slot in range(self.n_envs):
             if slot not in self._slots.live:
                 unit = self._unit(slot)
                 self._slots.begin(slot, unit, self._env_seed(slot, unit))
+                if self.cancelled:
+                    raise UnitCancelled
 
     def step_episode(self) -> bool:
         """Take a step in every environment.
 
         Returns:
             True if at least one episode ended; `start_episode` begins the next ones.
+
+        Raises:
+            UnitCancelled: as `start_episode`.
         """
         self._acted = True
-        ended = self._slots.tick()
+        ended = self._slots.tick(self)
+        if self.cancelled:
+            raise UnitCancelled
         for slot, last_step_type in ended:
             self._parts[slot].append(self._slots.keep(slot, last_step_type))
             self._rounds[slot] += 1

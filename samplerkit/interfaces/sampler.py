@@ -18,7 +18,7 @@ class Statistics:
     calls: int = 0
     """Calls of `obtain_samples` and `obtain_exact_episodes` that returned a batch."""
     units: int = 0
-    """Units admitted to a batch."""
+    """Units admitted to a batch; of workers whose episodes go on from call to call, their calls."""
     env_steps: int = 0
     """Steps admitted to a batch: `Sampler.total_env_steps`."""
     units_discarded: int = 0

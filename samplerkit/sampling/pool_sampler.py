@@ -224,6 +224,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 self._tell(self._members[index], request)
             timeout = self._kill_overdue()
         self._ahead.update(admission.waiting)
+        self._came = CallsThatCame()
         return admission.admitted()
 
     def _begin_dealing(self, record: Record) -> Dealer:

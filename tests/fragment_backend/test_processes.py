@@ -16,7 +16,8 @@ import pytest
 from fault_probes import FaultyEnv
 
 import samplerkit
-from samplerkit import EpisodeBatch
+from samplerkit import EpisodeBatch, NewEnvUpdate
+from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv
 from samplerkit.policies import MLPPolicy, RandomPolicy
 
 PROCESSES = "multiprocessing+fragment"
@@ -182,6 +183,22 @@ def test_an_interrupted_call_has_not_happened(policy, expected, calls):
             s.obtain_samples(0, 10**8)
         timer.join()
         assert_equal(calls[1](s), expected[1])
+
+
+@pytest.mark.parametrize("name", ["fragment", PROCESSES])
+def test_ctrl_c_ends_a_call_whose_environments_are_slow_one_by_one(name):
+    def dawdle():
+        time.sleep(0.1)
+
+    policy, envs = ProbePolicy(1), NewEnvUpdate(lambda: TattooEnv(fault=Fault("step", dawdle)))
+    with sampler(name, policy, envs, n_envs=30, n_workers=1) as s:
+        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            s.obtain_samples(0, 1)
+        timer.join()
+        assert s.get_state()["cursor"] == 0
+        assert s.statistics().restarts == 0, "a tick of all takes 3 s: whoever waits for its end is killed"
 
 
 def test_no_step_is_thrown_away(policy):
