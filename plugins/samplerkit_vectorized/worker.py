@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, StepType, join
 from samplerkit.interfaces import Unit, UnitCancelled, Worker, is_policy
-from samplerkit.workers.slot_envs import slot_envs
+from samplerkit.workers.native_slots import NativeSlots, checked_seeding
+from samplerkit.workers.slot_envs import slot_envs_or_native
 from samplerkit.workers.slots import Slots
 from samplerkit_vectorized.line import Line
 
 DEFAULT_N_ENVS = 8
+
+S = TypeVar("S", bound=Slots)
 
 
 class VecWorker(Worker):
@@ -35,8 +38,13 @@ class VecWorker(Worker):
 
     stateful: ClassVar[bool] = False
 
+    takes_vector_envs: ClassVar[bool] = True
+
     slots_type: ClassVar[type[Slots]] = Slots
-    """What steps the environments."""
+    """What steps environments in turn."""
+
+    native_type: ClassVar[type[NativeSlots]] = NativeSlots
+    """What steps a vector environment."""
 
     def __init__(
         self,
@@ -48,7 +56,7 @@ class VecWorker(Worker):
     ) -> None:
         super().__init__(seed=seed, max_episode_length=max_episode_length, worker_number=worker_number)
         self.n_envs = check_n_envs(n_envs)
-        self._slots = self.slots_type(self.n_envs, max_episode_length)
+        self._slots: Slots = self.slots_type(self.n_envs, max_episode_length)
         self._agent: Any = None
         self._own_slots = False
         self._seeded = [False] * self.n_envs
@@ -79,20 +87,38 @@ class VecWorker(Worker):
     def update_env(self, env_update: Any) -> None:
         """Take new environments, or the results of updates: one for all slots, or a list with one for each.
 
+        A vector environment (`gymnasium.vector.VectorEnv`) of `n_envs` slots is stepped as one object.
+
         Raises:
-            TypeError: if they are neither.
-            ValueError: for a list of another length, and for environments that differ in their spaces.
+            TypeError: if they are none of these; for a vector environment that cannot seed its slots one by
+                one.
+            ValueError: for another number of environments than `n_envs`, and for environments that differ in
+                their spaces.
         """
         if env_update is None:
             return
-        self._slots.clear()
-        before = self._slots.envs
-        envs = slot_envs(env_update, before, self.n_envs)
-        self._seeded = [
-            was and new is old for was, new, old in zip(self._seeded, envs, before or envs, strict=True)
-        ]
+        before = self._slots
+        before.clear()
+        new = slot_envs_or_native(env_update, before.present, self.n_envs)
         self._own_slots = isinstance(env_update, list)
-        self._slots.take_envs(envs, EnvSpec.from_env(envs[0], self._max_episode_length))
+        if isinstance(new, list):
+            old = before.present if before.envs else [None] * self.n_envs
+            self._seeded = [was and env is one for was, env, one in zip(self._seeded, new, old, strict=True)]
+            self._slots_of(self.slots_type).take_envs(new, EnvSpec.from_env(new[0], self._max_episode_length))
+        else:
+            if new not in before.present:
+                self._seeded = [False] * self.n_envs
+            spaces = new.single_observation_space, new.single_action_space
+            slots = self._slots_of(self.native_type)
+            slots.take_vector_env(checked_seeding(new), EnvSpec(*spaces, self._max_episode_length))
+
+    def _slots_of(self, kind: type[S]) -> S:
+        """Return the slots; new ones, where those there are cannot step such environments."""
+        if type(self._slots) is not kind:
+            self._slots = kind(self.n_envs, self._max_episode_length)
+            if self._agent is not None:
+                self._slots.take_agent(self._agent)
+        return self._slots
 
     # -- units -----------------------------------------------------------------------------------
 
@@ -126,7 +152,7 @@ class VecWorker(Worker):
 
     def _fill(self, line: Line) -> None:
         """Begin units in idle slots, as far as there are any."""
-        live = self._slots.live
+        live = set(self._slots.live)
         if live and (line.alone or (self.one_at_a_time and not self._own_slots)):
             return
         idle = [slot for slot in range(self.n_envs) if slot not in live]

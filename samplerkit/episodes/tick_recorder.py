@@ -16,7 +16,7 @@ from samplerkit.episodes.slices import EpisodeSlice
 from samplerkit.episodes.space_columns import ArrayColumn, ScalarColumn, plain_array
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
-from samplerkit.episodes.tick_infos import row_infos
+from samplerkit.episodes.tick_infos import TickInfos, row_infos
 from samplerkit.episodes.tick_recording import TickRecording, usual_ticks
 
 _CLOSED = -1
@@ -168,7 +168,7 @@ class TickRecorder:
         if len(live) < n:
             first = tick * n + live[0]
             idle = [tick * n + slot for slot in range(n) if self._starts[slot] == _CLOSED]
-            _fill(self._recording.observations.rows(slice(None)), idle, first)
+            fill(self._recording.observations.rows(slice(None)), idle, first)
         return map_column(np.copy, self._recording.observations.rows(slice(tick * n, tick * n + n)))
 
     def act(self, actions: Any, agent_infos: Mapping[str, Any], live: Sequence[int]) -> Sequence[Any]:
@@ -287,17 +287,19 @@ class TickRecorder:
 
     def _go_by_rows(self) -> None:
         """From now on each slot has a table, which takes infos of any kind."""
-        old, begun = self._recording, self._tick
         tables = [InfoTable("agent_infos") for _ in range(self.n_slots)]
-        for slot, start in enumerate(self._starts):
-            if start == _CLOSED:
-                continue
-            columns = old.agent_infos.ticks.cut(old.rows_of_steps(slot, start, begun))
-            for step in range(begun - start):
-                tables[slot].add(step, row_infos(columns, step))
+        self._replay(self._recording.agent_infos.ticks, tables)
         self._turn_over()
         self._recording.agent_infos.forget_ticks()
         self._agent_infos = tables
+
+    def _replay(self, infos: TickInfos, tables: Sequence[InfoTable]) -> None:
+        """Put what was recorded of open episodes into tables."""
+        for slot, start in enumerate(self._starts):
+            if start != _CLOSED:
+                columns = infos.cut(self._recording.rows_of_steps(slot, start, self._tick))
+                for step in range(self._tick - start):
+                    tables[slot].add(step, row_infos(columns, step))
 
     # -- room ------------------------------------------------------------------------------------
 
@@ -322,7 +324,7 @@ class TickRecorder:
         return TickRecording(self.env_spec, self.n_slots, capacity, self._warned)
 
 
-def _fill(column: Column, rows: Sequence[int], first: int) -> None:
+def fill(column: Column, rows: Sequence[int], first: int) -> None:
     """Copy one row of a column to others."""
 
     def copied(array: Array) -> Array:

@@ -47,6 +47,9 @@ class Worker(abc.ABC):
     capabilities: ClassVar[Capabilities] = {}
     """Where this kind of worker offers something else than samplers do: only what it changes."""
 
+    takes_vector_envs: ClassVar[bool] = False
+    """Whether `update_env` takes a `gymnasium.vector.VectorEnv` too."""
+
     unit: Unit | None = None
     """The unit that is running; set before `rollout` is called."""
 

@@ -401,7 +401,12 @@ class BaseSampler(Sampler):
             self._require("per_worker_envs")
         spread = self._factory.prepare_worker_messages(update)
         return boundary.for_each_distinct(
-            lambda worker, value: boundary.env_change(value, update_seed(self._seed, version, worker)), spread
+            lambda worker, value: boundary.env_change(
+                value,
+                update_seed(self._seed, version, worker),
+                vector_envs=self._factory.worker_class.takes_vector_envs,
+            ),
+            spread,
         )
 
     # -- capabilities ----------------------------------------------------------------------------

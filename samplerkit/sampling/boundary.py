@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 
@@ -65,11 +65,20 @@ def sampling_policy(policy: Any) -> Any:
     return policy
 
 
-def env_change(update: Any, seed: int) -> EnvChange | None:
-    """Pack an environment update; a list is for the slots of a vectorized worker."""
+def env_change(update: Any, seed: int, *, vector_envs: bool = False) -> EnvChange | None:
+    """Pack an environment update; a list is for the slots of a vectorized worker.
+
+    Raises:
+        TypeError: if it is none, or a vector environment where these are not taken.
+    """
     if update is None:
         return None
-    normal = [env_update(item) for item in update] if isinstance(update, list) else env_update(update)
+    if isinstance(update, list):
+        normal: Any = [env_update(item) for item in update]
+    elif vector_envs and isinstance(update, gymnasium.vector.VectorEnv):
+        normal = ExistingEnvUpdate(cast(Any, update))
+    else:
+        normal = env_update(update)
     return EnvChange(pack(normal, "the environment"), seed, normal)
 
 

@@ -7,21 +7,43 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
 
 from samplerkit.interfaces import Env, EnvUpdate, close_replaced
 
+VectorEnv = gymnasium.vector.VectorEnv
+
 
 def slot_envs(update: Any, present: Sequence[Env], n_envs: int) -> list[Env]:
-    """Return the environments of all slots after an update; replaced ones are closed.
+    """Return the environments of all slots after an update; see `slot_envs_or_native`.
+
+    Raises:
+        TypeError: for a vector environment.
+    """
+    envs = slot_envs_or_native(update, present, n_envs)
+    if isinstance(envs, list):
+        return envs
+    envs.close()
+    raise TypeError(
+        f"{type(envs).__name__} is a vector environment, which this kind of worker does not step: pass one "
+        "of its environments"
+    )
+
+
+def slot_envs_or_native(
+    update: Any, present: Sequence[Any], n_envs: int
+) -> list[Env] | VectorEnv[Any, Any, Any]:
+    """Return the environments of all slots after an update, or the vector environment that it gave.
+
+    Replaced ones are closed.
 
     Args:
         update: an environment or an `EnvUpdate`, of which every slot gets a copy of its own, or a list with
             one of these for each slot.
-        present: the environments there are; none, or one for each slot.
+        present: the environments there are: none, one for each slot, or a single vector environment.
         n_envs: how many slots.
 
     Raises:
@@ -29,19 +51,24 @@ def slot_envs(update: Any, present: Sequence[Env], n_envs: int) -> list[Env]:
         TypeError: for anything else.
     """
     updates = _for_each_slot(update, n_envs)
-    before: list[Env | None] = list(present) if present else [None] * n_envs
+    before: list[Any] = [*present, *[None] * (n_envs - len(present))]
     envs: list[Env] = []
     try:
         for old, each, again in zip(before, updates, _same_draws(n_envs), strict=True):
             with again:
-                envs.append(_applied(each, old))
+                new = _applied(each, old)
+            if isinstance(new, VectorEnv) and not envs and not isinstance(update, list):
+                return _native(new, old, n_envs)
+            if not isinstance(new, gymnasium.Env):
+                raise TypeError(_not_an_environment(update, new))
+            envs.append(new)
         _check(envs)
     except BaseException:
         _close_new(envs, present)
         raise
-    for old, new in zip(before, envs, strict=True):
-        if new is not old:
-            close_replaced(old, new)
+    for old, env in zip(before, envs, strict=True):
+        if env is not old:
+            close_replaced(old, env)
     return envs
 
 
@@ -59,11 +86,19 @@ def _for_each_slot(update: Any, n_envs: int) -> list[Any]:
     return [update, *(copy.deepcopy(update) for _ in range(n_envs - 1))]
 
 
-def _applied(update: Any, old: Env | None) -> Env:
-    new = update(old) if isinstance(update, EnvUpdate) else update
-    if not isinstance(new, gymnasium.Env):
-        raise TypeError(_not_an_environment(update, new))
-    return new
+def _native(env: VectorEnv[Any, Any, Any], old: Any, n_envs: int) -> VectorEnv[Any, Any, Any]:
+    if env.num_envs != n_envs:
+        raise ValueError(
+            f"{type(env.unwrapped).__name__} has {env.num_envs} environments, but the worker has "
+            f"n_envs={n_envs}: pass n_envs={env.num_envs}"
+        )
+    if old is not None and old is not env:
+        close_replaced(old, cast(Any, env))
+    return env
+
+
+def _applied(update: Any, old: Any) -> Any:
+    return update(old) if isinstance(update, EnvUpdate) else update
 
 
 def _not_an_environment(update: Any, result: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -60,6 +61,11 @@ class Slots:
             raise RuntimeError("this worker has no environments yet: call update_env first")
         return self._recorder
 
+    @property
+    def present(self) -> Sequence[Any]:
+        """The environments: one for each slot, or a vector environment alone; empty if there are none."""
+        return self.envs
+
     def take_agent(self, agent: Any) -> None:
         """Take a policy; what is open goes on with it, and must be begun again to reset its rows.
 
@@ -93,8 +99,12 @@ class Slots:
         self.recorder.begin(slot, observation, info)
         self.failing = None
         self.units[slot] = unit
-        if slot not in self.live:
-            self.live = sorted([*self.live, slot])
+        self._wake(slot)
+
+    def _wake(self, slot: int) -> None:
+        place = bisect.bisect_left(self.live, slot)
+        if self.live[place : place + 1] != [slot]:
+            self.live.insert(place, slot)
         self._fresh.append(slot)
 
     def go_on(self, slot: int, unit: Unit, observation: Any, info: Any, *, steps_before: int) -> None:

@@ -1,0 +1,203 @@
+"""Recording the slots of a vector environment, which all step at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from samplerkit.episodes.columns import Array, Column, map_column
+from samplerkit.episodes.step_type import StepType
+from samplerkit.episodes.tick_infos import row_infos
+from samplerkit.episodes.tick_recorder import TickRecorder, fill, row_of
+
+_FINAL_OBSERVATION = ("final_obs", "final_observation")
+_FINAL = (*_FINAL_OBSERVATION, "final_info")
+
+
+class NativeRecorder(TickRecorder):
+    """A `TickRecorder` whose ticks are written as a whole: `act_together` and `step_together`.
+
+    Whatever the autoreset mode of the environment, the observation that follows an episode's last step is the
+    true final one.
+    """
+
+    _env_infos_by_rows = False
+
+    def act_together(self, actions: Any, agent_infos: Mapping[str, Any], live: Sequence[int]) -> Column:
+        """Record the actions of the coming tick, and return them as the vector environment is to get them.
+
+        Args:
+            actions: as for `act`.
+            agent_infos: as for `act`.
+            live: slots with an open episode.
+
+        Returns:
+            A column with a row for each slot, in fresh arrays; rows of idle slots repeat a live one where the
+            policy gave nothing that fits the space.
+
+        Raises:
+            ValueError, TypeError: as `act`.
+        """
+        given = self.act(actions, agent_infos, live)
+        recorded = self._recording.actions.rows(self._recording.tick_rows(self._tick))
+        if len(live) < self.n_slots:
+            idle = [slot for slot in range(self.n_slots) if given[slot] is None]
+            if idle:
+                fill(recorded, idle, live[0])
+        return map_column(np.copy, recorded)
+
+    def step_together(
+        self,
+        observations: Any,
+        rewards: Any,
+        terminated: Any,
+        truncated: Any,
+        infos: Mapping[str, Any],
+        live: Sequence[int],
+        max_length: float,
+    ) -> list[tuple[int, StepType]]:
+        """Record what a vector environment returned for a tick, and go on to the next one.
+
+        Args:
+            observations: as returned; rows of idle slots do not count, here and below.
+            rewards: (n_slots,) real numbers.
+            terminated: (n_slots,) booleans.
+            truncated: (n_slots,) booleans.
+            infos: as returned.
+            live: slots with an open episode.
+            max_length: most steps of an episode.
+
+        Returns:
+            The slots whose episodes ended, in the order of `live`, and how.
+
+        Raises:
+            ValueError, TypeError: where something does not fit its space.
+        """
+        recording, tick, n = self._recording, self._tick, self.n_slots
+        self._put_observations((tick + 1) * n, observations, live)
+        terminated, truncated = np.asarray(terminated), np.asarray(truncated)
+        over = terminated | truncated
+        finals = final_observations(infos, over)
+        if finals is not None:
+            column, mask = finals
+            for slot in np.flatnonzero(mask).tolist():
+                recording.observations.put((tick + 1) * n + slot, row_of(column, slot))
+        recording.rewards[tick * n : (tick + 1) * n] = checked_rewards(rewards, n)
+        infos = step_infos(infos, over) if finals is not None else infos
+        if infos or not recording.env_infos.ticks.empty or self._env_infos_by_rows:
+            self._put_env_infos(infos, live)
+        self._tick = tick + 1
+        return self._ended(terminated, truncated, live, max_length)
+
+    def _ended(
+        self, terminated: Array, truncated: Array, live: Sequence[int], max_length: float
+    ) -> list[tuple[int, StepType]]:
+        ended: list[tuple[int, StepType]] = []
+        limit = self._tick - min(self._begun) >= max_length
+        if not limit and not (terminated.any() or truncated.any()):
+            return ended
+        for slot in live:
+            if terminated[slot]:
+                ended.append((slot, StepType.TERMINAL))
+            elif truncated[slot] or (limit and self._tick - self._begun[slot] >= max_length):
+                ended.append((slot, StepType.TIMEOUT))
+        return ended
+
+    def _put_observations(self, row: int, observations: Any, live: Sequence[int]) -> None:
+        columns = self._recording.observations
+        place = columns.rows(slice(row, row + self.n_slots))
+        if fits(place, observations):
+            assign(place, observations)
+            return
+        for slot in live:
+            columns.put(row + slot, row_of(observations, slot))
+
+    def _put_env_infos(self, infos: Mapping[str, Any], live: Sequence[int]) -> None:
+        if not self._env_infos_by_rows:
+            if self._recording.env_infos.ticks.put(self._tick, infos):
+                return
+            self._replay(self._recording.env_infos.ticks, self._env_infos)
+            self._turn_over()
+            self._recording.env_infos.forget_ticks()
+            self._env_infos_by_rows = True
+        for slot in live:
+            info = row_infos(infos, slot)
+            if info:
+                self._env_infos[slot].add(self._tick - self._starts[slot], info)
+
+
+def fits(place: Column, values: Any) -> bool:
+    """Whether values may be assigned to a column as they are: same structure, dtypes and shapes."""
+    if isinstance(place, dict):
+        same = isinstance(values, Mapping) and values.keys() == place.keys()
+        return same and all(fits(child, values[key]) for key, child in place.items())
+    if isinstance(place, tuple):
+        same = isinstance(values, tuple) and len(values) == len(place)
+        return same and all(fits(child, value) for child, value in zip(place, values, strict=True))
+    return type(values) is np.ndarray and values.dtype == place.dtype and values.shape == place.shape
+
+
+def assign(place: Column, values: Any) -> None:
+    """Copy values, for which `fits` holds, into a column."""
+    if isinstance(place, dict):
+        for key, child in place.items():
+            assign(child, values[key])
+    elif isinstance(place, tuple):
+        for child, value in zip(place, values, strict=True):
+            assign(child, value)
+    else:
+        place[...] = values
+
+
+def checked_rewards(rewards: Any, n: int) -> Array:
+    """Return the rewards of a tick.
+
+    Raises:
+        TypeError, ValueError: if they are not `n` real numbers.
+    """
+    array = np.asarray(rewards)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"rewards have dtype {array.dtype}, but must be real numbers")
+    if array.shape != (n,):
+        raise ValueError(f"rewards have shape {array.shape}, but must be one number for each of {n} slots")
+    return array
+
+
+def final_observations(infos: Mapping[str, Any], over: Array) -> tuple[Any, Array] | None:
+    """Return the final observations in the infos of an environment that resets itself, and of whom."""
+    for key in _FINAL_OBSERVATION:
+        if key in infos:
+            return infos[key], np.asarray(infos.get("_" + key, over))
+    return None
+
+
+def step_infos(infos: Mapping[str, Any], over: Array) -> dict[str, Any]:
+    """Return the infos of the steps that were taken, where some slots reset themselves in the same step.
+
+    What stands in `infos` for these (`over`) belongs to their next episodes; the infos of their last steps
+    are in ``final_info``. Without that, nobody can tell, and the infos are taken as they are.
+    """
+    merged = {key: column for key, column in infos.items() if key.removeprefix("_") not in _FINAL}
+    last = infos.get("final_info")
+    if last is None:
+        return merged
+    names = [key for key in {**merged, **last} if not (key[:1] == "_" and key[1:] in {**merged, **last})]
+    result: dict[str, Any] = {}
+    for key in names:
+        one, other = merged.get(key), last.get(key)
+        has = np.asarray(merged.get("_" + key, np.full(len(over), one is not None))) & ~over
+        had = np.asarray(last.get("_" + key, over)) & over if other is not None else np.zeros_like(over)
+        if isinstance(one, Mapping) or isinstance(other, Mapping):
+            result[key] = step_infos({**(one or {}), "final_info": other or {}}, over)
+        elif one is None or other is None:
+            result[key] = one if other is None else other
+        else:
+            result[key] = np.where(_along(had, other), other, one).astype(np.asarray(one).dtype, copy=False)
+        result["_" + key] = has | had
+    return result
+
+
+def _along(flags: Array, column: Any) -> Array:
+    return flags.reshape(-1, *[1] * (np.asarray(column).ndim - 1))

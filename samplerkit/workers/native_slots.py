@@ -1,0 +1,174 @@
+"""Slots of a native vector environment: stepped as one object, without a loop over environments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, cast
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+
+from samplerkit.episodes import EnvSpec, StepType, TickRecorder
+from samplerkit.episodes.native_recorder import NativeRecorder
+from samplerkit.episodes.tick_infos import row_infos
+from samplerkit.episodes.tick_recorder import row_of
+from samplerkit.interfaces import Unit, Worker
+from samplerkit.workers.slots import Slots
+
+VectorEnv = gymnasium.vector.VectorEnv[Any, Any, Any]
+
+_IDLE = 0
+"""Seed of a slot without a unit."""
+
+_ALE_SLOT = frozenset({"env_id"})
+"""Infos of ale_py's vector environment that tell the slot."""
+
+
+def seeds_each_slot(env: VectorEnv) -> bool:
+    """Whether ``reset`` takes a seed for each slot, and a mask of those to reset.
+
+    Vector environments of others say so by an attribute ``seeds_each_slot = True``; they then get an array
+    with a seed for each slot that is reset, as ale_py's do.
+    """
+    base: Any = env.unwrapped
+    declared = getattr(base, "seeds_each_slot", None)
+    if declared is not None:
+        return bool(declared)
+    return isinstance(base, (SyncVectorEnv, AsyncVectorEnv)) or is_ale(base)
+
+
+def is_ale(env: VectorEnv) -> bool:
+    """Whether it is ale_py's vector environment."""
+    return type(env.unwrapped).__module__.startswith("ale_py.")
+
+
+def seeded_reset(
+    env: VectorEnv, slots: Sequence[int], seeds: Sequence[int | None]
+) -> tuple[Any, dict[str, Any]]:
+    """Reset some slots of a vector environment that `seeds_each_slot`, each with its own seed.
+
+    Returns:
+        Observations and infos of all slots, of which those that were reset count.
+    """
+    mask = np.zeros(env.num_envs, np.bool_)
+    mask[list(slots)] = True
+    given: Any
+    if isinstance(env.unwrapped, (SyncVectorEnv, AsyncVectorEnv)):
+        given = [None] * env.num_envs
+        for slot, seed in zip(slots, seeds, strict=True):
+            given[slot] = seed
+    else:
+        given = None if None in seeds else np.array(seeds, np.int64)
+    return env.reset(seed=given, options={"reset_mask": mask})
+
+
+def checked_seeding(env: VectorEnv) -> VectorEnv:
+    """Return a vector environment whose slots can be seeded one by one.
+
+    Raises:
+        TypeError: if they cannot.
+    """
+    if not seeds_each_slot(env):
+        env.close()
+        raise TypeError(
+            f"{type(env.unwrapped).__name__} can only be seeded as a whole: an episode would depend on those "
+            "beside it. Pass its environments one by one (a gymnasium id, or a callable that makes one)"
+        )
+    return env
+
+
+class NativeSlots(Slots):
+    """Slots that are those of one vector environment, which takes a seed for each of them.
+
+    Whatever its autoreset mode, a slot whose episode ended is reset with the seed of its next unit before the
+    next tick. Slots without a unit are reset too, since all of them are stepped.
+
+    Args:
+        n_slots, max_episode_length: as for `Slots`.
+    """
+
+    recorder_type: ClassVar[type[TickRecorder]] = NativeRecorder
+
+    def __init__(self, n_slots: int, max_episode_length: float) -> None:
+        super().__init__(n_slots, max_episode_length)
+        self._env: Any = None
+        self._told: frozenset[str] = frozenset()
+        self._seeds: dict[int, int | None] = {}
+        self._over: set[int] = set()
+
+    def take_vector_env(self, env: VectorEnv, spec: EnvSpec) -> None:
+        """Take a vector environment of `n_slots` slots; what is open is forgotten."""
+        self.clear()
+        self._env = env
+        self._told = _ALE_SLOT if is_ale(env) else frozenset()
+        self._over = set(range(self.n_slots))
+        if self._recorder is None or self._recorder.env_spec != spec:
+            self._recorder = self.recorder_type(spec, self.n_slots)
+
+    @property
+    def present(self) -> Sequence[Any]:
+        """The vector environment alone; empty if there is none."""
+        return [] if self._env is None else [self._env]
+
+    def begin(self, slot: int, unit: Unit | None, env_seed: int | None) -> None:
+        """Let an episode begin in a slot; it is reset with others, before the next tick."""
+        self._seeds[slot] = env_seed
+        self._over.discard(slot)
+        self.units[slot] = unit
+        self._wake(slot)
+
+    def tick(self, worker: Worker | None = None) -> list[tuple[int, StepType]]:
+        """See `Slots.tick`."""
+        recorder, live = cast(NativeRecorder, self.recorder), self.live
+        if self._seeds or self._over:
+            self._reset_envs()
+        if self._fresh:
+            self._reset_agent()
+        if worker is not None and worker.cancelled:
+            return []
+        actions, infos = self._agent.get_actions(recorder.observations(live))
+        try:
+            given = recorder.act_together(actions, infos, live)
+        except BaseException:
+            self.failing, recorder.failing = recorder.failing, None
+            raise
+        observations, rewards, terminated, truncated, infos = self._env.step(given)
+        infos = self._of_units(infos)
+        self._over.update(np.flatnonzero(np.logical_or(terminated, truncated)).tolist())
+        return recorder.step_together(
+            observations, rewards, terminated, truncated, infos, live, self._max_episode_length
+        )
+
+    def _reset_envs(self) -> None:
+        """Reset the slots whose episodes begin, and those that would be stepped after their end."""
+        seeds, self._seeds = self._seeds, {}
+        slots = sorted({*seeds, *self._over})
+        self._over.clear()
+        given = [seeds.get(slot, _IDLE) for slot in slots]
+        observations, infos = seeded_reset(self._env, slots, given)
+        for slot in seeds:
+            self.recorder.begin(slot, row_of(observations, slot), row_infos(self._of_units(infos), slot))
+
+    def _of_units(self, infos: dict[str, Any]) -> dict[str, Any]:
+        """Return the infos without those that tell the slot rather than the episode."""
+        if self._told and not self._told.isdisjoint(infos):
+            return {key: column for key, column in infos.items() if key not in self._told}
+        return infos
+
+    def clear(self) -> None:
+        """Forget all that is open."""
+        self._over.update(self._seeds, self.live)
+        self._seeds = {}
+        super().clear()
+
+    def _rest(self, slot: int) -> None:
+        super()._rest(slot)
+        self._over.add(slot)
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.clear()
+        env, self._env = self._env, None
+        if env is not None:
+            env.close()

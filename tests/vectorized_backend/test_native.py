@@ -1,0 +1,200 @@
+"""Vector environments are stepped as one object, and give what their environments give one by one."""
+
+from __future__ import annotations
+
+import copy
+import functools
+
+import gymnasium
+import numpy as np
+import pytest
+from fault_probes import DictEnv
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+
+import samplerkit
+from samplerkit.contract.probes import ProbePolicy, TattooEnv
+from samplerkit.policies import MLPPolicy, RandomPolicy
+from samplerkit.workers.native_slots import seeds_each_slot
+
+MODES = list(AutoresetMode)
+
+
+def synchronous(make, mode, n_envs):
+    return SyncVectorEnv([make] * n_envs, autoreset_mode=mode)
+
+
+def sampler(name, agents, envs, **arguments):
+    arguments = {"seed": 11, "max_episode_length": 60, "n_workers": 2, **arguments}
+    return samplerkit.make_sampler(name, agents=agents, envs=envs, **arguments)
+
+
+class Copying(gymnasium.Wrapper):
+    """Gives arrays that nobody writes to: `SyncVectorEnv` keeps those of a last step while it resets."""
+
+    def step(self, action):
+        return copy.deepcopy(self.env.step(action))
+
+
+def tattoo(**arguments):
+    return Copying(TattooEnv(**arguments))
+
+
+def cartpole():
+    return gymnasium.make("CartPole-v1")
+
+
+def assert_equal(batch, expected):
+    assert batch.difference(expected) is None, batch.difference(expected)
+    assert batch.provenance.equals(expected.provenance)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+@pytest.mark.parametrize("name", ["vectorized", "multiprocessing+vectorized"])
+def test_whatever_the_autoreset_mode_batches_are_those_of_single_environments(name, mode):
+    env = cartpole()
+    policy = MLPPolicy(env.observation_space, env.action_space, seed=3)
+    vector = functools.partial(synchronous, cartpole, mode, 4)
+    with sampler("local", policy, cartpole) as local, sampler(name, policy, vector, n_envs=4) as native:
+        for call in (
+            lambda s: s.obtain_samples(0, 900),
+            lambda s: s.obtain_exact_episodes(3),
+            lambda s: s.obtain_samples(1, 1),
+        ):
+            assert_equal(call(native), call(local))
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+@pytest.mark.parametrize("infos", ["plain", "rich"])
+def test_infos_of_vector_environments_belong_to_their_steps(mode, infos):
+    make = functools.partial(tattoo, tag=1, infos=infos)
+    vector = functools.partial(synchronous, make, mode, 3)
+    with (
+        sampler("local", ProbePolicy(1), make) as local,
+        sampler("vectorized", ProbePolicy(1), vector, n_envs=3) as native,
+    ):
+        assert_equal(native.obtain_samples(0, 120), local.obtain_samples(0, 120))
+
+
+def test_nested_spaces_of_vector_environments_come_through():
+    policy = RandomPolicy(DictEnv.action_space)
+    vector = functools.partial(synchronous, DictEnv, AutoresetMode.DISABLED, 3)
+    with (
+        sampler("local", policy, DictEnv) as local,
+        sampler("vectorized", policy, vector, n_envs=3) as native,
+    ):
+        assert_equal(native.obtain_samples(0, 120), local.obtain_samples(0, 120))
+
+
+@pytest.mark.parametrize(
+    "mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP], ids=lambda mode: mode.name
+)
+def test_atari_games_are_the_same_in_any_number_of_slots(mode):
+    atari = pytest.importorskip("ale_py.vector_env")
+    batches = []
+    for n_envs in (1, 3):
+        make = functools.partial(
+            atari.AtariVectorEnv,
+            "breakout",
+            num_envs=n_envs,
+            autoreset_mode=mode,
+            episodic_life=True,
+            num_threads=1,
+        )
+        env = make()
+        policy = RandomPolicy(env.single_action_space)
+        env.close()
+        with sampler("vectorized", policy, make, n_envs=n_envs, max_episode_length=30) as native:
+            batches.append(native.obtain_samples(0, 150))
+    assert_equal(*batches)
+    assert len(set(batches[0].lengths.tolist())) > 1
+
+
+def test_a_vector_environment_may_be_given_as_it_is_or_as_an_update():
+    env = synchronous(TattooEnv, AutoresetMode.DISABLED, 3)
+    with (
+        sampler("local", ProbePolicy(1), TattooEnv) as local,
+        sampler("vectorized", ProbePolicy(1), env, n_envs=3) as native,
+    ):
+        assert_equal(native.obtain_samples(0, 30), local.obtain_samples(0, 30))
+        for update in (functools.partial(tattoo, tag=2), functools.partial(tattoo, tag=3)):
+            vector = functools.partial(synchronous, update, AutoresetMode.SAME_STEP, 3)
+            one = native.obtain_samples(1, 30, env_update=vector)
+            assert_equal(one, local.obtain_samples(1, 30, env_update=update))
+        # And back to single environments.
+        assert_equal(
+            native.obtain_samples(2, 30, env_update=TattooEnv),
+            local.obtain_samples(2, 30, env_update=TattooEnv),
+        )
+
+
+def test_a_vector_environment_of_another_size_is_refused():
+    vector = functools.partial(synchronous, TattooEnv, AutoresetMode.DISABLED, 3)
+    with pytest.raises(
+        samplerkit.WorkerError, match="has 3 environments, but the worker has n_envs=8: pass n_envs=3"
+    ):
+        sampler("vectorized", ProbePolicy(1), vector)
+
+
+def test_one_that_can_only_be_seeded_as_a_whole_is_refused():
+    vector = functools.partial(
+        gymnasium.make_vec, "CartPole-v1", num_envs=4, vectorization_mode="vector_entry_point"
+    )
+    env = cartpole()
+    policy = MLPPolicy(env.observation_space, env.action_space)
+    with pytest.raises(samplerkit.WorkerError, match="can only be seeded as a whole"):
+        sampler("vectorized", policy, vector, n_envs=4)
+
+
+def test_other_kinds_of_worker_take_no_vector_environment():
+    env = synchronous(TattooEnv, AutoresetMode.DISABLED, 2)
+    with pytest.raises(TypeError, match="a vector environment needs a vectorized worker"):
+        sampler("local", ProbePolicy(1), env)
+    env.close()
+
+
+class Own(VectorEnv):
+    """A vector environment of somebody's own: the length of an episode is told by its seed."""
+
+    metadata = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
+    seeds_each_slot = True
+
+    def __init__(self, num_envs):
+        self.num_envs = num_envs
+        self.single_observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+        self.single_action_space = spaces.Discrete(2)
+        self.buffer = np.zeros((num_envs, 2))
+        self.lengths = np.zeros(num_envs, np.int64)
+
+    def reset(self, *, seed=None, options=None):
+        mask = options["reset_mask"]
+        self.buffer[mask] = 0
+        self.buffer[mask, 0] = seed
+        self.lengths[mask] = 1 + seed % 7
+        return self.buffer, {"seed": self.buffer[:, 0].copy()}
+
+    def step(self, actions):
+        assert not (self.buffer[:, 1] >= self.lengths).any(), "a step after the end"
+        self.buffer[:, 1] += 1
+        over = self.buffer[:, 1] >= self.lengths
+        return self.buffer, self.buffer[:, 1] / 2, over, np.zeros_like(over), {}
+
+
+@pytest.mark.parametrize("n_envs", [1, 5])
+def test_a_vector_environment_of_ones_own_says_that_it_seeds_its_slots(n_envs):
+    policy = RandomPolicy(spaces.Discrete(2))
+    make = functools.partial(Own, n_envs)
+    with sampler("vectorized", policy, make, n_envs=n_envs) as native:
+        batch = native.obtain_samples(0, 200)
+    seeds = batch.episode_infos_by_episode["seed"]
+    assert batch.lengths.tolist() == (1 + seeds % 7).tolist()
+    assert len(set(seeds.tolist())) == len(seeds)
+    np.testing.assert_array_equal(batch.last_observations[:, 1], batch.lengths)
+    starts = np.cumsum(batch.lengths) - batch.lengths
+    assert not batch.observations[starts, 1].any()
+
+
+def test_what_is_known_of_seeding():
+    assert seeds_each_slot(Own(2))
+    assert seeds_each_slot(synchronous(TattooEnv, AutoresetMode.DISABLED, 2))
+    assert not seeds_each_slot(gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="vector_entry_point"))
