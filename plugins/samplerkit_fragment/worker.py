@@ -200,6 +200,8 @@ class FragmentWorker(ContinuingWorker):
         that cannot be told, and the episode is given up.
         """
         self._rounds = list(resumption.rounds)
+        if not resumption.episodes:
+            return ()
         found = [it for it in map(self._replayed, resumption.episodes) if it is not None]
         if resumption.hidden is not None:
             self._agent.reset(np.ones(self.n_envs, np.bool_))

@@ -335,7 +335,10 @@ class PoolSampler(BaseSampler, Generic[C]):
     ) -> None:
         """Replace a dead carrier, and let its units run again."""
         status = self._link.exit_status(member.carrier)
-        running, lost = dealer.lost(member.index, self._noted())
+        noted = self._noted()
+        running, lost = dealer.lost(member.index, noted)
+        if member.unanswered and noted[member.index] is None:
+            running = None  # it was not there yet when units were given to it
         worker = _first_seat(member) if running is None else running % self.n_workers
         hint = self._obituary(member)
         self._replace(member)
