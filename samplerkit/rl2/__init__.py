@@ -7,6 +7,7 @@ from samplerkit.rl2.bandit import BanditEnv
 from samplerkit.rl2.bayes import bayes_optimal_value, greedy_value, random_value
 from samplerkit.rl2.env import RL2Env
 from samplerkit.rl2.policies import NoResetPolicy, RL2AdaptedPolicy
+from samplerkit.rl2.stream_bandit import BanditVectorEnv, StreamBanditEnv
 from samplerkit.rl2.tabular_mdp import TabularMDPEnv
 from samplerkit.rl2.task_env import TaskEnv
 from samplerkit.rl2.task_sampler import (
@@ -20,6 +21,7 @@ from samplerkit.rl2.worker import RL2Worker
 
 __all__ = [
     "BanditEnv",
+    "BanditVectorEnv",
     "ConstructEnvsSampler",
     "EnvPoolSampler",
     "NoResetPolicy",
@@ -27,6 +29,7 @@ __all__ = [
     "RL2Env",
     "RL2Worker",
     "SetTaskSampler",
+    "StreamBanditEnv",
     "TabularMDPEnv",
     "TaskEnv",
     "TaskSampler",
