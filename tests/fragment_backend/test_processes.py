@@ -17,7 +17,7 @@ from fault_probes import FaultyEnv
 
 import samplerkit
 from samplerkit import EpisodeBatch, NewEnvUpdate
-from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv
+from samplerkit.contract.probes import Fault, GlobalDrawEnv, GlobalDrawPolicy, ProbePolicy, TattooEnv
 from samplerkit.policies import MLPPolicy, RandomPolicy
 
 PROCESSES = "multiprocessing+fragment"
@@ -79,6 +79,17 @@ def test_any_number_of_processes_gives_the_same_fragments_over_calls_and_updates
     with sampler(PROCESSES, policy, n_processes=n_processes) as s:
         for call, wanted in zip(calls, expected, strict=True):
             assert_equal(call(s), wanted)
+
+
+def test_what_draws_from_the_global_generators_is_the_same_in_processes():
+    def batches(name, **arguments):
+        with sampler(name, GlobalDrawPolicy(), GlobalDrawEnv, **arguments) as s:
+            return [s.obtain_samples(0, 50) for _ in range(3)]
+
+    wanted = batches("fragment")
+    for n_processes in (1, 2):
+        for one, other in zip(batches(PROCESSES, n_processes=n_processes), wanted, strict=True):
+            assert_equal(one, other)
 
 
 def test_processes_that_are_killed_between_calls_leave_no_trace(policy, calls, expected):
