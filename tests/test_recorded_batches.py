@@ -71,3 +71,33 @@ RECORDED = {
 @pytest.mark.parametrize("worker", WORKERS)
 def test_the_known_batch_has_not_changed_a_bit(backend, worker):
     assert batch_of(backend, **WORKERS[worker]).digest() == RECORDED[worker]
+
+
+FRAGMENTS = "RECORD"
+
+
+def fragments_of(name: str):
+    """Calls, an update that goes on and one that abandons, with nothing stitched."""
+    policy = RandomPolicy(IntegerEnv.action_space)
+    with samplerkit.make_sampler(
+        name,
+        agents=policy,
+        envs=IntegerEnv,
+        max_episode_length=7,
+        n_workers=3,
+        seed=20_261_120,
+        n_envs=4,
+        timesteps_per_call=2,
+    ) as sampler:
+        return samplerkit.EpisodeBatch.concatenate(
+            sampler.obtain_samples(0, 100),
+            sampler.obtain_samples(1, 20, policy.get_param_values()),
+            sampler.obtain_samples(2, 60, env_update=IntegerEnv),
+        )
+
+
+@pytest.mark.parametrize("backend", ["fragment", "multiprocessing+fragment"])
+def test_the_known_fragments_have_not_changed_a_bit(backend):
+    batch = fragments_of(backend)
+    assert batch.provenance.units[-5:].tolist() == UNITS
+    assert batch.digest() == FRAGMENTS
