@@ -1,12 +1,17 @@
-"""What the parent and its processes share: a queue of units, and a board that says who runs which.
+"""What the parent and its processes share: a queue of units, a board that says who runs which, and a tally.
 
 The queue is a pipe that all processes read. The kernel hands each of them whole entries, wakes one that
 sleeps, and needs no lock that a killed process could take with it.
+
+The tally has the lengths of units that ended, so that each process can tell whether the call has enough. It
+is written without locks, an aligned word at a time; a word says which unit of which epoch it is about, and
+what an older one left there counts as nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import select
@@ -14,16 +19,25 @@ import struct
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import reduction
 from typing import Any
 
-from samplerkit.sampling import Claim, Running, SharedWork
+import numpy as np
 
+from samplerkit.sampling import Claim, Need, Running, SharedWork
+
+_WORD = struct.Struct("q")
+_AIM = struct.Struct("qqq")
 _ENTRY = struct.Struct("qqii")
 _NOTE = struct.Struct("qqd")
 _SLOT = 64
 """Bytes of the board for each process: a cache line."""
+
+_PLACES = 1 << 16
+"""Words of the tally, one for each unit of a call; longer calls begin again at the first."""
+
+_MOST_STEPS = (1 << 32) - 1
 
 _MOST_AT_ONCE = 4096 // _ENTRY.size
 """POSIX promises that so much is written whole or not at all."""
@@ -82,8 +96,10 @@ class Share:
 
     def __init__(self, n_processes: int) -> None:
         self.queue, self._writer = pipe()
-        self.board = anonymous_file(n_processes * _SLOT)
-        self._notes = mmap.mmap(self.board.fd, n_processes * _SLOT)
+        self._aim_at = n_processes * _SLOT
+        size = self._aim_at + _SLOT + _PLACES * _WORD.size
+        self.board = anonymous_file(size)
+        self._notes = mmap.mmap(self.board.fd, size)
 
     def offer(self, claims: Sequence[Claim]) -> int:
         """Write to the queue what there is room for, and return how many that was."""
@@ -101,6 +117,15 @@ class Share:
     def withdraw(self) -> list[Claim]:
         """Read the queue empty."""
         return [_claim(*entry) for entry in _ENTRY.iter_unpack(drained(self.queue))]
+
+    def aim(self, epoch: int, first: int, least: int) -> None:
+        """See `Transport.aim`."""
+        _AIM.pack_into(self._notes, self._aim_at, epoch, first, least)
+
+    def strike(self, numbers: Iterable[int]) -> None:
+        """See `Transport.strike`."""
+        for number in numbers:
+            _WORD.pack_into(self._notes, self._aim_at + _SLOT + number % _PLACES * _WORD.size, 0)
 
     def clear(self, index: int) -> None:
         """Wipe the slot of a process that is about to start."""
@@ -134,10 +159,18 @@ class Work(SharedWork):
         self._notes = mmap.mmap(board.fd, 0)
         board.close()
         self._slot = index * _SLOT
+        self._tally_at = len(self._notes) - _PLACES * _WORD.size
+        self._aim_at = self._tally_at - _SLOT
+        self._tally = np.frombuffer(self._notes, np.int64, offset=self._tally_at)
+        self._call = (-1, -1)
+        # The units of this call from its first to the one before the first whose length is not known.
+        self._prefix = self._prefix_steps = 0
         self._woken, self._waker = pipe()
         self._poll = select.poll()
         self._poll.register(self._queue.fd, select.POLLIN)
         self._poll.register(self._woken.fd, select.POLLIN)
+        self._poll_woken = select.poll()
+        self._poll_woken.register(self._woken.fd, select.POLLIN)
 
     def claim(self) -> Claim | None:
         """See `SharedWork`."""
@@ -147,6 +180,11 @@ class Work(SharedWork):
             return None
         # Nothing at all means that the parent is gone: the reader of its messages will hear so.
         return _claim(*_ENTRY.unpack(data)) if data else None
+
+    def wait_for_wake(self, timeout: float) -> None:
+        """See `SharedWork`."""
+        self._poll_woken.poll(timeout * 1000)
+        drained(self._woken)
 
     def wait(self) -> None:
         """See `SharedWork`."""
@@ -167,6 +205,50 @@ class Work(SharedWork):
     def note(self, epoch: int, number: int) -> None:
         """See `SharedWork`."""
         _NOTE.pack_into(self._notes, self._slot, epoch, number, time.monotonic())
+
+    def score(self, epoch: int, number: int, n_steps: int) -> None:
+        """See `SharedWork`."""
+        place = self._tally_at + number % _PLACES * _WORD.size
+        _WORD.pack_into(self._notes, place, _tag(epoch, number) | min(n_steps, _MOST_STEPS))
+
+    def need(self, epoch: int, number: int) -> Need:
+        """See `SharedWork`. Those before the unit that still run are taken to be as long as the others."""
+        aimed, first, least = _AIM.unpack_from(self._notes, self._aim_at)
+        if aimed != epoch or not first < number < first + _PLACES or not least:
+            return Need.LIKELY
+        if (epoch, first) != self._call:
+            self._call, self._prefix, self._prefix_steps = (epoch, first), first, 0
+        lengths = self._lengths(epoch, self._prefix, number)
+        n_known = lengths.index(None) if None in lengths else len(lengths)
+        self._prefix += n_known
+        self._prefix_steps += sum(known for known in lengths[:n_known] if known is not None)
+        if self._prefix_steps >= least:
+            return Need.NONE
+        others = [length for length in lengths[n_known:] if length is not None]
+        running = len(lengths) - n_known - len(others)
+        if running == 0 or running == number - first:
+            return Need.DOUBTFUL if running else Need.LIKELY
+        mean = (self._prefix_steps + sum(others)) / (number - first - running)
+        # Half a unit of doubt for one that runs, more for several.
+        missing = least - self._prefix_steps - sum(others)
+        return Need.DOUBTFUL if (running + 0.5 * math.sqrt(running + 1)) * mean >= missing else Need.LIKELY
+
+    def _lengths(self, epoch: int, first: int, stop: int) -> list[int | None]:
+        """Return how many steps units took; None for those that have not ended."""
+        start = first % _PLACES
+        words = self._tally[start : start + stop - first].tolist()
+        if len(words) < stop - first:
+            words += self._tally[: stop - first - len(words)].tolist()
+        tags = (_tag(epoch, number) for number in range(first, stop))
+        return [
+            word - tag if 0 <= word - tag <= _MOST_STEPS else None
+            for word, tag in zip(words, tags, strict=True)
+        ]
+
+
+def _tag(epoch: int, number: int) -> int:
+    """Return the upper half of a unit's word, which tells it from those that share its place; never 0."""
+    return (1 << 30 | (epoch & 0x7FFFF) << 11 | (number // _PLACES) & 0x7FF) << 32
 
 
 def _claim(epoch: int, first: int, urgent: int, n_units: int) -> Claim:

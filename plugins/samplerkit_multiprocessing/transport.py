@@ -6,7 +6,7 @@ import contextlib
 import selectors
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeAlias
@@ -187,6 +187,14 @@ class ProcessTransport(Transport[ProcessCarrier]):
     def offer(self, claims: Sequence[Claim]) -> int:
         """Write to the pipe that all processes read."""
         return self._share.offer(claims)
+
+    def aim(self, epoch: int, first: int, least: int) -> None:
+        """Write to the tally."""
+        self._share.aim(epoch, first, least)
+
+    def strike(self, numbers: Iterable[int]) -> None:
+        """Wipe words of the tally."""
+        self._share.strike(numbers)
 
     def withdraw(self) -> list[Claim]:
         """Read that pipe empty."""

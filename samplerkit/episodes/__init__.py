@@ -10,7 +10,7 @@ from samplerkit.episodes.infos import concatenate_infos, stack_infos
 from samplerkit.episodes.padding import STEP_TYPE_PADDING
 from samplerkit.episodes.provenance import Provenance
 from samplerkit.episodes.recorder import EpisodeRecorder
-from samplerkit.episodes.slices import EpisodeSlice, cut, join, merged, whole
+from samplerkit.episodes.slices import EpisodeSlice, append, cut, join, merged, whole
 from samplerkit.episodes.spec import EnvSpec, episode_limit
 from samplerkit.episodes.step_type import StepType, get_step_type
 from samplerkit.episodes.tick_recorder import TickRecorder
@@ -32,6 +32,7 @@ __all__ = [
     "TickRecorder",
     "TimeStep",
     "TimeStepBatch",
+    "append",
     "concatenate_infos",
     "cut",
     "episode_limit",

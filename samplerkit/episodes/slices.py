@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import abc
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +22,14 @@ class EpisodeStore(Protocol):
 
     def view(self, episodes: slice, rows: slice) -> EpisodeBatch:
         """Return consecutive episodes, given with their rows, as a batch of views."""
+
+
+class GatheringStore(abc.ABC):
+    """A store whose episodes lie scattered, and which puts any of them together faster than one by one."""
+
+    @abc.abstractmethod
+    def gather(self, episodes: Sequence[int]) -> EpisodeBatch:
+        """Return episodes, in any order, as a batch of fresh arrays."""
 
 
 class EpisodeSlice(NamedTuple):
@@ -76,14 +86,24 @@ def cut(store: EpisodeBatch | Assembled, n_episodes: Sequence[int]) -> list[Epis
     return slices
 
 
+def append(pieces: list[EpisodeSlice], piece: EpisodeSlice) -> None:
+    """Add a slice to a list; where it stands beside the last one they become one."""
+    if pieces:
+        last = pieces[-1]
+        if last.store is piece.store and last.stop_episode == piece.first_episode:
+            pieces[-1] = EpisodeSlice(last.store, last[1], piece.stop_episode, last[3], piece.stop_row)
+            return
+    pieces.append(piece)
+
+
 def merged(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
     """Return the episodes of all slices; where these stand side by side, as views of their store.
 
     Raises:
         ValueError: as `join`.
     """
-    views = [piece.view() for piece in _merged(slices)]
-    return views[0] if len(views) == 1 else EpisodeBatch.concatenate(*views)
+    parts = _parts(_as_few(slices))
+    return parts[0] if len(parts) == 1 else EpisodeBatch.concatenate(*parts)
 
 
 def join(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
@@ -92,23 +112,32 @@ def join(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
     Raises:
         ValueError: without any slice; where columns do not fit together.
     """
-    pieces = list(_merged(slices))
+    pieces = _as_few(slices)
     store = pieces[0].store if len(pieces) == 1 else None
     if isinstance(store, Assembled) and pieces[0].n_episodes == len(store.batch.lengths):
         return store.batch
-    return EpisodeBatch.concatenate(*(piece.view() for piece in pieces))
+    parts = _parts(pieces)
+    if len(parts) == 1 and isinstance(pieces[0].store, GatheringStore):
+        return parts[0]
+    return EpisodeBatch.concatenate(*parts)
 
 
-def _merged(slices: Iterable[EpisodeSlice]) -> Iterator[EpisodeSlice]:
-    """Yield the same episodes in as few slices as possible."""
-    before: EpisodeSlice | None = None
-    for piece in slices:
-        if before is None:
-            before = piece
-        elif before.store is piece.store and before.stop_episode == piece.first_episode:
-            before = EpisodeSlice(before.store, before[1], piece.stop_episode, before[3], piece.stop_row)
+def _parts(pieces: Sequence[EpisodeSlice]) -> list[EpisodeBatch]:
+    """Return the episodes of all pieces, in fresh arrays where their store gathers them, else as views."""
+    parts: list[EpisodeBatch] = []
+    for _, group in itertools.groupby(pieces, key=lambda piece: id(piece.store)):
+        some = list(group)
+        store = some[0].store
+        if isinstance(store, GatheringStore):
+            parts.append(store.gather([each for piece in some for each in range(piece[1], piece[2])]))
         else:
-            yield before
-            before = piece
-    if before is not None:
-        yield before
+            parts += [piece.view() for piece in some]
+    return parts
+
+
+def _as_few(slices: Iterable[EpisodeSlice]) -> list[EpisodeSlice]:
+    """Return the same episodes in as few slices as possible."""
+    pieces: list[EpisodeSlice] = []
+    for piece in slices:
+        append(pieces, piece)
+    return pieces

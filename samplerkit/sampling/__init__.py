@@ -10,12 +10,13 @@ from samplerkit.sampling.carrier import serve
 from samplerkit.sampling.options import Option, Options, check_flag
 from samplerkit.sampling.pool_sampler import PoolSampler
 from samplerkit.sampling.transport import CarrierGone, Transport
-from samplerkit.sampling.work import Claim, Running, SharedWork
+from samplerkit.sampling.work import Claim, Need, Running, SharedWork
 
 __all__ = [
     "BaseSampler",
     "CarrierGone",
     "Claim",
+    "Need",
     "Option",
     "Options",
     "PoolSampler",

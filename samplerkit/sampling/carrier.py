@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import threadpoolctl
 
 from samplerkit.sampling.asking import Asking
+from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Run, Started, decode, encode
 from samplerkit.sampling.outbox import Outbox
-from samplerkit.sampling.work import Claim, SharedWork
+from samplerkit.sampling.work import Claim, Need, SharedWork
 
-_PATIENCE = 0.025
+_PATIENCE = 0.1
 """Seconds that a result waits for others to travel with, where the pool can see what runs."""
+
+
+_REST = 0.1
+"""Seconds that a carrier rests where no unit is needed, before it runs ahead all the same."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,10 @@ class _Carrier:
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()
         self._next: Configure | Close | None = None
         self._own: deque[Claim] = deque()
+        # What is left of the entry that was taken last.
+        self._entry = Claim(-1, 0)
+        self._rest: Iterator[int] = iter(())
+        self._held: int | None = None
         self._open: dict[int, None] = {}
         self._seats: tuple[int, ...] = ()
         self._epoch = -1
@@ -116,6 +126,8 @@ class _Carrier:
             for number, result in self._host.run(Asking(self._next_number), self._seats):
                 hidden = self._host.hidden_state(self._seats[number % len(self._seats)])
                 self._outbox.put(number, result, hidden)
+                if self._work is not None and not isinstance(result, Failure):
+                    self._work.score(self._epoch, number, result.n_steps)
                 self._ended(number)
             if self._next is not None:
                 request, self._next = self._next, None
@@ -129,26 +141,55 @@ class _Carrier:
             self._sort(self._inbox.get())
             return
         self._work.note(self._epoch, -1)
-        if self._inbox.empty():
+        if not self._inbox.empty():
+            return
+        if self._held is None:
             self._work.wait()
+            return
+        until = time.monotonic() + _REST
+        while self._inbox.empty() and (left := until - time.monotonic()) > 0:
+            self._work.wait_for_wake(left)
+        if self._inbox.empty():
+            # Whatever the tally says: nothing that the pool waits for may be held for ever.
+            self._entry = self._entry._replace(urgent=False)
 
     def _next_number(self) -> int | None:
         """Return the next unit of this epoch; None if there is none now, or something else to do."""
-        claim = self._claim()
-        while claim is not None and (claim.epoch <= self._cancelled_epoch or self._broken):
-            claim = self._claim()  # earlier epochs are cancelled
-        if claim is None:
+        number = self._take_number()
+        if number is not None and self._entry.urgent:
+            # Only a few units have entries of this kind, the last ones of a call.
+            need = self._work.need(self._epoch, number) if self._work is not None else Need.DOUBTFUL
+            if need is not Need.LIKELY:
+                self._outbox.flush()
+            if need is Need.NONE:
+                self._held, number = number, None
+        if number is None:
             if self._open:
                 self._outbox.flush()  # it may be all that the pool waits for
             return None
-        number = claim.first
-        if claim.n_units > 1:
-            self._own.appendleft(Claim(claim.epoch, number + 1, claim.urgent, claim.n_units - 1))
-        if claim.urgent:
-            self._outbox.flush()
         self._open[number] = None
         self._note()
         return number
+
+    def _take_number(self) -> int | None:
+        """Take the next unit of this epoch from the entry at hand, or from the next one."""
+        while True:
+            while self._next is None and not self._inbox.empty():
+                self._sort(self._inbox.get())
+            if self._next is not None:
+                return None
+            if self._held is not None:
+                number, self._held = self._held, None
+            elif (left := next(self._rest, None)) is not None:
+                number = left
+            elif (entry := self._claim()) is not None:
+                self._entry, self._rest = entry, iter(entry.numbers)
+                continue
+            else:
+                return None
+            if self._entry.epoch > self._cancelled_epoch and not self._broken:  # earlier ones are cancelled
+                return number
+            self._rest = iter(())
 
     def _ended(self, number: int) -> None:
         self._open.pop(number, None)
@@ -166,10 +207,7 @@ class _Carrier:
             self._outbox.send(encode(Started(self._epoch, number)))
 
     def _claim(self) -> Claim | None:
-        while self._next is None and not self._inbox.empty():
-            self._sort(self._inbox.get())
-        if self._next is not None:
-            return None
+        """Take the next entry; None if there is none now, or something else to do."""
         if self._own:
             claim: Claim | None = self._own.popleft()
         elif self._work is None or self._epoch < 0:

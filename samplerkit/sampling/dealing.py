@@ -21,6 +21,9 @@ _SHARES = 4
 
 _LONGEST_RUN = 16
 
+_DOUBT = 2
+"""Standard deviations, about, of the number of units it takes: the last so many are urgent."""
+
 _AHEAD = 1 << 25
 """Bytes of results that may wait for a unit before them: one that is held up must not fill the memory."""
 
@@ -123,33 +126,43 @@ class CommonQueue(Dealer):
         self._transport = transport
         self._under_way: set[int] = set()
         self._backlog: list[Claim] = []
+        self._admission: Admission | None = None
+        self._epoch = -1
 
     def deal(self, epoch: int, admission: Admission) -> dict[int, Run]:
         """See `Dealer`.
 
-        Units that are needed for certain are offered at once. How many more it will take depends on their
-        lengths: of these, just so many that nobody waits, and carriers report each of them without delay.
+        How many units it takes depends on their lengths. Some more than probably needed are offered, and
+        carriers, who see in the tally how long those before were, leave what is not.
         """
+        news = {} if admission is self._admission else self._aim(epoch, admission)
         under_way = self._under_way
         probable = self._schedule.horizon(admission, len(under_way))
         certain = probable
         if isinstance(admission.goal, Steps):
-            certain -= (math.isqrt(max(0, probable - admission.next)) + 1) // 2
-            probable += self._n_carriers
+            spread = math.isqrt(max(0, probable - admission.next))
+            certain -= _DOUBT * spread
+            probable += spread + self._n_carriers
         window = max(_DEPTH * self._n_carriers, self._schedule.units_in(_AHEAD))
         latest = int(min(probable, admission.next + window))
         while True:
-            horizon = latest if len(under_way) < _DEPTH * self._n_carriers else min(latest, certain)
             # Far from the end several at a time, which saves all of us trouble; near it one by one.
             most = (certain - admission.next - len(under_way)) // (_SHARES * self._n_carriers)
-            run = self._schedule.take_run(admission, horizon, max(1, min(_LONGEST_RUN, most)))
+            run = self._schedule.take_run(admission, latest, max(1, min(_LONGEST_RUN, most)))
             if not run:
                 break
             under_way.update(run)
             self._backlog.append(Claim(epoch, run.start, run.stop > certain, len(run)))
         if self._backlog:
             del self._backlog[: self._transport.offer(self._backlog)]
-        return {}
+        return news
+
+    def _aim(self, epoch: int, admission: Admission) -> dict[int, Run]:
+        """Tell carriers what this call is for; return what wakes those that had enough for the last one."""
+        goal, self._admission = admission.goal, admission
+        self._transport.aim(epoch, admission.first, goal.least if isinstance(goal, Steps) else 0)
+        goes_on, self._epoch = epoch == self._epoch, epoch
+        return {carrier: Run(epoch, ()) for carrier in range(self._transport.n_carriers) if goes_on}
 
     def finished(self, carrier: int, numbers: Iterable[int]) -> None:
         """See `Dealer`."""
@@ -162,6 +175,7 @@ class CommonQueue(Dealer):
         self._backlog.clear()
         numbers = sorted(self._under_way.difference(noted[:carrier], noted[carrier + 1 :]))
         self._under_way.difference_update(numbers)
+        self._transport.strike(numbers)
         running = noted[carrier]
         return (running if running in numbers else None), numbers
 

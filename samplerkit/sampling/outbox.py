@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from samplerkit.episodes import EpisodeSlice, merged
+from samplerkit.episodes import EpisodeSlice, append, merged
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.messages import Finished, encode_parts
 
@@ -35,6 +35,8 @@ class Outbox:
         self._patience = patience
         self._epoch = -1
         self._results: list[tuple[int, EpisodeSlice]] = []
+        # The same, as few as possible.
+        self._pieces: list[EpisodeSlice] = []
         self._failures: dict[int, Failure] = {}
         self._hidden: dict[int, bytes] = {}
         self._bytes = 0
@@ -63,6 +65,7 @@ class Outbox:
             self._epoch = epoch
             self._n_workers = n_workers
             self._results.clear()
+            self._pieces.clear()
             self._failures.clear()
             self._hidden.clear()
             self._bytes = 0
@@ -85,7 +88,8 @@ class Outbox:
                 self._flush()
                 return
             self._results.append((number, result))
-            self._bytes += result.n_steps * result.store.env_spec.step_bytes
+            append(self._pieces, result)
+            self._bytes += (result.stop_row - result.first_row) * result.store.env_spec.step_bytes
             if self._bytes >= _BYTES or time.monotonic() - self._sent >= self._patience:
                 self._flush()
             elif len(self._results) == 1:
@@ -110,38 +114,47 @@ class Outbox:
     def _flush(self) -> None:
         if self._results or self._failures:
             results, self._results = self._results, []
+            pieces, self._pieces = self._pieces, []
             failures, self._failures = self._failures, {}
             self._bytes = 0
             self._owed = None
-            self._send_all(results, failures)
+            self._send_all(results, pieces, failures)
         elif self._owed is not None:
             message, self._owed = self._owed, None
             self._send(message)
         self._sent = time.monotonic()
 
-    def _send_all(self, results: Sequence[tuple[int, EpisodeSlice]], failures: dict[int, Failure]) -> None:
+    def _send_all(
+        self,
+        results: Sequence[tuple[int, EpisodeSlice]],
+        pieces: Sequence[EpisodeSlice],
+        failures: dict[int, Failure],
+    ) -> None:
         try:
-            message = self._message(results, failures)
+            message = self._message(results, pieces, failures)
         except Exception as error:
             if len(results) > 1:
                 # Units that do not go together (infos of different kinds, say) go one by one.
-                for result in results:
-                    self._send_all([result], {})
+                for number, piece in results:
+                    self._send_all([(number, piece)], [piece], {})
                 if failures:
-                    self._send_all([], failures)
+                    self._send_all([], [], failures)
                 return
             # An info, say, that no pickler can carry: the unit failed, the carrier did not.
             [(number, _)] = results
             failed = Failure.of(error, number % self._n_workers, number)
-            message = self._message([], {**failures, number: failed})
+            message = self._message([], [], {**failures, number: failed})
         if not self._post(message):
             self._send(b"".join(message))
 
     def _message(
-        self, results: Sequence[tuple[int, EpisodeSlice]], failures: dict[int, Failure]
+        self,
+        results: Sequence[tuple[int, EpisodeSlice]],
+        pieces: Sequence[EpisodeSlice],
+        failures: dict[int, Failure],
     ) -> list[Any]:
-        numbers = tuple(number for number, _ in results)
-        n_episodes = tuple(piece.n_episodes for _, piece in results)
-        batch = merged(piece for _, piece in results) if results else None
+        numbers = tuple([number for number, _ in results])
+        n_episodes = tuple([piece[2] - piece[1] for _, piece in results])
         hidden = {number: self._hidden[number] for number in numbers if number in self._hidden}
+        batch = merged(pieces) if pieces else None
         return encode_parts(Finished(self._epoch, numbers, n_episodes, batch, failures, hidden))

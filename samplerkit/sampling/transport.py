@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from samplerkit.sampling.work import Claim, Running
@@ -95,6 +95,20 @@ class Transport(abc.ABC, Generic[C]):
     def offer(self, claims: Sequence[Claim]) -> int:
         """Put entries at the end of the queue; return how many there was room for."""
         raise NotImplementedError(f"{type(self).__name__} has no queue that carriers share")
+
+    def aim(self, epoch: int, first: int, least: int) -> None:
+        """Tell carriers by the tally, if there is one, what a call is for.
+
+        Args:
+            epoch: of its units.
+            first: the first unit of the call.
+            least: how many steps it and those after it must have together; 0 where their number is fixed.
+        """
+        del epoch, first, least
+
+    def strike(self, numbers: Iterable[int]) -> None:
+        """Take units out of the tally: their results are lost, and they run again."""
+        del numbers
 
     def withdraw(self) -> list[Claim]:
         """Take all entries out of the queue that no carrier has claimed."""

@@ -1,4 +1,4 @@
-"""What carriers may share with their pool: a queue of units, a board, memory for large messages.
+"""What carriers may share with their pool: a queue of units, a board, a tally, memory for large messages.
 
 A carrier that takes its next unit by itself never waits for the pool, and no carrier has units queued
 while another one is idle. Backends that can share memory and pipes offer this; others need not.
@@ -7,6 +7,7 @@ while another one is idle. Backends that can share memory and pipes offer this; 
 from __future__ import annotations
 
 import abc
+import enum
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,8 +18,7 @@ class Claim(NamedTuple):
     Attributes:
         epoch: what does not belong to the carrier's epoch is dropped.
         first: number of the first unit.
-        urgent: whether a carrier should send what it has before it runs them: they may be the last ones
-            that are needed, or not needed at all.
+        urgent: whether they may not be needed: then a carrier asks the tally before it runs them.
         n_units: how many units.
     """
 
@@ -47,6 +47,16 @@ class Running(NamedTuple):
     since: float
 
 
+class Need(enum.Enum):
+    """Whether the present call needs a unit, as far as is known before it runs."""
+
+    LIKELY = enum.auto()
+    DOUBTFUL = enum.auto()
+    """The units before it may be enough: what a carrier has finished should be on its way."""
+    NONE = enum.auto()
+    """The units before it are enough, and all have ended."""
+
+
 class SharedWork(abc.ABC):
     """The carriers' end, for the thread that runs units.
 
@@ -60,6 +70,10 @@ class SharedWork(abc.ABC):
     @abc.abstractmethod
     def wait(self) -> None:
         """Sleep until there may be an entry, or until `wake`."""
+
+    def wait_for_wake(self, timeout: float) -> None:
+        """Sleep until `wake`, for so many seconds at most. Called only after `need` said NONE."""
+        del timeout
 
     @abc.abstractmethod
     def wake(self) -> None:
@@ -77,3 +91,12 @@ class SharedWork(abc.ABC):
     @abc.abstractmethod
     def note(self, epoch: int, number: int) -> None:
         """Say which unit begins to run, so that a death can be blamed on it; -1 for none."""
+
+    def score(self, epoch: int, number: int, n_steps: int) -> None:
+        """Put down in the tally how many steps a unit took."""
+        del epoch, number, n_steps
+
+    def need(self, epoch: int, number: int) -> Need:
+        """Ask the tally whether a unit is needed."""
+        del epoch, number
+        return Need.DOUBTFUL

@@ -92,9 +92,9 @@ def test_a_process_killed_among_large_messages_leaves_no_trace_in_the_batch():
         sampler("local", FramesEnv) as local,
         sampler("multiprocessing", FramesEnv, n_processes=2, max_restarts=50) as remote,
     ):
-        for call in range(4):
+        for call in range(12):
             victim = min(children().values())  # the last one may not have been replaced yet
-            timer = threading.Timer(0.02 * call, os.kill, (victim, signal.SIGKILL))
+            timer = threading.Timer(0.02 * (call % 4), os.kill, (victim, signal.SIGKILL))
             timer.start()
             batch = remote.obtain_samples(call, 1500)
             timer.join()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerkit.sampling import Claim, Running
+from samplerkit.sampling import Claim, Need, Running
 from samplerkit_multiprocessing.shared import File, Share, Work, anonymous_file, pipe
 
 PATIENCE = 20.0
@@ -277,3 +277,99 @@ def test_no_descriptor_is_left_by_what_is_shared():
         share.close()
         del works
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+# ---------------------------------------------------------------- the tally
+
+
+def scored(share: Share, *lengths: int | None, epoch=1, first=0) -> Work:
+    """Return the work of a process among whose units some have ended."""
+    work = work_of(share)
+    for number, length in enumerate(lengths, start=first):
+        if length is not None:
+            work.score(epoch, number, length)
+    return work
+
+
+def test_a_unit_is_not_needed_once_those_before_it_are_enough(share):
+    share.aim(1, 0, 30)
+    assert scored(share, 10, 10, 10).need(1, 3) is Need.NONE
+    share.aim(1, 0, 31)
+    assert work_of(share).need(1, 3) is Need.LIKELY
+
+
+def test_units_that_run_are_taken_to_be_as_long_as_the_others(share):
+    work = scored(share, 10, None, 10, None)
+    for least, need in [(35, Need.DOUBTFUL), (100, Need.LIKELY)]:
+        share.aim(1, 0, least)
+        assert work.need(1, 4) is need
+
+
+def test_nothing_is_known_before_a_unit_has_ended(share):
+    share.aim(1, 0, 10)
+    assert work_of(share).need(1, 2) is Need.DOUBTFUL
+
+
+def test_a_gap_keeps_units_needed_however_long_those_after_it_are(share):
+    share.aim(1, 0, 10)
+    assert scored(share, None, 500).need(1, 2) is not Need.NONE
+
+
+def test_what_is_struck_counts_as_not_ended(share):
+    share.aim(1, 0, 30)
+    work = scored(share, 10, 10, 10)
+    share.strike([1])
+    assert work.need(1, 3) is not Need.NONE
+    work.score(1, 1, 10)
+    assert work.need(1, 3) is Need.NONE
+
+
+@pytest.mark.parametrize("epoch", [0, 2, 1 + (1 << 15)])
+def test_lengths_of_other_epochs_count_for_nothing_and_neither_does_fresh_memory(share, epoch):
+    work = scored(share, 10, 10, epoch=1)
+    share.aim(epoch, 0, 1)
+    if epoch <= 2:
+        assert work.need(epoch, 2) is Need.DOUBTFUL
+    assert work.need(1, 2) is Need.LIKELY, "the call is about another epoch"
+
+
+def test_units_that_share_a_place_are_told_apart(share):
+    far = 1 << 16
+    share.aim(1, far, 5)
+    work = scored(share, 10, 10)
+    assert work.need(1, far + 1) is Need.DOUBTFUL
+    work.score(1, far, 10)
+    assert work.need(1, far + 1) is Need.NONE
+
+
+def test_a_call_of_a_fixed_number_of_units_needs_them_all(share):
+    share.aim(1, 0, 0)
+    assert scored(share, 10, 10).need(1, 2) is Need.LIKELY
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    lengths=st.lists(st.integers(1, 50) | st.none(), min_size=1, max_size=40),
+    first=st.sampled_from([0, 5, (1 << 16) - 3]),
+    least=st.integers(1, 400),
+)
+def test_enough_is_what_admission_will_find_to_be_enough(lengths, first, least):
+    share = Share(1)
+    share.aim(3, first, least)
+    work = scored(share, *lengths, epoch=3, first=first)
+    for place in range(1, len(lengths) + 1):
+        before = lengths[:place]
+        prefix = before[: before.index(None)] if None in before else before
+        enough = sum(prefix) >= least
+        assert (work.need(3, first + place) is Need.NONE) == enough
+    share.close()
+
+
+def test_a_process_that_rests_is_woken_and_wakes_by_itself(share):
+    work = work_of(share)
+    share.offer(claims([1]))
+    began = time.monotonic()
+    work.wait_for_wake(0.05)
+    assert time.monotonic() - began >= 0.04, "entries of the queue are no reason to get up"
+    work.wake()
+    work.wait_for_wake(PATIENCE)

@@ -13,7 +13,7 @@ from gymnasium import spaces
 
 from samplerkit import WorkerFactory
 from samplerkit.policies import RandomPolicy
-from samplerkit.sampling import Claim, SharedWork, boundary, carrier, outbox, serve
+from samplerkit.sampling import Claim, Need, SharedWork, boundary, carrier, outbox, serve
 from samplerkit.sampling.carrier import CarrierSetup
 from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import HostSetup
@@ -279,6 +279,83 @@ def test_an_urgent_unit_lets_what_is_finished_go_first(make):
     assert reached.wait(PATIENCE)
     go_on.set()
     assert stage.finished(1) == {1: 1}
+
+
+class Tally(Memory):
+    """A memory with a tally, which says of each urgent unit what a test wants."""
+
+    def __init__(self, **needs: Need) -> None:
+        super().__init__()
+        self.needs = {int(name[1:]): need for name, need in needs.items()}
+        self.scores: list[tuple[int, int, int]] = []
+        self.rests = threading.Semaphore(0)
+
+    def score(self, epoch: int, number: int, n_steps: int) -> None:
+        self.scores.append((epoch, number, n_steps))
+
+    def need(self, epoch: int, number: int) -> Need:
+        return self.needs[number]
+
+    def wait_for_wake(self, timeout: float) -> None:
+        self.rests.release()
+        with self._changed:
+            self._changed.wait_for(lambda: self._woken, timeout)
+            self._woken = False
+
+
+def test_the_tally_is_told_how_many_steps_each_unit_took(make):
+    work = Tally()
+    stage = make(work)
+    work.offer(Claim(1, 4), Claim(1, 5))
+    stage.configure(1)
+    assert stage.finished(2) == {4: 1, 5: 1}
+    stage.end()
+    assert work.scores == [(1, 4, 2), (1, 5, 2)]
+
+
+def test_an_urgent_unit_that_is_needed_lets_results_wait(make):
+    work = Tally(u1=Need.LIKELY)
+    stage = make(work)
+    work.offer(Claim(1, 0), Claim(1, 1, urgent=True))
+    stage.configure(1)
+    assert stage.reply().numbers == (0, 1)
+
+
+def test_a_unit_that_is_not_needed_waits_for_another_call(make, monkeypatch):
+    monkeypatch.setattr(carrier, "_REST", PATIENCE)
+    work = Tally(u1=Need.NONE, u2=Need.LIKELY)
+    stage = make(work)
+    work.offer(Claim(1, 0), Claim(1, 1, urgent=True), Claim(1, 2, urgent=True))
+    stage.configure(1)
+    assert stage.finished(1) == {0: 1}
+    assert work.rests.acquire(timeout=PATIENCE)
+    assert [claim.first for claim in work.claims] == [2], "the rest is left to others"
+    work.needs[1] = Need.LIKELY
+    stage.tell(Run(1, ()))
+    assert stage.finished(2) == {1: 1, 2: 1}
+
+
+def test_nothing_is_held_for_ever_whatever_the_tally_says(make, monkeypatch):
+    monkeypatch.setattr(carrier, "_REST", 0.01)
+    work = Tally(u0=Need.NONE, u1=Need.NONE)
+    stage = make(work)
+    work.offer(Claim(1, 0, urgent=True), Claim(1, 1, urgent=True))
+    stage.configure(1)
+    assert stage.reply() == Configured(1, [])
+    assert stage.finished(2) == {0: 1, 1: 1}
+
+
+def test_a_unit_that_was_held_is_dropped_with_its_epoch(make, monkeypatch):
+    monkeypatch.setattr(carrier, "_REST", PATIENCE)
+    work = Tally(u0=Need.NONE)
+    stage = make(work)
+    work.offer(Claim(1, 0, urgent=True))
+    stage.configure(1)
+    assert stage.reply() == Configured(1, [])
+    assert work.rests.acquire(timeout=PATIENCE)
+    stage.configure(2)
+    work.offer(Claim(2, 7))
+    assert stage.finished(1) == {7: 2}
 
 
 def test_what_is_finished_does_not_wait_for_a_unit_without_end(make, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 
 import gymnasium
@@ -17,6 +17,7 @@ from samplerkit.episodes import EpisodeSlice
 from samplerkit.sampling import Claim
 from samplerkit.sampling.admission import Admission, Goal, Steps, Units
 from samplerkit.sampling.dealing import CommonQueue, PrivateQueues
+from samplerkit.sampling.messages import Run
 from samplerkit.sampling.schedule import Schedule
 
 EPOCH = 3
@@ -30,16 +31,25 @@ def result(length: int) -> EpisodeSlice:
 
 
 class FakeTransport:
-    """A queue with room for so many entries."""
+    """A queue with room for so many entries, and a tally that nobody looks at."""
 
-    def __init__(self, room: int | None = None) -> None:
+    def __init__(self, n_carriers: int, room: int | None = None) -> None:
+        self.n_carriers = n_carriers
         self.room = room
+        self.aims: list[tuple[int, int, int]] = []
+        self.struck: list[int] = []
         self.queue: list[Claim] = []
 
     def offer(self, claims: Sequence[Claim]) -> int:
         room = len(claims) if self.room is None else max(0, self.room - len(self.queue))
         self.queue += claims[:room]
         return min(room, len(claims))
+
+    def aim(self, epoch: int, first: int, least: int) -> None:
+        self.aims.append((epoch, first, least))
+
+    def strike(self, numbers: Iterable[int]) -> None:
+        self.struck += numbers
 
     def withdraw(self) -> list[Claim]:
         gone, self.queue = self.queue, []
@@ -72,7 +82,7 @@ class FakePool:
     ) -> None:
         self.step_bytes = step_bytes
         self.lengths = lengths
-        self.transport = FakeTransport(room)
+        self.transport = FakeTransport(n_carriers, room)
         self.schedule = Schedule(n_carriers, in_order=False)
         self.schedule.begin(homes)
         self.dealer = (
@@ -234,6 +244,29 @@ def test_a_queue_that_is_full_gets_the_rest_later():
         assert len(pool.transport.queue) == 2 or len(seen) + len(taken.numbers) >= 12
         seen += [number for number in offered(pool) if number not in seen]
     assert seen == list(range(12))
+
+
+def test_the_tally_is_told_once_a_call_what_it_takes():
+    pool = common(Steps(500))
+    pool.deal()
+    assert pool.transport.aims == [(EPOCH, 0, 500)]
+    assert common(Units(3)).transport.aims == [(EPOCH, 0, 0)]
+
+
+def test_a_call_that_goes_on_wakes_those_who_had_enough_for_the_last_one():
+    pool = common(Steps(500))
+    pool.admission = Admission(Steps(300), 7)
+    assert pool.dealer.deal(EPOCH, pool.admission) == {0: Run(EPOCH, ()), 1: Run(EPOCH, ())}
+    assert pool.dealer.deal(EPOCH, pool.admission) == {}
+    pool.admission = Admission(Steps(300), 9)
+    assert pool.dealer.deal(EPOCH + 1, pool.admission) == {}, "a new epoch wakes everybody anyway"
+    assert pool.transport.aims == [(EPOCH, 0, 500), (EPOCH, 7, 300), (EPOCH + 1, 9, 300)]
+
+
+def test_what_is_lost_is_struck_from_the_tally():
+    pool = common(Units(4))
+    numbers = pool.dealer.lost(0, [0, 1])[1]
+    assert pool.transport.struck == numbers == [0, 2, 3]
 
 
 def test_nobody_is_told_anything():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -52,6 +52,12 @@ class Meddler(Transport[Any]):
 
     def offer(self, claims: Sequence[Claim]) -> int:
         return self.inner.offer(claims)
+
+    def aim(self, epoch: int, first: int, least: int) -> None:
+        self.inner.aim(epoch, first, least)
+
+    def strike(self, numbers: Iterable[int]) -> None:
+        self.inner.strike(numbers)
 
     def withdraw(self) -> list[Claim]:
         return self.inner.withdraw()
