@@ -1,4 +1,4 @@
-"""Bringing open episodes back: the same seed, the same actions, and so the same episode."""
+"""Bringing open episodes back: the same seeds, the same actions, and so the same episodes."""
 
 from __future__ import annotations
 
@@ -8,147 +8,166 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from samplerkit.episodes import EnvSpec
-from samplerkit.episodes.columns import Column, arrays_of, map_column
+from samplerkit.episodes.columns import Column, arrays_of, concatenate_columns, rows_of
 from samplerkit.episodes.space_columns import space_column
-from samplerkit.interfaces import Env, OpenEpisode, Unit
+from samplerkit.interfaces import OpenEpisode, Unit
+from samplerkit.workers.slots import Slots
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Replayed:
-    """An episode that an environment is in the middle of again.
+class Part:
+    """An episode to be brought back.
 
     Attributes:
-        slot: of the environment.
-        unit: the episode's.
-        info: of the reset.
-        actions: (n_steps, …), as recorded.
-        observations: (n_steps, …), what each of them was chosen on.
-        observation: what the next action will be chosen on.
-        n_steps: so far.
-        one_policy: see `OpenEpisode`.
+        episode: what was recorded of it.
+        unit: it is.
+        env_seed: for the reset.
     """
 
-    slot: int
+    episode: OpenEpisode
     unit: Unit
-    info: dict[str, Any]
-    actions: Column
-    observations: Column
-    observation: Any
-    n_steps: int
-    one_policy: bool
+    env_seed: int | None
+
+    @property
+    def slot(self) -> int:
+        """Where it is played."""
+        return self.episode.slot
 
 
-def replayed(
-    env: Env, spec: EnvSpec, episode: OpenEpisode, unit: Unit, env_seed: int | None
-) -> Replayed | None:
-    """Reset an environment and play an episode's actions again.
-
-    Returns:
-        None where that does not lead to the same observation: the environment is not determined by seed and
-        actions, or raises an exception.
-    """
-    try:
-        return _replayed(env, spec, episode, unit, env_seed)
-    except Exception as error:
-        log.warning("unit %d cannot be brought back: %s: %s", unit.number, type(error).__name__, error)
-        return None
-
-
-def _replayed(
-    env: Env, spec: EnvSpec, episode: OpenEpisode, unit: Unit, env_seed: int | None
-) -> Replayed | None:
-    n_steps = episode.n_steps
-    seen = space_column(spec.observation_space, "observation", n_steps + 1, {"observation"})
-    actions = space_column(spec.action_space, "action", 1, set())
-    observation, info = env.reset(seed=env_seed)
-    for step in range(n_steps):
-        seen.put(step, observation)
-        # In the form in which the environment got it the first time.
-        action = actions.cast(0, _row(episode.actions, step))
-        observation, _, terminated, truncated, _ = env.step(action)
-        if terminated or truncated:
-            log.warning("unit %d cannot be brought back: it ends after %d steps", unit.number, step + 1)
-            return None
-    observation = seen.put(n_steps, observation)
-    if not _same(seen.rows(slice(n_steps, n_steps + 1)), episode.observation):
-        log.warning("unit %d cannot be brought back: the same actions lead elsewhere", unit.number)
-        return None
-    observations = seen.copy_rows(0, n_steps)
-    return Replayed(
-        episode.slot,
-        unit,
-        dict(info),
-        episode.actions,
-        observations,
-        observation,
-        n_steps,
-        episode.one_policy,
-    )
-
-
-class PolicyReplay:
-    """Brings a policy without `get_state` back by letting it choose again.
-
-    Episodes are played side by side so that all of them end at once: no row goes on while another catches up.
+class Rehearsal:
+    """Plays open episodes again, side by side, so that all of them get to where they stood in the same tick.
 
     Args:
+        slots: that play them; all are idle. They have those episodes open then that could be brought back.
         agent: the policy.
-        spec: of the environments.
-        n_slots: how many rows the policy acts on.
+        ask: whether to bring its hidden state back as well, by asking it for all actions again: that tells
+            whether it stands where it stood.
     """
 
-    def __init__(self, agent: Any, spec: EnvSpec, n_slots: int) -> None:
+    def __init__(self, slots: Slots, agent: Any, *, ask: bool) -> None:
+        self._slots = slots
         self._agent = agent
-        self._spec = spec
-        self._n_slots = n_slots
+        self._ask = ask
+        self._lost: set[int] = set()
 
-    def agreed(self, episodes: Sequence[Replayed]) -> list[Replayed]:
-        """Return the episodes in which the policy chose every action again."""
-        told = [it for it in episodes if it.one_policy]
-        for it in episodes:
-            if not it.one_policy:
-                log.warning("unit %d cannot be brought back: its policy has no get_state", it.unit.number)
-        wrong: set[int] = set()
-        longest = max((it.n_steps for it in told), default=0)
+    def play(self, parts: Sequence[Part]) -> set[int]:
+        """Return the slots whose episodes cannot be brought back."""
+        for part in parts:
+            if self._ask and not part.episode.one_policy:
+                self._lose(part, "its policy has no get_state, and had other weights when it began")
+        try:
+            # After an exception nobody knows how far the others got: those begin once more.
+            while not self._played([part for part in parts if part.slot not in self._lost]):
+                self._slots.clear()
+        finally:
+            self._slots.take_agent(self._agent)
+        return self._lost
+
+    def _played(self, parts: Sequence[Part]) -> bool:
+        slots, longest = self._slots, max((part.episode.n_steps for part in parts), default=0)
+        prompter = _Prompter(
+            parts, slots.n_slots, self._agent if self._ask else None, slots.recorder.env_spec
+        )
+        slots.take_agent(prompter)
         for tick in range(longest):
-            begun = [it for it in told if tick >= longest - it.n_steps]
-            self._reset([it for it in begun if tick == longest - it.n_steps])
-            chosen, _ = self._agent.get_actions(self._observations(begun, tick - longest))
-            wrong |= {it.slot for it in begun if not self._same_action(it, chosen, tick - longest)}
-        for it in told:
-            if it.slot in wrong:
-                log.warning("unit %d cannot be brought back: its policy acts otherwise", it.unit.number)
-        return [it for it in told if it.slot not in wrong]
+            try:
+                for part in parts:
+                    if tick == longest - part.episode.n_steps:
+                        slots.begin(part.slot, part.unit, part.env_seed)
+                prompter.before_end = longest - tick
+                ended = slots.tick()
+            except Exception as error:
+                self._blame(parts, error)
+                return False
+            for slot, _ in ended:
+                self._lose(_of(parts, slot), f"it ends {longest - tick - 1} steps too early")
+                slots.drop(slot)
+            if not slots.live:
+                break
+        self._compare(parts, prompter.disagreed)
+        return True
 
-    def _reset(self, fresh: Sequence[Replayed]) -> None:
-        if not fresh:
+    def _blame(self, parts: Sequence[Part], error: Exception) -> None:
+        guilty = [part for part in parts if self._slots.failing in (None, part.slot)]
+        for part in guilty:
+            self._lose(part, f"{type(error).__name__}: {error}")
+
+    def _compare(self, parts: Sequence[Part], disagreed: set[int]) -> None:
+        """Keep those open that stand where they stood."""
+        slots = self._slots
+        if not slots.live:
             return
-        do_resets = np.zeros(self._n_slots, np.bool_)
-        do_resets[[it.slot for it in fresh]] = True
-        self._agent.reset(do_resets)
-        seed = getattr(self._agent, "seed", None)
-        if seed is not None:
-            by_slot = sorted(fresh, key=lambda it: it.slot)
-            seed(np.array([it.unit.policy_seed for it in by_slot], np.uint64))
+        seen = slots.recorder.observations(slots.live)
+        for slot in list(slots.live):
+            part = _of(parts, slot)
+            if not _same(rows_of(seen, slice(slot, slot + 1)), part.episode.observation):
+                self._lose(part, "the same actions lead elsewhere")
+            elif slot in disagreed:
+                self._lose(part, "its policy acts otherwise")
+            else:
+                slots.cut(slot)  # these steps are known
+                continue
+            slots.drop(slot)
 
-    def _observations(self, begun: Sequence[Replayed], before_end: int) -> Column:
-        rows = space_column(self._spec.observation_space, "observation", self._n_slots, set())
-        by_slot = {it.slot: it for it in begun}
-        for slot in range(self._n_slots):
-            it = by_slot.get(slot, begun[0])
-            rows.put(slot, _row(it.observations, it.n_steps + before_end))
-        return rows.rows(slice(None))
+    def _lose(self, part: Part, why: str) -> None:
+        log.warning("unit %d cannot be brought back: %s", part.unit.number, why)
+        self._lost.add(part.slot)
 
-    def _same_action(self, it: Replayed, chosen: Any, before_end: int) -> bool:
-        step = it.n_steps + before_end
-        actions = space_column(self._spec.action_space, "action", 1, {"action"})
-        actions.cast(0, _row(chosen, it.slot))
-        wanted = map_column(lambda array: array[step : step + 1], it.actions)
-        return _same(actions.rows(slice(None)), wanted)
+
+class _Prompter:
+    """A policy that gives the recorded actions.
+
+    Args:
+        parts: the episodes.
+        n_slots: rows.
+        agent: is asked too, if given; whose actions are others is in `disagreed`.
+        spec: of the environments.
+    """
+
+    def __init__(self, parts: Sequence[Part], n_slots: int, agent: Any, spec: Any) -> None:
+        self._parts = parts
+        self._n_slots = n_slots
+        self._agent = agent
+        self._space = spec.action_space
+        self.before_end = 0
+        self.disagreed: set[int] = set()
+        if hasattr(agent, "seed"):
+            self.seed = agent.seed
+
+    def get_actions(self, observations: Any) -> tuple[Column, dict[str, Any]]:
+        """Return the recorded actions of this tick, and any for slots whose episodes have not begun."""
+        begun = {part.slot: part for part in self._parts if part.episode.n_steps >= self.before_end}
+        given = {slot: self._recorded(part) for slot, part in begun.items()}
+        if self._agent is not None:
+            chosen, _ = self._agent.get_actions(observations)
+            self.disagreed.update(
+                slot for slot, action in given.items() if not _same(self._as_recorded(chosen, slot), action)
+            )
+        any_action = next(iter(given.values()))
+        rows = [given.get(slot, any_action) for slot in range(self._n_slots)]
+        return concatenate_columns(rows, "actions"), {}
+
+    def _recorded(self, part: Part) -> Column:
+        step = part.episode.n_steps - self.before_end
+        return rows_of(part.episode.actions, slice(step, step + 1))
+
+    def _as_recorded(self, chosen: Any, slot: int) -> Column:
+        column = space_column(self._space, "action", 1, {"action"})
+        column.cast(0, _row(chosen, slot))
+        return column.rows(slice(None))
+
+    def reset(self, do_resets: npt.NDArray[np.bool_] | None = None) -> None:
+        """Reset rows of the policy that is asked."""
+        if self._agent is not None:
+            self._agent.reset(do_resets)
+
+
+def _of(parts: Sequence[Part], slot: int) -> Part:
+    return next(part for part in parts if part.slot == slot)
 
 
 def _row(column: Any, row: int) -> Any:
@@ -160,5 +179,6 @@ def _row(column: Any, row: int) -> Any:
 
 
 def _same(one: Column, other: Column) -> bool:
+    """Whether two columns are the same, bit for bit."""
     pairs = zip(arrays_of(one), arrays_of(other), strict=True)
     return all(here.tobytes() == there.tobytes() for (_, here), (_, there) in pairs)

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import cloudpickle
 import numpy as np
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, join
-from samplerkit.interfaces import CallShape, ContinuingWorker, Resumption, Unit, UnitCancelled, is_policy
+from samplerkit.interfaces import (
+    CallShape,
+    ContinuingWorker,
+    OpenEpisode,
+    Resumption,
+    Unit,
+    UnitCancelled,
+    is_policy,
+)
 from samplerkit.sampling import check_count
-from samplerkit.workers.slot_envs import slot_envs
+from samplerkit.workers.native_slots import NativeSlots, checked_seeding
+from samplerkit.workers.slot_envs import slot_envs_or_native
 from samplerkit.workers.slots import Slots
 from samplerkit_fragment.gathering import in_one
-from samplerkit_fragment.replay import PolicyReplay, Replayed, replayed
+from samplerkit_fragment.replay import Part, Rehearsal
 
 DEFAULT_N_ENVS = 8
+
+S = TypeVar("S", bound=Slots)
 
 
 class FragmentWorker(ContinuingWorker):
@@ -36,7 +47,8 @@ class FragmentWorker(ContinuingWorker):
     New weights count from the next call on, in the middle of episodes: provenance has the version of each
     step. A new policy object, and new environments, abandon what is open.
 
-    Environments may be one for all, of which every slot gets a copy, or a list of exactly `n_envs`.
+    Environments may be one for all, of which every slot gets a copy, a list of exactly `n_envs`, or one
+    vector environment of as many slots that takes a seed for each.
 
     Args:
         seed, max_episode_length, worker_number: as for `Worker`.
@@ -49,6 +61,9 @@ class FragmentWorker(ContinuingWorker):
 
     slots_type: ClassVar[type[Slots]] = Slots
     """What steps and records the environments."""
+
+    native_type: ClassVar[type[NativeSlots]] = NativeSlots
+    """The same, where they are one vector environment."""
 
     def __init__(
         self,
@@ -63,7 +78,7 @@ class FragmentWorker(ContinuingWorker):
         self.n_envs, self.timesteps_per_call = self.call_shape(
             n_envs=n_envs, timesteps_per_call=timesteps_per_call
         )
-        self._slots = self.slots_type(self.n_envs, max_episode_length)
+        self._slots: Any = self.slots_type(self.n_envs, max_episode_length)
         self._agent: Any = None
         self._acted = False
         self._rounds = [0] * self.n_envs
@@ -98,21 +113,38 @@ class FragmentWorker(ContinuingWorker):
     def update_env(self, env_update: Any) -> None:
         """Take new environments, or the results of updates: one for all slots, or a list with one for each.
 
-        What is open is abandoned.
+        A vector environment (`gymnasium.vector.VectorEnv`) of `n_envs` slots is stepped as one object. What
+        is open is abandoned.
 
         Raises:
-            TypeError: if they are neither.
-            ValueError: for a list of another length, and for environments that differ in their spaces.
+            TypeError: if they are none of these; for a vector environment that cannot seed its slots one by
+                one.
+            ValueError: for another number of environments than `n_envs`, and for environments that differ in
+                their spaces.
         """
         if env_update is None:
             return
         self._abandon(self._slots.live)
-        before = self._slots.envs
-        envs = slot_envs(env_update, before, self.n_envs)
-        self._seeded = [
-            was and new is old for was, new, old in zip(self._seeded, envs, before or envs, strict=True)
-        ]
-        self._slots.take_envs(envs, EnvSpec.from_env(envs[0], self._max_episode_length))
+        before = self._slots
+        new = slot_envs_or_native(env_update, before.present, self.n_envs)
+        if isinstance(new, list):
+            old = before.present if before.envs else [None] * self.n_envs
+            self._seeded = [was and env is one for was, env, one in zip(self._seeded, new, old, strict=True)]
+            self._slots_of(self.slots_type).take_envs(new, EnvSpec.from_env(new[0], self._max_episode_length))
+        else:
+            if new not in before.present:
+                self._seeded = [False] * self.n_envs
+            spaces = new.single_observation_space, new.single_action_space
+            slots = self._slots_of(self.native_type)
+            slots.take_vector_env(checked_seeding(new), EnvSpec(*spaces, self._max_episode_length))
+
+    def _slots_of(self, kind: type[S]) -> S:
+        """Return the slots; new ones, where those there are cannot step such environments."""
+        if type(self._slots) is not kind:
+            self._slots = kind(self.n_envs, self._max_episode_length)
+            if self._agent is not None:
+                self._slots.take_agent(self._agent)
+        return self._slots
 
     def _abandon(self, slots: Iterable[int]) -> None:
         for slot in list(slots):
@@ -202,27 +234,22 @@ class FragmentWorker(ContinuingWorker):
         self._rounds = list(resumption.rounds)
         if not resumption.episodes:
             return ()
-        found = [it for it in map(self._replayed, resumption.episodes) if it is not None]
-        if resumption.hidden is not None:
+        self._acted = True
+        hidden = resumption.hidden
+        lost = Rehearsal(self._slots, self._agent, ask=hidden is None).play(
+            [self._part(episode) for episode in resumption.episodes]
+        )
+        if hidden is not None:
             self._agent.reset(np.ones(self.n_envs, np.bool_))
-            self._agent.set_state(np.arange(self.n_envs), pickle.loads(resumption.hidden))
-        elif found:
-            found = PolicyReplay(self._agent, self._slots.recorder.env_spec, self.n_envs).agreed(found)
-        self._acted = bool(found) or resumption.hidden is not None
-        for it in found:
-            self._slots.go_on(it.slot, it.unit, it.observation, it.info, steps_before=it.n_steps)
-        back = {it.slot for it in found}
-        lost = tuple(it.slot for it in resumption.episodes if it.slot not in back)
+            self._agent.set_state(np.arange(self.n_envs), pickle.loads(hidden))
         for slot in lost:
             self._rounds[slot] += 1
-        return lost
+        return tuple(sorted(lost))
 
-    def _replayed(self, episode: Any) -> Replayed | None:
+    def _part(self, episode: OpenEpisode) -> Part:
         unit = self._unit(episode.slot)
-        seed = self._env_seed(episode.slot, unit)
         assert unit is not None, "set before, by whoever builds this worker"
-        spec = self._slots.recorder.env_spec
-        return replayed(self._slots.envs[episode.slot], spec, episode, unit, seed)
+        return Part(episode, unit, self._env_seed(episode.slot, unit))
 
     def hidden_state(self) -> bytes | None:
         """See `ContinuingWorker.hidden_state`."""

@@ -107,20 +107,6 @@ class Slots:
             self.live.insert(place, slot)
         self._fresh.append(slot)
 
-    def go_on(self, slot: int, unit: Unit, observation: Any, info: Any, *, steps_before: int) -> None:
-        """Go on with an episode whose environment, and whose row of the policy, are in the middle of it.
-
-        Args:
-            slot: which.
-            unit: of the episode.
-            observation: what the next action will be chosen on.
-            info: of the episode's reset.
-            steps_before: how many steps it had so far.
-        """
-        self.recorder.begin(slot, observation, info, first_step_type=StepType.MID, steps_before=steps_before)
-        self.units[slot] = unit
-        self.live = sorted([*self.live, slot])
-
     def tick(self, worker: Worker | None = None) -> list[tuple[int, StepType]]:
         """Take one step in every live slot.
 

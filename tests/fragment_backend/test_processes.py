@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 import pytest
 from fault_probes import FaultyEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import samplerkit
 from samplerkit import EpisodeBatch, NewEnvUpdate
@@ -90,6 +91,29 @@ def test_what_draws_from_the_global_generators_is_the_same_in_processes():
     for n_processes in (1, 2):
         for one, other in zip(batches(PROCESSES, n_processes=n_processes), wanted, strict=True):
             assert_equal(one, other)
+
+
+class MakeVector:
+    def __init__(self, mode: AutoresetMode) -> None:
+        self.mode = mode
+
+    def __call__(self) -> SyncVectorEnv:
+        return SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 3, autoreset_mode=self.mode)
+
+
+@pytest.mark.parametrize("mode", AutoresetMode, ids=lambda mode: mode.name)
+def test_a_native_vector_environment_gives_the_same_fragments_and_comes_back_after_a_death(policy, mode):
+    with (
+        sampler("fragment", policy) as looped,
+        sampler("fragment", policy, MakeVector(mode)) as native,
+        sampler(PROCESSES, policy, MakeVector(mode), n_processes=1) as remote,
+    ):
+        for _ in range(4):
+            wanted = looped.obtain_samples(0, 150)
+            assert_equal(native.obtain_samples(0, 150), wanted)
+            assert_equal(remote.obtain_samples(0, 150), wanted)
+            kill_all()
+        assert remote.statistics().restarts == 3
 
 
 def test_processes_that_are_killed_between_calls_leave_no_trace(policy, calls, expected):
