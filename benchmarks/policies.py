@@ -6,15 +6,32 @@ from typing import Any
 
 import numpy as np
 
+from samplerkit.policies import MLPPolicy
+
 STEADY_GAIN = 5.45
 """Scale of the outputs with which a sampled CartPole episode takes about 250 steps; 0 gives about 22."""
 
 
+class ActionsOnly(MLPPolicy):
+    """Tells nothing but its actions, as the functions do that frameworks get: no log-probabilities."""
+
+    def get_action(self, observation: Any) -> tuple[Any, dict[str, Any]]:
+        """Return the action, and nothing about it."""
+        return super().get_action(observation)[0], {}
+
+    def get_actions(self, observations: Any) -> tuple[Any, dict[str, Any]]:
+        """Return the actions, and nothing about them."""
+        return super().get_actions(observations)[0], {}
+
+
+def mlp32(observation_space: Any, action_space: Any) -> Any:
+    """A perceptron with two hidden layers of 32."""
+    return ActionsOnly(observation_space, action_space, hidden_sizes=(32, 32))
+
+
 def steady(observation_space: Any, action_space: Any) -> Any:
     """A perceptron 4-32-32-2 for CartPole that balances the pole for a while: episodes of about 250 steps."""
-    from samplerkit.policies import MLPPolicy
-
-    policy = MLPPolicy(observation_space, action_space, hidden_sizes=(32, 32))
+    policy = mlp32(observation_space, action_space)
     weights = policy.get_param_values()
     policy.set_param_values({name: _steady_weight(name, array) for name, array in weights.items()})
     return policy
@@ -34,9 +51,7 @@ def _steady_weight(name: str, array: Any) -> Any:
 
 def mlp64(observation_space: Any, action_space: Any) -> Any:
     """A perceptron with two hidden layers of 64."""
-    from samplerkit.policies import MLPPolicy
-
-    return MLPPolicy(observation_space, action_space, hidden_sizes=(64, 64))
+    return ActionsOnly(observation_space, action_space, hidden_sizes=(64, 64))
 
 
 class Laden:

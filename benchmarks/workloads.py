@@ -34,17 +34,26 @@ def settings() -> list[Setting]:
 
 
 def _cartpole() -> list[Setting]:
-    policies = {"short": ("mlp", "plain"), "long": ("benchmarks.policies:steady", "steady")}
-    told = {"short": "episodes of about 22 steps", "long": "episodes of about 250 steps"}
+    policies = {
+        "short": ("benchmarks.policies:mlp32", "plain", "episodes of about 22 steps", (1_000, 4_000, 40_000)),
+        "long": (
+            "benchmarks.policies:steady",
+            "steady",
+            "episodes of about 250 steps",
+            (1_000, 4_000, 40_000),
+        ),
+        # Samplers deliver these too; the bare loop drops them.
+        "logprob": ("mlp", "plain", "22 steps, and log-probabilities as infos", (4_000,)),
+    }
     return [
         Setting(
             f"W1-{episodes}-{batch}",
-            f"CartPole-v1, MLP 4-32-32-2, {told[episodes]}, batches of {batch:,}",
+            f"CartPole-v1, MLP 4-32-32-2, {told}, batches of {batch:,}",
             Workload("CartPole-v1", policy, batch),
             plain,
         )
-        for episodes, (policy, plain) in policies.items()
-        for batch in (1_000, 4_000, 40_000)
+        for episodes, (policy, plain, told, batches) in policies.items()
+        for batch in batches
     ]
 
 
