@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from samplerkit.contract.mutants import vectorized
 from samplerkit.contract.mutants.anything import AnyPool, AnySampler
 from samplerkit.contract.mutants.bases import FRAGMENT, FRAGMENT_LOCAL, FRAGMENT_PROCESSES, altered, mapped
 from samplerkit.contract.mutants.catalogue import mutant
@@ -572,3 +573,22 @@ class TheDeadLoseTheirHiddenState(AnyPool):
     def _standing(self) -> Continuation:
         stand = super()._standing()
         return replace(stand, workers=tuple(replace(worker, hidden=None) for worker in stand.workers))
+
+
+# -- what goes wrong in slots of any kind ----------------------------------------------------------
+
+in_recorder("actions-mixed-up", "B4", "B1", "A8.whole-episodes")(vectorized.ActionsMixedUp)
+in_recorder("agent-infos-of-neighbours", "A8.whole-episodes", "A2")(vectorized.AgentInfosOfNeighbours)
+in_recorder("env-infos-of-neighbours", "B4", "A8.whole-episodes")(vectorized.EnvInfosOfNeighbours)
+in_recorder("observations-mixed-up", "A8.whole-episodes", "B4")(vectorized.ObservationsMixedUp)
+in_recorder("view-of-the-buffer", "B1", "B5")(vectorized.ViewOfTheBuffer)
+in_recorder("final-observation-of-the-next", "B1", "A8.cuts")(vectorized.FinalObservationOfTheNext)
+in_recorder("limit-of-another-slot", "B2", "A8.stitched")(vectorized.LimitOfAnotherSlot)
+in_slots("step-after-the-end", "A8", "B2", "D1")(vectorized.StepAfterTheEnd)
+in_slots("episode-infos-lost", "B4")(vectorized.EpisodeInfosLost)
+in_slots("seeds-of-other-slots", "A2", "A8.whole-episodes")(vectorized.SeedsOfOtherSlots)
+in_slots("reset-lost", "A2", "A8.whole-episodes")(vectorized.ResetLost)
+in_slots("resets-all-rows", "A2", "A8.whole-episodes")(vectorized.ResetsAllRows)
+in_slots("environment-seeded-late", "A2", "B1")(vectorized.EnvironmentSeededLate)
+in_slots("closes-the-first-only", "E2", "E3", "D4", "C4")(vectorized.ClosesTheFirstOnly)
+in_slots("new-policy-not-taken", "C1", "C2")(vectorized.NewPolicyNotTaken)
