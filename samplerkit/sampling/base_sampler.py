@@ -30,11 +30,12 @@ from samplerkit.interfaces import (
 from samplerkit.sampling import boundary
 from samplerkit.sampling.admission import Calls, Goal, Steps, Units
 from samplerkit.sampling.construction import complete_factory, each_given, first_record, own_limit
-from samplerkit.sampling.continuation import Continuation, Passage
+from samplerkit.sampling.continuation import Continuation
 from samplerkit.sampling.host import HostSetup, Seating
 from samplerkit.sampling.numbering import update_seed
 from samplerkit.sampling.observing import tell_observers
 from samplerkit.sampling.options import Options, checked_options
+from samplerkit.sampling.passage import Passage
 from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
 from samplerkit.sampling.state import load_state, save_state
 from samplerkit.workers import WorkerFactory

@@ -20,7 +20,7 @@ from samplerkit.interfaces import IN_CARRIERS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.carrier import CarrierSetup
-from samplerkit.sampling.continuation import CallsThatCame, Continuation
+from samplerkit.sampling.continuation import Continuation
 from samplerkit.sampling.dealing import CommonQueue, Dealer, PrivateQueues
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import seating
@@ -39,6 +39,7 @@ from samplerkit.sampling.messages import (
     encode_parts,
 )
 from samplerkit.sampling.options import Option, Options, check_restarts, check_seconds
+from samplerkit.sampling.passage import CallsThatCame
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
 from samplerkit.sampling.transport import C, CarrierGone, Transport

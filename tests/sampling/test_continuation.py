@@ -9,14 +9,13 @@ from gymnasium import spaces
 from samplerkit.episodes import EnvSpec, EpisodeBatch
 from samplerkit.interfaces import CallShape
 from samplerkit.sampling.continuation import (
-    CallsThatCame,
     Continuation,
-    Passage,
     SlotState,
     load_continuation,
     save_continuation,
 )
 from samplerkit.sampling.packing import Packed
+from samplerkit.sampling.passage import CallsThatCame, Passage
 from samplerkit.sampling.recipes import AgentChange, EnvChange
 
 FIRST, MID, TERMINAL, TIMEOUT = range(4)

@@ -15,7 +15,8 @@ from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, TickRecorder, whole
 from samplerkit.interfaces import Resumption, Unit
 from samplerkit.sampling.admission import Calls, Goal
-from samplerkit.sampling.continuation import Continuation, Passage
+from samplerkit.sampling.continuation import Continuation
+from samplerkit.sampling.passage import Passage
 from samplerkit.sampling.recipes import Record
 from samplerkit.workers.slots import Slots
 
