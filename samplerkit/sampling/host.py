@@ -152,6 +152,11 @@ class WorkerHost:
     def _bring_back(self, seat: int, worker: ContinuingWorker) -> None:
         seeds, n_workers = self._seeds, self._setup.n_workers
         worker.own_unit = lambda number: seeds.unit(number * n_workers + seat)
+        if seat not in self._resumptions:
+            raise RuntimeError(
+                f"this sampler does not say where a {type(worker).__name__} is to go on, which it must where "
+                "episodes go on from call to call"
+            )
         lost = worker.go_on(self._resumptions[seat])
         if lost:
             self.given_up[seat] = lost

@@ -6,17 +6,22 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from samplerkit.contract.probes import ProbePolicy, TattooEnv
 from samplerkit.episodes import EnvSpec, EpisodeBatch
-from samplerkit.interfaces import CallShape
+from samplerkit.interfaces import CallShape, Resumption
+from samplerkit.sampling.boundary import agent_change, env_change
+from samplerkit.sampling.construction import first_record
 from samplerkit.sampling.continuation import (
     Continuation,
     SlotState,
     load_continuation,
     save_continuation,
 )
+from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.packing import Packed
 from samplerkit.sampling.passage import CallsThatCame, Passage
 from samplerkit.sampling.recipes import AgentChange, EnvChange
+from samplerkit.workers import WorkerFactory
 
 FIRST, MID, TERMINAL, TIMEOUT = range(4)
 SPEC = EnvSpec(spaces.Box(-9, 9, (1,), np.float64), spaces.Discrete(1000))
@@ -172,3 +177,15 @@ def test_a_state_can_be_saved_and_loaded():
     opened = opened.changed([WEIGHTS], None)
     saved = save_continuation(opened)
     assert str(load_continuation(saved, CallShape(2, 3))) == str(opened)
+
+
+def test_a_host_that_is_not_told_where_to_go_on_says_so():
+    from samplerkit_fragment.worker import FragmentWorker
+
+    factory = WorkerFactory(worker_class=FragmentWorker, seed=0, n_workers=1, max_episode_length=5)
+    host = WorkerHost(HostSetup(factory, 1, reseed=True), catch_interrupts=False)
+    record = first_record([agent_change(ProbePolicy(1))], [env_change(TattooEnv, 0)])
+    (failure,) = host.configure(0, {0: record.recipes[0]})
+    assert "FragmentWorker is to go on" in failure.message
+    assert host.configure(0, {0: record.recipes[0]}, {0: Resumption((0,) * 8)}) == []
+    host.close()
