@@ -61,10 +61,20 @@ class SlotState:
 
 @dataclass(frozen=True)
 class WorkerState:
-    """A worker between two calls: its slots, and the policy's hidden state, pickled, where it offers it."""
+    """A worker between two calls.
+
+    Attributes:
+        slots: its slots.
+        hidden: the policy's hidden state, pickled, where it offers it and something is open.
+    """
 
     slots: tuple[SlotState, ...]
     hidden: bytes | None = None
+
+    @classmethod
+    def of(cls, slots: Sequence[SlotState], hidden: bytes | None) -> WorkerState:
+        """Return a worker with these slots; where nothing is open there is nothing hidden that counts."""
+        return cls(tuple(slots), hidden if any(slot.n_steps for slot in slots) else None)
 
     def resumption(self) -> Resumption:
         """Return what brings a new worker there."""
@@ -133,7 +143,7 @@ class Continuation:
             if kept[slot].n_steps:
                 abandoned.append(self.unit(worker, slot, kept[slot].round))
                 kept[slot] = kept[slot].next_round()
-        return replace(state, slots=tuple(kept))
+        return WorkerState.of(kept, state.hidden)
 
     def without_any(self) -> Continuation:
         """Return it after all workers gave up whatever was open."""

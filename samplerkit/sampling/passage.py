@@ -165,7 +165,7 @@ class _Walk:
             )
         hidden = self._passage.hidden
         workers = tuple(
-            WorkerState(tuple(slots), hidden[number][1] if number in hidden else before.hidden)
+            WorkerState.of(slots, hidden[number][1] if number in hidden else before.hidden)
             for number, (slots, before) in enumerate(zip(self._slots, self._origin.workers, strict=True))
         )
         return Continuation(self._origin.shape, workers, tuple(self._abandoned))

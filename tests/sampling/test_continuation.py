@@ -155,6 +155,16 @@ def test_the_newest_hidden_state_of_a_worker_is_kept():
     assert [worker.hidden for worker in after.workers] == [b"two", b"one"]
 
 
+def test_nothing_hidden_counts_where_nothing_is_open():
+    passage = Passage(start())
+    passage.note_hidden(0, b"hidden")
+    opened, _ = passage.after([0], [2], fragments((3, MID), (3, TERMINAL)))
+    assert opened.workers[0].hidden == b"hidden"
+    assert opened.changed([POLICY], None).workers[0].hidden is None
+    ended, _ = passage.after([0], [2], fragments((3, TERMINAL), (3, TERMINAL)))
+    assert ended.workers[0].hidden is None
+
+
 def test_calls_that_came_are_copied():
     batch = fragments((3, MID), (3, MID))
     came = CallsThatCame()
