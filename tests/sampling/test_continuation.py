@@ -151,7 +151,7 @@ def test_the_newest_hidden_state_of_a_worker_is_kept():
     passage = Passage(start(n_workers=2))
     for number, hidden in ((2, b"two"), (0, b"none"), (1, b"one")):
         passage.note_hidden(number, hidden)
-    after, _ = passage.after([0, 2], [2, 2], fragments(*[(3, MID)] * 4))
+    after, _ = passage.after([0, 1], [2, 2], fragments(*[(3, MID)] * 4))
     assert [worker.hidden for worker in after.workers] == [b"two", b"one"]
 
 
