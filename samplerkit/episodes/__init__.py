@@ -7,10 +7,11 @@ from samplerkit.episodes.columns import Column
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.in_progress import InProgressEpisode
 from samplerkit.episodes.infos import concatenate_infos, stack_infos
+from samplerkit.episodes.joining import join, merged
 from samplerkit.episodes.padding import STEP_TYPE_PADDING
 from samplerkit.episodes.provenance import Provenance
 from samplerkit.episodes.recorder import EpisodeRecorder
-from samplerkit.episodes.slices import EpisodeSlice, append, cut, join, merged, whole
+from samplerkit.episodes.slices import EpisodeSlice, append, cut, whole
 from samplerkit.episodes.spec import EnvSpec, episode_limit
 from samplerkit.episodes.step_type import StepType, get_step_type
 from samplerkit.episodes.tick_recorder import TickRecorder

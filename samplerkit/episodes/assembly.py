@@ -16,7 +16,8 @@ from samplerkit.episodes.columns import (
     rows_of,
 )
 from samplerkit.episodes.episode_batch import EpisodeBatch
-from samplerkit.episodes.slices import Assembled, EpisodeSlice, cut, merged
+from samplerkit.episodes.joining import merged
+from samplerkit.episodes.slices import Assembled, EpisodeSlice, cut
 
 _BYTES = 1 << 22
 """Pieces are copied when there is so much of them: far less than a large batch has."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import abc
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -94,50 +93,3 @@ def append(pieces: list[EpisodeSlice], piece: EpisodeSlice) -> None:
             pieces[-1] = EpisodeSlice(last.store, last[1], piece.stop_episode, last[3], piece.stop_row)
             return
     pieces.append(piece)
-
-
-def merged(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
-    """Return the episodes of all slices; where these stand side by side, as views of their store.
-
-    Raises:
-        ValueError: as `join`.
-    """
-    parts = _parts(_as_few(slices))
-    return parts[0] if len(parts) == 1 else EpisodeBatch.concatenate(*parts)
-
-
-def join(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
-    """Return the episodes of all slices, in arrays that are nobody else's.
-
-    Raises:
-        ValueError: without any slice; where columns do not fit together.
-    """
-    pieces = _as_few(slices)
-    store = pieces[0].store if len(pieces) == 1 else None
-    if isinstance(store, Assembled) and pieces[0].n_episodes == len(store.batch.lengths):
-        return store.batch
-    parts = _parts(pieces)
-    if len(parts) == 1 and isinstance(pieces[0].store, GatheringStore):
-        return parts[0]
-    return EpisodeBatch.concatenate(*parts)
-
-
-def _parts(pieces: Sequence[EpisodeSlice]) -> list[EpisodeBatch]:
-    """Return the episodes of all pieces, in fresh arrays where their store gathers them, else as views."""
-    parts: list[EpisodeBatch] = []
-    for _, group in itertools.groupby(pieces, key=lambda piece: id(piece.store)):
-        some = list(group)
-        store = some[0].store
-        if isinstance(store, GatheringStore):
-            parts.append(store.gather([each for piece in some for each in range(piece[1], piece[2])]))
-        else:
-            parts += [piece.view() for piece in some]
-    return parts
-
-
-def _as_few(slices: Iterable[EpisodeSlice]) -> list[EpisodeSlice]:
-    """Return the same episodes in as few slices as possible."""
-    pieces: list[EpisodeSlice] = []
-    for piece in slices:
-        append(pieces, piece)
-    return pieces

@@ -10,10 +10,11 @@ import io
 import operator
 import pickle
 import zlib
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
 import cloudpickle
 import gymnasium
+import numpy as np
 
 from samplerkit.attributes import set_attributes
 
@@ -67,12 +68,25 @@ def _is_pickled_as_usual(kind: type) -> bool:
     return all(getattr(kind, name, None) is getattr(object, name, None) for name in names)
 
 
+def _is_of_arrays(value: object) -> bool:
+    """Whether it is what weights are made of: then there is nothing that one could not pickle as usual."""
+    kind = type(value)
+    if kind is np.ndarray:
+        return not cast("np.ndarray[Any, Any]", value).dtype.hasobject
+    if kind is dict:
+        items = cast("dict[object, object]", value).items()
+        return all(type(key) is str and _is_of_arrays(item) for key, item in items)
+    return kind is tuple and all(map(_is_of_arrays, cast("tuple[object, ...]", value)))
+
+
 def pack(value: object, what: str) -> Packed:
     """Pickle a caller's object; what comes from ``__main__`` travels by value.
 
     Raises:
         TypeError: if it cannot be pickled; it says what to pass instead.
     """
+    if _is_of_arrays(value):
+        return Packed(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
     try:
         file = io.BytesIO()
         _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(value)

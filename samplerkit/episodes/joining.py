@@ -1,0 +1,159 @@
+"""Slices become a batch: as views where they stand side by side, else by the fastest way to copy them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable, Iterable, Sequence
+import numpy as np
+from numpy.typing import NDArray
+
+from samplerkit.episodes.columns import Array, Column, map_column, map_columns
+from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.slices import Assembled, EpisodeSlice, GatheringStore, append
+
+_MANY = 3
+"""Slices for each batch, from which on one gathers: a view of each costs more than a second copy of all."""
+
+_BYTES = 1 << 22
+"""Copying more than this twice costs more than views do."""
+
+
+def merged(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
+    """Return the episodes of all slices; where these stand side by side, as views of their store.
+
+    Raises:
+        ValueError: as `join`.
+    """
+    pieces = _as_few(slices)
+    together = _gathered(pieces)
+    if together is not None:
+        return together
+    parts = _parts(pieces)
+    return parts[0] if len(parts) == 1 else EpisodeBatch.concatenate(*parts)
+
+
+def join(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
+    """Return the episodes of all slices, in arrays that are nobody else's.
+
+    Raises:
+        ValueError: without any slice; where columns do not fit together.
+    """
+    pieces = _as_few(slices)
+    store = pieces[0].store if len(pieces) == 1 else None
+    if isinstance(store, Assembled) and pieces[0].n_episodes == len(store.batch.lengths):
+        return store.batch
+    together = _gathered(pieces)
+    if together is not None:
+        return together
+    parts = _parts(pieces)
+    if len(parts) == 1 and isinstance(pieces[0].store, GatheringStore):
+        return parts[0]
+    return EpisodeBatch.concatenate(*parts)
+
+
+def _parts(pieces: Sequence[EpisodeSlice]) -> list[EpisodeBatch]:
+    """Return the episodes of all pieces, in fresh arrays where their store gathers them, else as views."""
+    parts: list[EpisodeBatch] = []
+    for _, group in itertools.groupby(pieces, key=lambda piece: id(piece.store)):
+        some = list(group)
+        store = some[0].store
+        if isinstance(store, GatheringStore):
+            parts.append(store.gather([each for piece in some for each in range(piece[1], piece[2])]))
+        else:
+            parts += [piece.view() for piece in some]
+    return parts
+
+
+def _as_few(slices: Iterable[EpisodeSlice]) -> list[EpisodeSlice]:
+    """Return the same episodes in as few slices as possible."""
+    pieces: list[EpisodeSlice] = []
+    for piece in slices:
+        append(pieces, piece)
+    return pieces
+
+
+def _gathered(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
+    """Return the episodes of all slices in fresh arrays.
+
+    Where units of several processes alternate, a batch consists of hundreds of slices of a handful of
+    messages. Ten columns of each would have to be viewed; instead the messages are joined as they are, and
+    then the rows of each column are put in order all at once.
+
+    Returns:
+        None where that would not be the same, or would take longer: for few slices, large rows, and batches
+        whose infos are of different kinds.
+    """
+    stores = {id(piece.store): piece.store for piece in pieces}
+    batches = [store for store in stores.values() if isinstance(store, EpisodeBatch)]
+    if not pieces or len(pieces) < _MANY * len(stores) or len(batches) < len(stores):
+        return None
+    held = sum(len(batch.rewards) for batch in batches)
+    wanted = sum(piece.n_steps for piece in pieces)
+    if held > 2 * wanted or wanted * batches[0].env_spec.step_bytes > _BYTES or not _are_alike(batches):
+        return None
+    joined = batches[0] if len(batches) == 1 else EpisodeBatch.concatenate(*batches)
+    starts = _starts(batches)
+    rows = _ranges([(starts[id(p.store)][0] + p.first_row, p.n_steps) for p in pieces])
+    episodes = _ranges([(starts[id(p.store)][1] + p.first_episode, p.n_episodes) for p in pieces])
+
+    def of_steps(array: Array) -> Array:
+        return array.take(rows, 0)
+
+    def of_episodes(array: Array) -> Array:
+        return array.take(episodes, 0)
+
+    return EpisodeBatch.unchecked(
+        env_spec=joined.env_spec,
+        episode_infos=map_columns(of_episodes, joined.episode_infos_by_episode),
+        observations=map_column(of_steps, joined.observations),
+        last_observations=map_column(of_episodes, joined.last_observations),
+        actions=map_column(of_steps, joined.actions),
+        rewards=of_steps(joined.rewards),
+        env_infos=map_columns(of_steps, joined.env_infos),
+        agent_infos=map_columns(of_steps, joined.agent_infos),
+        step_types=of_steps(joined.step_types),
+        lengths=of_episodes(joined.lengths),
+    )
+
+
+def _are_alike(batches: Sequence[EpisodeBatch]) -> bool:
+    looks = {_look(batch) for batch in batches}
+    return len(looks) == 1 and None not in looks
+
+
+def _look(batch: EpisodeBatch) -> Hashable:
+    """Return what the columns of infos are; None where other rows could make them something else."""
+    if batch.provenance is not None:
+        return None
+    looks = tuple(
+        _column_look(infos) for infos in (batch.episode_infos_by_episode, batch.env_infos, batch.agent_infos)
+    )
+    return None if None in looks else looks
+
+
+def _column_look(column: Column) -> Hashable:
+    if isinstance(column, np.ndarray):
+        return None if column.dtype.hasobject else (column.dtype, column.shape[1:])
+    # Where a key has a mask some rows lack it, and not having any of those changes the columns.
+    if not isinstance(column, dict) or any(key[:1] == "_" for key in column):
+        return None
+    looks = tuple((key, _column_look(child)) for key, child in column.items())
+    return None if any(look is None for _, look in looks) else looks
+
+
+def _starts(batches: Sequence[EpisodeBatch]) -> dict[int, tuple[int, int]]:
+    """Return for each batch the row and the episode where it begins among all."""
+    starts, row, episode = {}, 0, 0
+    for batch in batches:
+        starts[id(batch)] = row, episode
+        row += len(batch.rewards)
+        episode += len(batch.lengths)
+    return starts
+
+
+def _ranges(ranges: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """Return the numbers of all ranges, each given by its start and its length, one after the other."""
+    starts, lengths = np.array(ranges, np.int64).T
+    stops = np.cumsum(lengths)
+    numbers: NDArray[np.int64] = np.arange(stops[-1]) + np.repeat(starts - stops + lengths, lengths)
+    return numbers

@@ -1,0 +1,98 @@
+"""Many short slices of a few batches become one batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samplerkit.episodes import EnvSpec, EpisodeBatch, cut, join, joining, merged
+from samplerkit.episodes.columns import arrays_of
+
+SPEC = EnvSpec(
+    spaces.Dict(a=spaces.Box(-np.inf, np.inf, (2,), np.float64), b=spaces.Tuple([spaces.Discrete(5)])),
+    spaces.Discrete(9),
+)
+
+INFOS = {
+    "none": lambda n: {},
+    "numbers": lambda n: {"x": np.arange(n), "deep": {"y": np.ones((n, 3), np.float32)}},
+    "floats": lambda n: {"x": np.arange(n, dtype=np.float64), "deep": {"y": np.ones((n, 3), np.float32)}},
+    "masked": lambda n: {"x": np.arange(n) * (np.arange(n) % 2), "_x": np.arange(n) % 2 == 1},
+    "objects": lambda n: {"x": np.array([{"it": i} for i in range(n)], object)},
+    "texts": lambda n: {"x": np.array(["ab"] * n)},
+}
+
+
+def batch_of(lengths, infos="numbers") -> EpisodeBatch:
+    n = sum(lengths)
+    stops = np.cumsum(lengths)
+    types = np.ones(n, np.int8)
+    types[stops - lengths] = 0
+    types[stops - 1] = 2
+    rows = np.arange(n, dtype=np.float64) + 100 * len(lengths)
+    return EpisodeBatch(
+        env_spec=SPEC,
+        episode_infos={"e": np.arange(len(lengths))},
+        observations={"a": np.stack([rows, -rows], axis=1), "b": (rows.astype(np.int64) % 5,)},
+        last_observations={"a": np.full((len(lengths), 2), 7.0), "b": (np.arange(len(lengths)) % 5,)},
+        actions=rows.astype(np.int64) % 9,
+        rewards=rows,
+        env_infos=INFOS[infos](n),
+        agent_infos=INFOS["numbers"](n),
+        step_types=types,
+        lengths=np.array(lengths, np.int64),
+    )
+
+
+def pieces_of(*batches):
+    """Return every episode of all batches, in turn."""
+    cuts = [cut(batch, [1] * len(batch.lengths)) for batch in batches]
+    longest = max(map(len, cuts))
+    return [some[i] for i in range(longest) for some in cuts if i < len(some)]
+
+
+lengths_lists = st.lists(st.integers(1, 4), min_size=1, max_size=9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    made=st.lists(st.tuples(lengths_lists, st.sampled_from(sorted(INFOS))), min_size=1, max_size=3),
+    data=st.data(),
+)
+def test_slices_in_any_order_become_what_their_views_become(made, data):
+    pieces = data.draw(st.permutations(pieces_of(*(batch_of(*it) for it in made))))
+    kept = pieces[: data.draw(st.integers(1, len(pieces)))]
+    try:
+        expected = EpisodeBatch.concatenate(*(piece.view() for piece in kept))
+    except ValueError:
+        with pytest.raises(ValueError, match="env_infos"):
+            join(kept)
+        return
+    for batch in (join(kept), EpisodeBatch.concatenate(merged(kept))):
+        assert batch.difference(expected) is None
+        assert batch.replace().difference(expected) is None, "the constructor's checks find no fault"
+        assert list(batch.env_infos) == list(expected.env_infos)
+
+
+def test_slices_of_processes_that_alternate_are_gathered():
+    batches = [batch_of([2] * 9), batch_of([3] * 9)]
+    pieces = pieces_of(*batches)
+    assert joining._gathered(pieces) is not None
+    for batch in batches:
+        for _, array in arrays_of(batch.observations):
+            assert not any(np.shares_memory(array, mine) for _, mine in arrays_of(join(pieces).observations))
+
+
+@pytest.mark.parametrize("infos", ["masked", "objects"])
+def test_infos_that_depend_on_which_rows_there_are_are_not_gathered(infos):
+    assert joining._gathered(pieces_of(batch_of([2] * 9, infos), batch_of([2] * 9, infos))) is None
+
+
+def test_large_rows_and_few_rows_of_many_are_not_gathered(monkeypatch):
+    pieces = pieces_of(batch_of([2] * 40))
+    assert joining._gathered(pieces[:36:2]) is None, "a few of many"
+    monkeypatch.setattr(joining, "_BYTES", 100)
+    assert joining._gathered(pieces[::-1]) is None
