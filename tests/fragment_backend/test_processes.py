@@ -19,7 +19,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 import samplerkit
 from samplerkit import EpisodeBatch, NewEnvUpdate
 from samplerkit.contract.probes import Fault, GlobalDrawEnv, GlobalDrawPolicy, ProbePolicy, TattooEnv
-from samplerkit.policies import MLPPolicy, RandomPolicy
+from samplerkit.policies import GRUPolicy, MLPPolicy, RandomPolicy
 
 PROCESSES = "multiprocessing+fragment"
 
@@ -122,6 +122,24 @@ def test_processes_that_are_killed_between_calls_leave_no_trace(policy, calls, e
             assert_equal(call(s), wanted)
             kill_all()
         assert s.statistics().restarts >= 6
+
+
+def test_a_recurrent_policy_goes_on_over_deaths_and_new_weights():
+    env = gymnasium.make("CartPole-v1")
+    recurrent = GRUPolicy(env.observation_space, env.action_space, seed=1)
+    weights = recurrent.get_param_values()
+
+    def batches(name, after_each, **arguments):
+        with sampler(name, recurrent, **arguments) as s:
+            for index in range(9):
+                scaled = {key: value * (1 + 0.05 * index) for key, value in weights.items()}
+                yield s.obtain_samples(index, 60, scaled if index % 3 == 1 else None)
+                if index % 3 == 2:
+                    after_each()
+
+    pairs = zip(batches("fragment", lambda: None), batches(PROCESSES, kill_all, n_processes=1), strict=True)
+    for wanted, got in pairs:
+        assert_equal(got, wanted)
 
 
 def test_a_process_killed_in_mid_call_leaves_no_trace(policy):
