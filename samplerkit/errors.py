@@ -18,8 +18,8 @@ class WorkerError(SamplerError):
 
     Attributes:
         worker: number of the logical worker.
-        unit: number of the unit it was running (of the call, where episodes go on from call to call), None outside
-            units (construction, updates).
+        unit: number of the unit it was running (of the call, for workers whose episodes go on from call to
+            call), None outside units (construction, updates).
         error_type: qualified name of the original exception's class.
         message: text of the original exception.
         remote_traceback: the formatted traceback of the place where it was raised.
