@@ -74,6 +74,9 @@ class Sampler(abc.ABC):
         Never "whoever finished first", which would be biased towards short episodes: whether a unit is
         admitted depends only on the lengths of the units before it.
 
+        Workers whose episodes go on from call to call make the fixed number of calls that yields enough, and
+        no unit is waited for: the batch holds fragments, which `EpisodeBatch.stitch` joins.
+
         Args:
             itr: the caller's iteration; not used, kept for code that passes it.
             num_samples: least number of steps, at least 1.
