@@ -104,7 +104,7 @@ class Rehearsal:
         seen = slots.recorder.observations(slots.live)
         for slot in list(slots.live):
             part = _of(parts, slot)
-            if not _same(rows_of(seen, slice(slot, slot + 1)), part.episode.observation):
+            if not self.same(rows_of(seen, slice(slot, slot + 1)), part.episode.observation):
                 self._lose(part, "the same actions lead elsewhere")
             elif slot in disagreed:
                 self._lose(part, "its policy acts otherwise")
@@ -112,6 +112,11 @@ class Rehearsal:
                 slots.cut(slot)  # these steps are known
                 continue
             slots.drop(slot)
+
+    @staticmethod
+    def same(one: Column, other: Column) -> bool:
+        """Whether two observations are the same, bit for bit."""
+        return _same(one, other)
 
     def _lose(self, part: Part, why: str) -> None:
         log.warning("unit %d cannot be brought back: %s", part.unit.number, why)

@@ -65,6 +65,9 @@ class FragmentWorker(ContinuingWorker):
     native_type: ClassVar[type[NativeSlots]] = NativeSlots
     """The same, where they are one vector environment."""
 
+    rehearsal_type: ClassVar[type[Rehearsal]] = Rehearsal
+    """What brings open episodes back."""
+
     def __init__(
         self,
         *,
@@ -236,7 +239,7 @@ class FragmentWorker(ContinuingWorker):
             return ()
         self._acted = True
         hidden = resumption.hidden
-        lost = Rehearsal(self._slots, self._agent, ask=hidden is None).play(
+        lost = self.rehearsal_type(self._slots, self._agent, ask=hidden is None).play(
             [self._part(episode) for episode in resumption.episodes]
         )
         if hidden is not None:

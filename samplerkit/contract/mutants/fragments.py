@@ -396,37 +396,32 @@ class HiddenStateLost(AnyFragments):
         return lost
 
 
-@in_worker("replay-unchecked", "A8.not-spliced")
-class ReplayUnchecked(AnyFragments):
-    """Whatever the replay of the actions leads to is taken for the episode that was open."""
+class _Credulous(AnyFragments):
+    """Takes whatever a rehearsal leads to."""
+
+    rehearsal_type: Any
 
     def go_on(self, resumption: Resumption) -> tuple[int, ...]:
-        from samplerkit_fragment import replay
+        believes = {"same": staticmethod(lambda one, other: True)}
+        self.rehearsal_type = type("Believing", (self.rehearsal_type,), believes)
+        return super().go_on(resumption)  # type: ignore[misc,no-any-return]
 
-        before, replay._same = replay._same, lambda one, other: True
-        try:
-            return super().go_on(resumption)  # type: ignore[misc,no-any-return]
-        finally:
-            replay._same = before
+
+@in_worker("replay-unchecked", "A8.not-spliced")
+class ReplayUnchecked(_Credulous):
+    """Whatever the replay of the actions leads to is taken for the episode that was open."""
 
 
 @in_worker("one-action-short", "A8.error", "A10", "A8")
-class OneActionShort(AnyFragments):
+class OneActionShort(_Credulous):
     """An episode is brought back to the step before the last, and its last step is taken once more."""
 
     def go_on(self, resumption: Resumption) -> tuple[int, ...]:
-        from samplerkit_fragment import replay
-
         def shorter(episode: Any) -> Any:
             actions = mapped(lambda column: column[:-1], episode.actions)
             return replace(episode, n_steps=episode.n_steps - 1, actions=actions)
 
-        before, replay._same = replay._same, lambda one, other: True
-        try:
-            episodes = tuple(map(shorter, resumption.episodes))
-            return super().go_on(replace(resumption, episodes=episodes))  # type: ignore[misc,no-any-return]
-        finally:
-            replay._same = before
+        return super().go_on(replace(resumption, episodes=tuple(map(shorter, resumption.episodes))))
 
 
 # -- the sampler -----------------------------------------------------------------------------------
