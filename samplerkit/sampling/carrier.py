@@ -12,7 +12,6 @@ from typing import Any
 
 import threadpoolctl
 
-from samplerkit.sampling.asking import Asking
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Run, Started, decode, encode
@@ -67,10 +66,8 @@ class _Carrier:
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()
         self._next: Configure | Close | None = None
         self._own: deque[Claim] = deque()
-        # What is left of the entry that was taken last.
-        self._entry = Claim(-1, 0)
-        self._rest: Iterator[int] = iter(())
-        self._held: int | None = None
+        self._numbers = self._units()
+        self._rests = False
         self._open: dict[int, None] = {}
         self._seats: tuple[int, ...] = ()
         self._epoch = -1
@@ -123,12 +120,16 @@ class _Carrier:
         """Run units until there is a request of another kind, and return that."""
         while True:
             self._open.clear()
-            for number, result in self._host.run(Asking(self._next_number), self._seats):
-                hidden = self._host.hidden_state(self._seats[number % len(self._seats)])
+            for number, result in self._host.run(self._numbers, self._seats):
+                hidden = None
+                if self._host.continues:
+                    hidden = self._host.hidden_state(self._seats[number % len(self._seats)])
                 self._outbox.put(number, result, hidden)
                 if self._work is not None and not isinstance(result, Failure):
                     self._work.score(self._epoch, number, result.n_steps)
-                self._ended(number)
+                self._open.pop(number, None)
+                if self._open:
+                    self._note()
             if self._next is not None:
                 request, self._next = self._next, None
                 return request
@@ -143,7 +144,7 @@ class _Carrier:
         self._work.note(self._epoch, -1)
         if not self._inbox.empty():
             return
-        if self._held is None:
+        if not self._rests:
             self._work.wait()
             return
         until = time.monotonic() + _REST
@@ -151,50 +152,37 @@ class _Carrier:
             self._work.wait_for_wake(left)
         if self._inbox.empty():
             # Whatever the tally says: nothing that the pool waits for may be held for ever.
-            self._entry = self._entry._replace(urgent=False)
+            self._own[0] = self._own[0]._replace(urgent=False)
+            self._rests = False
 
-    def _next_number(self) -> int | None:
-        """Return the next unit of this epoch; None if there is none now, or something else to do."""
-        number = self._take_number()
-        if number is not None and self._entry.urgent:
-            # Only a few units have entries of this kind, the last ones of a call.
-            need = self._work.need(self._epoch, number) if self._work is not None else Need.DOUBTFUL
-            if need is not Need.LIKELY:
-                self._outbox.flush()
-            if need is Need.NONE:
-                self._held, number = number, None
-        if number is None:
-            if self._open:
-                self._outbox.flush()  # it may be all that the pool waits for
-            return None
-        self._open[number] = None
-        self._note()
-        return number
-
-    def _take_number(self) -> int | None:
-        """Take the next unit of this epoch from the entry at hand, or from the next one."""
+    def _units(self) -> Iterator[int | None]:
+        """Yield units as they are to run; None where there is none now, or something else to do."""
         while True:
-            while self._next is None and not self._inbox.empty():
-                self._sort(self._inbox.get())
-            if self._next is not None:
-                return None
-            if self._held is not None:
-                number, self._held = self._held, None
-            elif (left := next(self._rest, None)) is not None:
-                number = left
-            elif (entry := self._claim()) is not None:
-                self._entry, self._rest = entry, iter(entry.numbers)
+            entry = self._next_entry()
+            if entry is None:
+                if self._open:
+                    self._outbox.flush()  # it may be all that the pool waits for
+                yield None
                 continue
-            else:
-                return None
-            if self._entry.epoch > self._cancelled_epoch and not self._broken:  # earlier ones are cancelled
-                return number
-            self._rest = iter(())
+            for number in entry.numbers:
+                # Messages first; but an entry goes on where it stood if they change nothing.
+                stops = number > entry.first and not self._inbox.empty()
+                if stops or (entry.urgent and not self._is_needed(number)):
+                    self._own.appendleft(entry.since(number))
+                    break
+                self._open[number] = None
+                self._note()
+                yield number
+                if entry.epoch <= self._cancelled_epoch:
+                    break
 
-    def _ended(self, number: int) -> None:
-        self._open.pop(number, None)
-        if self._open:
-            self._note()
+    def _is_needed(self, number: int) -> bool:
+        """Whether a unit is to run that may be one too many; what it may wait for is sent before it."""
+        need = self._work.need(self._epoch, number) if self._work is not None else Need.DOUBTFUL
+        if need is not Need.LIKELY:
+            self._outbox.flush()
+        self._rests = need is Need.NONE
+        return not self._rests
 
     def _note(self) -> None:
         """Say that the oldest unit runs. It counts from now on: of those that share a worker none hangs, as
@@ -206,8 +194,19 @@ class _Carrier:
         elif self._announce:
             self._outbox.send(encode(Started(self._epoch, number)))
 
+    def _next_entry(self) -> Claim | None:
+        """Take the next entry of this epoch; None if there is none now, or something else to do."""
+        while True:
+            while self._next is None and not self._inbox.empty():
+                self._rests = False
+                self._sort(self._inbox.get())
+            if self._next is not None or self._rests:
+                return None
+            entry = self._claim()
+            if entry is None or (entry.epoch > self._cancelled_epoch and not self._broken):
+                return entry  # those of earlier epochs are cancelled
+
     def _claim(self) -> Claim | None:
-        """Take the next entry; None if there is none now, or something else to do."""
         if self._own:
             claim: Claim | None = self._own.popleft()
         elif self._work is None or self._epoch < 0:

@@ -81,6 +81,8 @@ class WorkerHost:
         self.given_up: dict[int, tuple[int, ...]] = {}
         """Slots whose open episodes the last `configure` could not bring back, for each seat."""
         factory = setup.factory
+        self.continues = issubclass(factory.worker_class, ContinuingWorker)
+        """Whether episodes go on from call to call."""
         self._overlapping = factory.worker_class.overlap(**(factory.worker_args or {})) > 1
         self._caught = (Exception, SystemExit, *((KeyboardInterrupt,) if catch_interrupts else ()))
 
@@ -179,13 +181,13 @@ class WorkerHost:
     # -- running units ---------------------------------------------------------------------------
 
     def run(
-        self, numbers: Iterable[int], seats: tuple[int, ...]
+        self, numbers: Iterable[int | None], seats: tuple[int, ...]
     ) -> Iterator[tuple[int, EpisodeSlice | Failure]]:
         """Run units, and yield each with its episodes or with what went wrong in it.
 
         Args:
-            numbers: units to run; taken one by one, when a worker is ready for the next. There may be more
-                after it ended: a worker that has others under way asks again.
+            numbers: units to run; taken one by one, when a worker is ready for the next. None says that there
+                is none now; a worker that has others under way asks again.
             seats: for each logical worker the seat that runs its units.
         """
         queue = _UnitQueue(numbers)
@@ -205,10 +207,13 @@ class WorkerHost:
             if self._cancelled:
                 raise UnitCancelled
             done = None
-            feed = Asking(lambda: self._next_unit(seat, queue, seats, open_units))
-            for unit, result in worker.rollouts(feed):
+            for unit, result in worker.rollouts(self._feed(seat, queue, seats, open_units)):
                 done = unit.number
-                yield done, _checked_result(worker, open_units, done, result)
+                if type(result) is EpisodeSlice and done in open_units:
+                    del open_units[done]
+                    yield done, result
+                else:
+                    yield done, _checked_result(worker, open_units, done, result)
             if open_units or done is None:
                 raise RuntimeError(f"{type(worker).__name__}.rollouts ended before its units were done")
         except UnitCancelled:
@@ -233,7 +238,7 @@ class WorkerHost:
     def _worker(self, seat: int) -> Worker:
         live = self._seats[seat]
         if live.worker is None:
-            if issubclass(self._setup.factory.worker_class, ContinuingWorker):
+            if self.continues:
                 raise RuntimeError("an earlier call of this worker failed")
             live.worker = self._build(seat, live.recipe)
         return live.worker
@@ -244,24 +249,47 @@ class WorkerHost:
             worker, live.worker = live.worker, None
             _shut(worker)
 
+    def _feed(
+        self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
+    ) -> Iterator[Unit]:
+        if self._overlapping:
+            return Asking(lambda: self._next_unit(seat, queue, seats, open_units))
+        return self._one_by_one(seat, queue, seats, open_units)
+
+    def _one_by_one(
+        self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
+    ) -> Iterator[Unit]:
+        """Yield units of a seat as long as there are any and no other seat's is next."""
+        n_workers, seeds = self._setup.n_workers, self._seeds
+        while (number := queue.take_if_any()) is not None:
+            if seats[number % n_workers] != seat:
+                queue.put_back((number,))
+                return
+            if self._cancelled:
+                raise UnitCancelled
+            open_units[number] = None
+            unit = seeds.unit(number)
+            seed_globals(unit.worker_seed)
+            yield unit
+
     def _next_unit(
         self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
     ) -> Unit | None:
-        """Return the next unit for a seat, if there is one now."""
+        """Return the next unit for a seat whose worker overlaps them, if there is one now."""
         n_workers = self._setup.n_workers
         number = queue.peek()
         if number is None:
             return None
         if seats[number % n_workers] != seat:
             # Units of other seats come later, all together, so that this one can overlap its own.
-            number = queue.bring(lambda n: seats[n % n_workers] == seat) if self._overlapping else None
+            number = queue.bring(lambda n: seats[n % n_workers] == seat)
             if number is None:
                 return None
         if self._cancelled:
             raise UnitCancelled
         queue.take()
         unit = self._seeds.unit(number)
-        if not (open_units and self._overlapping):
+        if not open_units:
             seed_globals(unit.worker_seed)
         open_units[number] = None
         return unit
@@ -288,7 +316,7 @@ class WorkerHost:
 class _UnitQueue:
     """An iterator of unit numbers that one can look into and give back to."""
 
-    def __init__(self, numbers: Iterable[int]) -> None:
+    def __init__(self, numbers: Iterable[int | None]) -> None:
         self._numbers = iter(numbers)
         self._ahead: deque[int] = deque()
 
@@ -299,6 +327,9 @@ class _UnitQueue:
                 return None
             self._ahead.append(number)
         return self._ahead[0]
+
+    def take_if_any(self) -> int | None:
+        return self._ahead.popleft() if self._ahead else next(self._numbers, None)
 
     def take(self) -> int:
         number = self.peek()

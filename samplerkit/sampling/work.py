@@ -32,6 +32,10 @@ class Claim(NamedTuple):
         """The units."""
         return range(self.first, self.first + self.n_units)
 
+    def since(self, number: int) -> Claim:
+        """Return what is left of the entry from one of its units on."""
+        return self._replace(first=number, n_units=self.first + self.n_units - number)
+
 
 class Running(NamedTuple):
     """What a carrier is doing.
