@@ -22,7 +22,7 @@ def settings() -> list[Setting]:
         Setting(
             f"tails-{batch}",
             f"CartPole's cost, episodes of lognormal length (sigma 1, mean 50), batches of {batch:,}",
-            Workload("benchmarks.environments:HeavyTails", "mlp", batch),
+            Workload("benchmarks.environments:HeavyTails", "benchmarks.policies:mlp32", batch),
             "plain",
         )
         for batch in (1_000, 4_000)
