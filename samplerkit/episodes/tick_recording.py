@@ -11,7 +11,7 @@ from samplerkit.episodes.columns import Array, Columns, map_pair
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.infos import concatenate_infos
 from samplerkit.episodes.recording import step_types
-from samplerkit.episodes.slices import EpisodeSlice
+from samplerkit.episodes.slices import EpisodeSlice, GatheringStore
 from samplerkit.episodes.space_columns import space_column
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
@@ -23,7 +23,7 @@ _BYTES = 1 << 20
 _MOST_TICKS, _FEWEST_TICKS = 1024, 32
 
 
-class TickRecording:
+class TickRecording(GatheringStore):
     """Steps of `n_slots` slots, tick after tick. Row ``tick * n_slots + slot`` is the slot's step of a tick.
 
     Rows of episodes that were kept are never written again, except for the row after the last step: there
