@@ -29,6 +29,13 @@ def test_the_program_in_the_readme_shows_equal_batches(tmp_path):
     assert run.stderr == "", "the library printed of its own accord"
 
 
+def test_the_program_on_the_page_about_vectorized_workers_gives_equal_batches(tmp_path):
+    script = tmp_path / "vectorized.py"
+    script.write_text(first_program(ROOT / "docs" / "vectorized.md"))
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert run.stdout == "equal: True\n", run.stdout + run.stderr
+
+
 def test_the_program_on_the_page_about_fragments_gathers_what_it_says(tmp_path):
     script = tmp_path / "fragments.py"
     script.write_text(first_program(ROOT / "docs" / "fragments.md"))
