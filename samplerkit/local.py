@@ -44,7 +44,7 @@ class LocalSampler(BaseSampler):
     def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         host = self._host
         assert host is not None, "started before the first call"
-        admission = Admission(goal, self._cursor)
+        admission = Admission(goal, self._cursor, self._batch_memory)
         seats = record.seats(self._bound)
         with self._undisturbed():
             self._bring_to(host, record)

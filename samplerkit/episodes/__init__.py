@@ -11,6 +11,7 @@ from samplerkit.episodes.joining import join, merged
 from samplerkit.episodes.padding import STEP_TYPE_PADDING
 from samplerkit.episodes.provenance import Provenance
 from samplerkit.episodes.recorder import EpisodeRecorder
+from samplerkit.episodes.recycling import RecycledMemory
 from samplerkit.episodes.slices import EpisodeSlice, append, cut, whole
 from samplerkit.episodes.spec import EnvSpec, episode_limit
 from samplerkit.episodes.step_type import StepType, get_step_type
@@ -29,6 +30,7 @@ __all__ = [
     "EpisodeSlice",
     "InProgressEpisode",
     "Provenance",
+    "RecycledMemory",
     "StepType",
     "TickRecorder",
     "TimeStep",

@@ -17,6 +17,7 @@ from samplerkit.episodes.columns import (
 )
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.joining import merged
+from samplerkit.episodes.recycling import RecycledMemory
 from samplerkit.episodes.slices import Assembled, EpisodeSlice, cut
 
 _BYTES = 1 << 22
@@ -32,10 +33,14 @@ class Assembly:
     Args:
         expected_steps: says, given how many pieces and steps there are so far, how many steps there will
             probably be; memory is reserved for as many.
+        memory: where a large batch is put.
     """
 
-    def __init__(self, expected_steps: Callable[[int, int], int]) -> None:
+    def __init__(
+        self, expected_steps: Callable[[int, int], int], memory: RecycledMemory | None = None
+    ) -> None:
         self._expected_steps = expected_steps
+        self._memory = RecycledMemory() if memory is None else memory
         self._n_episodes: list[int] = []
         self._n_steps = 0
         self._waiting: list[EpisodeSlice] = []
@@ -71,7 +76,7 @@ class Assembly:
         batch = merged(self._waiting)
         if self._rows is None:
             expected = self._expected_steps(len(self._n_episodes), self._n_steps)
-            self._rows = _Rows(batch, max(expected, self._n_steps))
+            self._rows = _Rows(batch, max(expected, self._n_steps), self._memory)
         self._rows.append(batch)
         self._waiting.clear()
         self._bytes = 0
@@ -80,7 +85,8 @@ class Assembly:
 class _Rows:
     """Observations and actions with room for more; what is small beside them is joined at the end."""
 
-    def __init__(self, like: EpisodeBatch, capacity: int) -> None:
+    def __init__(self, like: EpisodeBatch, capacity: int, memory: RecycledMemory) -> None:
+        self._memory = memory
         self._n_steps = 0
         self._capacity = capacity
         self._observations = map_column(self._with_room, like.observations)
@@ -106,11 +112,13 @@ class _Rows:
 
     def _with_room(self, array: Array) -> Array:
         # Pages that are never written cost nothing.
-        roomy = np.empty((self._capacity, *array.shape[1:]), array.dtype)
+        roomy = self._memory.array((self._capacity, *array.shape[1:]), array.dtype)
         roomy[: self._n_steps] = array[: self._n_steps]
         return roomy
 
     def _without_room(self, array: Array) -> Array:
+        if array.base is not None:
+            return array[: self._n_steps]
         array.resize((self._n_steps, *array.shape[1:]), refcheck=False)  # moves nothing
         return array
 

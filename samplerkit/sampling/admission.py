@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from samplerkit.episodes import Assembly, EpisodeSlice
+from samplerkit.episodes import Assembly, EpisodeSlice, RecycledMemory
 from samplerkit.sampling.failure import Failure
 
 
@@ -77,15 +77,16 @@ class Admission:
     Args:
         goal: when the run of units is long enough.
         cursor: number of its first unit.
+        memory: where a large batch is put together.
     """
 
-    def __init__(self, goal: Goal, cursor: int) -> None:
+    def __init__(self, goal: Goal, cursor: int, memory: RecycledMemory | None = None) -> None:
         self.goal = goal
         self.first = cursor
         self.next = cursor
         """Number of the lowest unit that has not been admitted."""
         self.steps = 0
-        self._assembly = Assembly(goal.expected_steps)
+        self._assembly = Assembly(goal.expected_steps, memory)
         self.waiting: dict[int, EpisodeSlice | Failure] = {}
         self.waiting_steps = 0
         self.complete = goal.reached(0, 0)

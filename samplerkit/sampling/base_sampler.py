@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import threading
 import time
 import warnings
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from samplerkit.episodes import EpisodeBatch, EpisodeSlice, Provenance, join
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice, Provenance, RecycledMemory, join
 from samplerkit.errors import SamplerBusy, SamplerClosed, UnsupportedFeature
 from samplerkit.interfaces import (
     CallShape,
@@ -200,9 +201,15 @@ class BaseSampler(Sampler):
         try:
             self._stop()
         finally:
+            self._batch_memory.close()
             if mine:
                 self._lock.release()
             self._tell_observers("shut_down")
+
+    @functools.cached_property
+    def _batch_memory(self) -> RecycledMemory:
+        """Where large batches are put together."""
+        return RecycledMemory()
 
     def get_state(self) -> dict[str, Any]:
         """See `Sampler.get_state`."""

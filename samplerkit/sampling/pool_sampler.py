@@ -179,7 +179,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         if record is not self._epoch_record:
             self._new_epoch()
             self._epoch_record = record
-        admission = Admission(goal, self._cursor)
+        admission = Admission(goal, self._cursor, self._batch_memory)
         self._came = CallsThatCame()
         try:
             return self._collect(record, admission)

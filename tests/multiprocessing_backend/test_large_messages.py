@@ -82,7 +82,7 @@ def test_large_observations_give_the_local_batches_call_after_call(env):
 def test_a_large_batch_can_be_written_to_and_outlives_its_sampler():
     with sampler("multiprocessing", FramesEnv, n_processes=2) as s:
         batch = s.obtain_samples(0, 400)
-    assert batch.observations.flags.owndata
+    assert batch.observations.flags.writeable
     batch.observations[...] = 7
     assert batch.observations.min() == 7
 
