@@ -22,7 +22,7 @@ _PATIENCE = 0.1
 """Seconds that a result waits for others to travel with, where the pool can see what runs."""
 
 
-_REST = 0.1
+_REST = 30.0
 """Seconds that a carrier rests where no unit is needed, before it runs ahead all the same."""
 
 
