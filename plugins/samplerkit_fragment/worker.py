@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import cloudpickle
 import numpy as np
 
-from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, join
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice, join
 from samplerkit.interfaces import (
     CallShape,
     ContinuingWorker,
@@ -20,18 +20,12 @@ from samplerkit.interfaces import (
     is_policy,
 )
 from samplerkit.sampling import check_count
-from samplerkit.workers.native_slots import NativeSlots, checked_seeding
-from samplerkit.workers.slot_envs import slot_envs_or_native
-from samplerkit.workers.slots import Slots
+from samplerkit.workers.slot_worker import DEFAULT_N_ENVS, SlotWorker
 from samplerkit_fragment.gathering import in_one
 from samplerkit_fragment.replay import Part, Rehearsal
 
-DEFAULT_N_ENVS = 8
 
-S = TypeVar("S", bound=Slots)
-
-
-class FragmentWorker(ContinuingWorker):
+class FragmentWorker(SlotWorker, ContinuingWorker):
     """Gathers fragments of episodes: `timesteps_per_call` steps of each of `n_envs` environments a call.
 
     For off-policy learners and those with a fixed horizon: every call yields just as many steps, and none
@@ -59,12 +53,6 @@ class FragmentWorker(ContinuingWorker):
         TypeError, ValueError: if one of the last two is no integer of at least 1.
     """
 
-    slots_type: ClassVar[type[Slots]] = Slots
-    """What steps and records the environments."""
-
-    native_type: ClassVar[type[NativeSlots]] = NativeSlots
-    """The same, where they are one vector environment."""
-
     rehearsal_type: ClassVar[type[Rehearsal]] = Rehearsal
     """What brings open episodes back."""
 
@@ -77,15 +65,16 @@ class FragmentWorker(ContinuingWorker):
         n_envs: int = DEFAULT_N_ENVS,
         timesteps_per_call: int = 1,
     ) -> None:
-        super().__init__(seed=seed, max_episode_length=max_episode_length, worker_number=worker_number)
-        self.n_envs, self.timesteps_per_call = self.call_shape(
-            n_envs=n_envs, timesteps_per_call=timesteps_per_call
+        shape = self.call_shape(n_envs=n_envs, timesteps_per_call=timesteps_per_call)
+        super().__init__(
+            seed=seed,
+            max_episode_length=max_episode_length,
+            worker_number=worker_number,
+            n_envs=shape.n_slots,
         )
-        self._slots: Any = self.slots_type(self.n_envs, max_episode_length)
-        self._agent: Any = None
+        self.timesteps_per_call = shape.n_steps
         self._acted = False
         self._rounds = [0] * self.n_envs
-        self._seeded = [False] * self.n_envs
         self._parts: list[list[EpisodeSlice]] = [[] for _ in range(self.n_envs)]
 
     @classmethod
@@ -99,55 +88,18 @@ class FragmentWorker(ContinuingWorker):
     # -- updates ---------------------------------------------------------------------------------
 
     def update_agent(self, agent_update: Any) -> None:
-        """Take a new policy, which abandons what is open, or weights for the present one, which do not.
-
-        Raises:
-            TypeError: for a policy without ``get_actions``.
-        """
-        if agent_update is None:
-            return
+        """See `SlotWorker.update_agent`; a new policy abandons what is open, new weights do not."""
         if is_policy(agent_update):
             self._abandon(self._slots.live)
-            self._slots.take_agent(agent_update)
-            self._agent, self._acted = agent_update, False
-        else:
-            self._agent.set_param_values(agent_update)
+            self._acted = False
+        super().update_agent(agent_update)
 
     def update_env(self, env_update: Any) -> None:
-        """Take new environments, or the results of updates: one for all slots, or a list with one for each.
-
-        A vector environment (`gymnasium.vector.VectorEnv`) of `n_envs` slots is stepped as one object. What
-        is open is abandoned.
-
-        Raises:
-            TypeError: if they are none of these; for a vector environment that cannot seed its slots one by
-                one.
-            ValueError: for another number of environments than `n_envs`, and for environments that differ in
-                their spaces.
-        """
+        """See `SlotWorker.update_env`; what is open is abandoned."""
         if env_update is None:
             return
         self._abandon(self._slots.live)
-        before = self._slots
-        new = slot_envs_or_native(env_update, before.present, self.n_envs)
-        if isinstance(new, list):
-            old = before.present if before.envs else [None] * self.n_envs
-            self._seeded = [was and env is one for was, env, one in zip(self._seeded, new, old, strict=True)]
-            self._slots_of(self.slots_type).take_envs(new, EnvSpec.from_env(new[0], self._max_episode_length))
-        else:
-            if new not in before.present:
-                self._seeded = [False] * self.n_envs
-            spaces = new.single_observation_space, new.single_action_space
-            slots = self._slots_of(self.native_type)
-            slots.take_vector_env(checked_seeding(new), EnvSpec(*spaces, self._max_episode_length))
-
-    def _slots_of(self, kind: type[S]) -> S:
-        """Return the slots; new ones, where those there are cannot step such environments."""
-        if type(self._slots) is not kind:
-            self._slots = kind(self.n_envs, self._max_episode_length)
-            if self._agent is not None:
-                self._slots.take_agent(self._agent)
-        return self._slots
+        super().update_env(env_update)
 
     def _abandon(self, slots: Iterable[int]) -> None:
         for slot in list(slots):
@@ -183,7 +135,7 @@ class FragmentWorker(ContinuingWorker):
         for slot in range(self.n_envs):
             if slot not in self._slots.live:
                 unit = self._unit(slot)
-                self._slots.begin(slot, unit, self._env_seed(slot, unit))
+                self._slots.begin(slot, unit, self._slot_seed(slot, unit))
                 if self.cancelled:
                     raise UnitCancelled
 
@@ -219,12 +171,6 @@ class FragmentWorker(ContinuingWorker):
     def _unit(self, slot: int) -> Unit | None:
         return None if self.own_unit is None else self.own_unit(self._rounds[slot] * self.n_envs + slot)
 
-    def _env_seed(self, slot: int, unit: Unit | None) -> int | None:
-        if unit is None or (self._seeded[slot] and not self.reseed):
-            return None
-        self._seeded[slot] = True
-        return unit.env_seed
-
     # -- going on elsewhere ----------------------------------------------------------------------
 
     def go_on(self, resumption: Resumption) -> tuple[int, ...]:
@@ -252,7 +198,7 @@ class FragmentWorker(ContinuingWorker):
     def _part(self, episode: OpenEpisode) -> Part:
         unit = self._unit(episode.slot)
         assert unit is not None, "set before, by whoever builds this worker"
-        return Part(episode, unit, self._env_seed(episode.slot, unit))
+        return Part(episode, unit, self._slot_seed(episode.slot, unit))
 
     def hidden_state(self) -> bytes | None:
         """See `ContinuingWorker.hidden_state`."""
@@ -265,7 +211,3 @@ class FragmentWorker(ContinuingWorker):
         except Exception:
             data: bytes = cloudpickle.dumps(state)
             return data
-
-    def shutdown(self) -> None:
-        """Close the environments."""
-        self._slots.close()

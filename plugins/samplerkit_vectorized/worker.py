@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from numbers import Integral
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, StepType, join
-from samplerkit.interfaces import Unit, UnitCancelled, Worker, is_policy
-from samplerkit.workers.native_slots import NativeSlots, checked_seeding
-from samplerkit.workers.slot_envs import slot_envs_or_native
-from samplerkit.workers.slots import Slots
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, join
+from samplerkit.interfaces import Unit, UnitCancelled
+from samplerkit.sampling import check_count
+from samplerkit.workers.slot_worker import DEFAULT_N_ENVS, SlotWorker
 from samplerkit_vectorized.line import Line
 
-DEFAULT_N_ENVS = 8
 
-S = TypeVar("S", bound=Slots)
-
-
-class VecWorker(Worker):
+class VecWorker(SlotWorker):
     """Steps several environments, with one ``policy.get_actions`` for all of them; a unit is an episode.
 
     A slot whose episode ends takes the next unit at once, so that as many units are under way as there are
@@ -38,14 +32,6 @@ class VecWorker(Worker):
 
     stateful: ClassVar[bool] = False
 
-    takes_vector_envs: ClassVar[bool] = True
-
-    slots_type: ClassVar[type[Slots]] = Slots
-    """What steps environments in turn."""
-
-    native_type: ClassVar[type[NativeSlots]] = NativeSlots
-    """What steps a vector environment."""
-
     def __init__(
         self,
         *,
@@ -54,71 +40,35 @@ class VecWorker(Worker):
         worker_number: int,
         n_envs: int = DEFAULT_N_ENVS,
     ) -> None:
-        super().__init__(seed=seed, max_episode_length=max_episode_length, worker_number=worker_number)
-        self.n_envs = check_n_envs(n_envs)
-        self._slots: Slots = self.slots_type(self.n_envs, max_episode_length)
-        self._agent: Any = None
+        super().__init__(
+            seed=seed,
+            max_episode_length=max_episode_length,
+            worker_number=worker_number,
+            n_envs=check_count("n_envs", n_envs),
+        )
         self._own_slots = False
-        self._seeded = [False] * self.n_envs
 
     @classmethod
     def overlap(cls, *, n_envs: int = DEFAULT_N_ENVS, **worker_args: Any) -> int:
         """See `Worker.overlap`: one unit for each environment."""
         del worker_args
-        return check_n_envs(n_envs)
+        return check_count("n_envs", n_envs)
 
     # -- updates ---------------------------------------------------------------------------------
 
     def update_agent(self, agent_update: Any) -> None:
-        """Take a new policy, or weights for the present one; what is under way is dropped.
-
-        Raises:
-            TypeError: for a policy without ``get_actions``.
-        """
-        if agent_update is None:
-            return
-        self._slots.clear()
-        if is_policy(agent_update):
-            self._slots.take_agent(agent_update)
-            self._agent = agent_update
-        else:
-            self._agent.set_param_values(agent_update)
+        """See `SlotWorker.update_agent`; what is under way is dropped."""
+        if agent_update is not None:
+            self._slots.clear()
+        super().update_agent(agent_update)
 
     def update_env(self, env_update: Any) -> None:
-        """Take new environments, or the results of updates: one for all slots, or a list with one for each.
-
-        A vector environment (`gymnasium.vector.VectorEnv`) of `n_envs` slots is stepped as one object.
-
-        Raises:
-            TypeError: if they are none of these; for a vector environment that cannot seed its slots one by
-                one.
-            ValueError: for another number of environments than `n_envs`, and for environments that differ in
-                their spaces.
-        """
+        """See `SlotWorker.update_env`; what is under way is dropped."""
         if env_update is None:
             return
-        before = self._slots
-        before.clear()
-        new = slot_envs_or_native(env_update, before.present, self.n_envs)
+        self._slots.clear()
+        super().update_env(env_update)
         self._own_slots = isinstance(env_update, list)
-        if isinstance(new, list):
-            old = before.present if before.envs else [None] * self.n_envs
-            self._seeded = [was and env is one for was, env, one in zip(self._seeded, new, old, strict=True)]
-            self._slots_of(self.slots_type).take_envs(new, EnvSpec.from_env(new[0], self._max_episode_length))
-        else:
-            if new not in before.present:
-                self._seeded = [False] * self.n_envs
-            spaces = new.single_observation_space, new.single_action_space
-            slots = self._slots_of(self.native_type)
-            slots.take_vector_env(checked_seeding(new), EnvSpec(*spaces, self._max_episode_length))
-
-    def _slots_of(self, kind: type[S]) -> S:
-        """Return the slots; new ones, where those there are cannot step such environments."""
-        if type(self._slots) is not kind:
-            self._slots = kind(self.n_envs, self._max_episode_length)
-            if self._agent is not None:
-                self._slots.take_agent(self._agent)
-        return self._slots
 
     # -- units -----------------------------------------------------------------------------------
 
@@ -165,9 +115,7 @@ class VecWorker(Worker):
                 raise UnitCancelled
 
     def _begin(self, slot: int, unit: Unit | None) -> None:
-        seed = None if unit is None or (self._seeded[slot] and not self.reseed) else unit.env_seed
-        self._seeded[slot] = self._seeded[slot] or seed is not None
-        self._slots.begin(slot, unit, seed)
+        self._slots.begin(slot, unit, self._slot_seed(slot, unit))
 
     def _tick(self, line: Line) -> list[tuple[int, StepType]]:
         """Advance all slots; on an exception, find out which unit it belongs to."""
@@ -187,20 +135,3 @@ class VecWorker(Worker):
     def _home(self, unit: Unit) -> int | None:
         """Return the only slot that may run a unit; None where any may."""
         return unit.number // self.n_workers % self.n_envs if self._own_slots else None
-
-    def shutdown(self) -> None:
-        """Close the environments."""
-        self._slots.close()
-
-
-def check_n_envs(n_envs: Any) -> int:
-    """Return a number of environments as an int.
-
-    Raises:
-        TypeError, ValueError: if it is no integer of at least 1.
-    """
-    if isinstance(n_envs, bool) or not isinstance(n_envs, Integral):
-        raise TypeError(f"n_envs must be an integer of at least 1, not {n_envs!r}")
-    if n_envs < 1:
-        raise ValueError(f"n_envs must be at least 1, not {n_envs}")
-    return int(n_envs)

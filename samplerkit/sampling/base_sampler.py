@@ -178,8 +178,8 @@ class BaseSampler(Sampler):
         """See `Sampler.obtain_samples`."""
         del itr
         least = boundary.check_count("num_samples", num_samples)
-        shape = self._shape
-        goal = Steps(least) if shape is None else Calls(-(-least // shape.size), shape.size)
+        going_on = self._continuation
+        goal = Steps(least) if going_on is None else Calls(going_on.n_calls(least), going_on.shape.size)
         return self._obtain(goal, agent_update, env_update)
 
     def obtain_exact_episodes(

@@ -21,7 +21,6 @@ from samplerkit.sampling.work import Claim, Need, SharedWork
 _PATIENCE = 0.1
 """Seconds that a result waits for others to travel with, where the pool can see what runs."""
 
-
 _REST = 30.0
 """Seconds that a carrier rests where no unit is needed, before it runs ahead all the same."""
 

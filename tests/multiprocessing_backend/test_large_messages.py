@@ -82,9 +82,24 @@ def test_large_observations_give_the_local_batches_call_after_call(env):
 def test_a_large_batch_can_be_written_to_and_outlives_its_sampler():
     with sampler("multiprocessing", FramesEnv, n_processes=2) as s:
         batch = s.obtain_samples(0, 400)
-    assert batch.observations.flags.writeable
+    digest = batch.digest()
+    with sampler("multiprocessing", FramesEnv, n_processes=2, seed=12) as s:
+        others = [s.obtain_samples(call, 400) for call in range(3)]
+    assert batch.digest() == digest, "its memory is somebody else's"
+    assert not any(np.shares_memory(batch.observations, other.observations) for other in others)
     batch.observations[...] = 7
     assert batch.observations.min() == 7
+
+
+def test_rows_that_a_caller_keeps_of_a_batch_outlive_those_that_follow():
+    with sampler("multiprocessing", FramesEnv, n_processes=2) as s:
+        kept, expected = [], []
+        for call in range(4):
+            rows = s.obtain_samples(call, 400).observations[100:103]  # the batch itself is dropped
+            kept.append(rows)
+            expected.append(rows.copy())
+    for rows, copy in zip(kept, expected, strict=True):
+        np.testing.assert_array_equal(rows, copy)
 
 
 def test_a_process_killed_among_large_messages_leaves_no_trace_in_the_batch():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,10 @@ from samplerkit.contract.mutants import vectorized
 from samplerkit.contract.mutants.anything import AnyPool, AnySampler
 from samplerkit.contract.mutants.bases import FRAGMENT, FRAGMENT_LOCAL, FRAGMENT_PROCESSES, altered, mapped
 from samplerkit.contract.mutants.catalogue import mutant
+from samplerkit.contract.mutants.in_slots import SlotDefects
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, TickRecorder, whole
+from samplerkit.episodes.columns import rows_of
+from samplerkit.episodes.native_recorder import assign
 from samplerkit.interfaces import Resumption, Unit
 from samplerkit.sampling.admission import Calls, Goal
 from samplerkit.sampling.continuation import Continuation
@@ -20,35 +23,8 @@ from samplerkit.sampling.passage import Passage
 from samplerkit.sampling.recipes import Record
 from samplerkit.workers.slots import Slots
 
-S = TypeVar("S", bound=type[Slots])
-R = TypeVar("R", bound=type[TickRecorder])
-
-
-def in_worker(name: str, *killers: str) -> Callable[[Any], Any]:
-    """Register a defect of the worker itself."""
-    return mutant(name, *killers, bases=(FRAGMENT,))
-
-
-def in_slots(name: str, *killers: str) -> Callable[[S], S]:
-    """Register a defect of what steps the environments."""
-
-    def register(slots: S) -> S:
-        namespace = {"slots_type": slots, "__doc__": slots.__doc__, "__module__": __name__}
-        in_worker(name, *killers)(type(slots.__name__, (), namespace))
-        return slots
-
-    return register
-
-
-def in_recorder(name: str, *killers: str) -> Callable[[R], R]:
-    """Register a defect of what records the slots."""
-
-    def register(recorder: R) -> R:
-        namespace = {"recorder_type": recorder, "__doc__": recorder.__doc__, "__module__": __name__}
-        in_slots(name, *killers)(type(recorder.__name__, (Slots,), namespace))
-        return recorder
-
-    return register
+_of = SlotDefects(FRAGMENT)
+in_worker, in_slots, in_recorder = _of.in_worker, _of.in_slots, _of.in_recorder
 
 
 class AnyFragments:
@@ -194,19 +170,8 @@ class StepTwiceAtTheCut(AnyFragments):
         columns = {}
         for name in ("observations", "actions", "rewards"):
             columns[name] = mapped(np.copy, getattr(view, name))
-            _put_first(columns[name], getattr(before, name))
+            assign(rows_of(columns[name], slice(0, 1)), rows_of(getattr(before, name), slice(0, 1)))
         return whole(altered(view, **columns))
-
-
-def _put_first(column: Any, other: Any) -> None:
-    if isinstance(column, dict):
-        for key, child in column.items():
-            _put_first(child, other[key])
-    elif isinstance(column, tuple):
-        for child, theirs in zip(column, other, strict=True):
-            _put_first(child, theirs)
-    else:
-        column[0] = other[0]
 
 
 @in_worker("fragment-repeated", "A8.stitched", "A2.env-seed", "A8")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from samplerkit.contract.examine import Verdict
 from samplerkit.contract.mutants.odd import OddBackend, odd_backends
 from samplerkit.contract.runner import check
 
@@ -30,23 +29,8 @@ def load(n: int) -> Iterator[None]:
 
 def false_alarms(backend: OddBackend, profile: str = "quick") -> list[str]:
     """Check an odd backend; return what the suite says against it, clause by clause."""
-    return [_sentence(verdict) for verdict in check(backend.subject, profile).verdicts if verdict.bad]
-
-
-def steady_alarms(backend: OddBackend, profile: str = "quick") -> list[str]:
-    """Return what the suite says against an odd backend twice.
-
-    On a machine that is busy with other tests a deadline may pass once; how often, the soak tells.
-    """
-    first = [verdict.clause for verdict in check(backend.subject, profile).verdicts if verdict.bad]
-    if not first:
-        return []
-    again = check(backend.subject, profile, only=first)
-    return [_sentence(verdict) for verdict in again.verdicts if verdict.bad]
-
-
-def _sentence(verdict: Verdict) -> str:
-    return f"{verdict.clause} {verdict.state}: {verdict.what}"
+    report = check(backend.subject, profile)
+    return [f"{verdict.clause} {verdict.state}: {verdict.what}" for verdict in report.verdicts if verdict.bad]
 
 
 def main() -> int:

@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from samplerkit.contract.mutants.bases import VECTORIZED, mapped
-from samplerkit.contract.mutants.catalogue import mutant
+from samplerkit.contract.mutants.in_slots import SlotDefects
 from samplerkit.episodes import EpisodeSlice, StepType, TickRecorder
+from samplerkit.episodes.native_recorder import assign
 from samplerkit.interfaces import Unit
 from samplerkit.workers.slots import Slots
 
-S = TypeVar("S", bound=type[Slots])
-R = TypeVar("R", bound=type[TickRecorder])
-
-
-def in_worker(name: str, *killers: str) -> Callable[[Any], Any]:
-    """Register a defect of the worker itself."""
-    return mutant(name, *killers, bases=(VECTORIZED,))
-
-
-def in_slots(name: str, *killers: str) -> Callable[[S], S]:
-    """Register a defect of what steps the environments."""
-
-    def register(slots: S) -> S:
-        namespace = {"slots_type": slots, "__doc__": slots.__doc__, "__module__": __name__}
-        in_worker(name, *killers)(type(slots.__name__, (), namespace))
-        return slots
-
-    return register
-
-
-def in_recorder(name: str, *killers: str) -> Callable[[R], R]:
-    """Register a defect of what records the slots."""
-
-    def register(recorder: R) -> R:
-        namespace = {"recorder_type": recorder, "__doc__": recorder.__doc__, "__module__": __name__}
-        in_slots(name, *killers)(type(recorder.__name__, (Slots,), namespace))
-        return recorder
-
-    return register
+_of = SlotDefects(VECTORIZED)
+in_worker, in_slots, in_recorder = _of.in_worker, _of.in_slots, _of.in_recorder
 
 
 def _rolled(infos: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,19 +100,8 @@ class ViewOfTheBuffer(TickRecorder):
         recording, start, stop = self._recording, self._starts[slot], self._tick
         rows = recording.observations.rows(recording.rows_of_steps(slot, start, stop))
         last = recording.observations.rows(recording.rows_of_steps(slot, stop - 1, stop))
-        _assign(rows, last)
+        assign(rows, last)
         return super().keep(slot, last_step_type, goes_on=goes_on)
-
-
-def _assign(rows: Any, values: Any) -> None:
-    if isinstance(rows, dict):
-        for key, child in rows.items():
-            _assign(child, values[key])
-    elif isinstance(rows, tuple):
-        for child, value in zip(rows, values, strict=True):
-            _assign(child, value)
-    else:
-        rows[:] = values
 
 
 @in_recorder("policy-sees-the-recording", "A7.own-arrays")
@@ -176,7 +139,7 @@ class FinalObservationOfTheNext(TickRecorder):
     def keep(self, slot: int, last_step_type: StepType, *, goes_on: bool = False) -> EpisodeSlice:
         recording, start = self._recording, self._starts[slot]
         rows = recording.observations.rows(recording.rows_of_steps(slot, self._tick, self._tick + 1))
-        _assign(rows, recording.observations.rows(recording.rows_of_steps(slot, start, start + 1)))
+        assign(rows, recording.observations.rows(recording.rows_of_steps(slot, start, start + 1)))
         return super().keep(slot, last_step_type, goes_on=goes_on)
 
 
