@@ -16,7 +16,7 @@ from samplerkit.rl2.task_sampler import (
     SetTaskSampler,
     TaskSampler,
 )
-from samplerkit.rl2.trials import group_trials, inner_returns, join_trials, trial_returns
+from samplerkit.rl2.trials import cut_trials, group_trials, inner_returns, join_trials, trial_returns
 from samplerkit.rl2.worker import RL2Worker
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "TaskEnv",
     "TaskSampler",
     "bayes_optimal_value",
+    "cut_trials",
     "greedy_value",
     "group_trials",
     "inner_returns",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -21,7 +21,6 @@ from samplerkit.rl2.encoding import check_action_space, check_observation_space,
 
 Row: TypeAlias = npt.NDArray[np.float32]
 Infos: TypeAlias = dict[str, Any]
-InnerEnd: TypeAlias = Literal["terminated", "truncated"]
 
 
 class RL2Env(gymnasium.Env[Row, Any]):
@@ -81,8 +80,6 @@ class RL2Env(gymnasium.Env[Row, Any]):
         self._nothing = np.zeros(inner_size, dtype=np.float32)
         self._nothing.flags.writeable = False
         self.observation_space = Box(-np.inf, np.inf, (self._size,), np.float32)
-        self.inner_end: InnerEnd | None = None
-        """How the last step ended the inner episode; None if it goes on."""
         self._episode_index = episodes_per_trial  # a trial that is over, until the first reset
         self._inner_length = 0
         self._last_seed: int | None = None
@@ -127,7 +124,6 @@ class RL2Env(gymnasium.Env[Row, Any]):
         inner, infos = self.env.reset(seed=trial, options=options)
         self._episode_index = 0
         self._inner_length = 0
-        self.inner_end = None
         row = np.zeros(self._size, dtype=np.float32)
         self._write_observation(row, inner)
         row[self._inner_size : -2] = self._first_action
@@ -155,8 +151,8 @@ class RL2Env(gymnasium.Env[Row, Any]):
             "episode_index": index,
         }
         row = np.zeros(self._size, dtype=np.float32)
-        self.inner_end = "terminated" if terminated else "truncated" if truncated else None
-        if self.inner_end is not None:
+        if terminated or truncated:
+            infos["inner_truncated"] = not terminated
             inner = self._end_inner_episode(inner, infos)
             row[-1] = 1.0
         self._write_observation(row, inner)
@@ -165,11 +161,10 @@ class RL2Env(gymnasium.Env[Row, Any]):
         return row, float(reward), self._episode_index == self.episodes_per_trial, False, infos
 
     def _end_inner_episode(self, inner: Any, infos: Infos) -> Any:
-        """Note how the inner episode ended, begin the next one, and return the observation to deliver."""
+        """Note that the inner episode ended, begin the next one, and return the observation to deliver."""
         final = np.zeros(self._inner_size, dtype=np.float32)
         self._write_observation(final, inner)
         infos["inner_done"] = True
-        infos["inner_truncated"] = self.inner_end == "truncated"
         infos["inner_final_observation"] = final
         self._episode_index += 1
         self._inner_length = 0

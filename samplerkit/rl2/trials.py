@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samplerkit.episodes import EpisodeBatch, StepType
-from samplerkit.episodes.columns import rows_of
+from samplerkit.episodes.columns import Array, Column, map_pair, rows_of
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -22,7 +22,7 @@ def group_trials(batch: EpisodeBatch) -> list[IntArray]:
     """Say which episodes make up each trial.
 
     `RL2Worker` gives a trial as several episodes with ``"trial"`` and ``"episode_index"`` in their infos;
-    where there is no ``"episode_index"`` (from `RL2Env`, say) each episode is a whole trial.
+    where there is no ``"episode_index"`` (from `RL2Env` in any other worker) each episode is a whole trial.
 
     Returns:
         For each trial, in the order of its first episode, the numbers of its episodes in the order of play.
@@ -87,6 +87,80 @@ def join_trials(batch: EpisodeBatch) -> EpisodeBatch:
     )
 
 
+def cut_trials(batch: EpisodeBatch, ids: npt.ArrayLike | None = None) -> EpisodeBatch:
+    """Make each inner episode one episode: what `RL2Worker` gives, of trials from any worker.
+
+    The inverse of `join_trials`, but that a trial which was cut by a limit of its own ends in a TIMEOUT.
+    An inner episode's final observation is what the policy saw next: where another one follows, its first
+    observation; the infos hold ``"inner_final_observation"``. A batch of inner episodes is returned as it is.
+
+    Args:
+        batch: whole trials of an `RL2Env`.
+        ids: an integer for each trial, which becomes its ``"trial"``. None: the number of its unit, or its
+            place in the batch where there is no provenance. The seed that stands there will not do: two
+            trials of a large batch may share one.
+
+    Raises:
+        ValueError: if these are no trials of an `RL2Env`.
+    """
+    if "episode_index" in batch.episode_infos_by_episode:
+        return batch
+    if not {"episode_index", "inner_done", "inner_truncated"} <= batch.env_infos.keys():
+        raise ValueError(
+            'the steps of this batch have no infos "episode_index", "inner_done" and "inner_truncated": pass '
+            "trials that were played in an RL2Env"
+        )
+    ends = np.asarray(batch.env_infos["inner_done"]).copy()
+    ends[np.cumsum(batch.lengths) - 1] = True
+    (last,) = np.nonzero(ends)
+    first = np.concatenate([[0], last[:-1] + 1])
+    trial_of = np.repeat(np.arange(len(batch.lengths)), batch.lengths)[last]
+    infos = {key: rows_of(column, trial_of) for key, column in batch.episode_infos_by_episode.items()}
+    infos["trial"] = _trial_ids(batch, ids)[trial_of]
+    infos["episode_index"] = np.asarray(batch.env_infos["episode_index"])[first]
+    return EpisodeBatch(
+        env_spec=batch.env_spec,
+        episode_infos=infos,
+        observations=batch.observations,
+        last_observations=_following(batch, last, trial_of),
+        actions=batch.actions,
+        rewards=batch.rewards,
+        env_infos=batch.env_infos,
+        agent_infos=batch.agent_infos,
+        step_types=_inner_step_types(batch, first, last),
+        lengths=last + 1 - first,
+        provenance=None if batch.provenance is None else batch.provenance.select(trial_of, slice(None)),
+    )
+
+
+def _trial_ids(batch: EpisodeBatch, ids: npt.ArrayLike | None) -> IntArray:
+    if ids is not None:
+        return np.asarray(ids, np.int64)
+    return np.arange(len(batch.lengths)) if batch.provenance is None else batch.provenance.units
+
+
+def _following(batch: EpisodeBatch, last: IntArray, trial_of: IntArray) -> Column:
+    """Return what the policy saw after each of these steps: of the same trial, or its final observation."""
+    ends_trial = last == (np.cumsum(batch.lengths) - 1)[trial_of]
+
+    def rows(following: Array, final: Array) -> Array:
+        taken = following.take(np.minimum(last + 1, len(following) - 1), 0)
+        taken[ends_trial] = final[trial_of[ends_trial]]
+        return taken
+
+    return map_pair(rows, batch.observations, batch.last_observations)
+
+
+def _inner_step_types(batch: EpisodeBatch, first: IntArray, last: IntArray) -> npt.NDArray[np.int8]:
+    types = np.full(len(batch.rewards), StepType.MID, np.int8)
+    types[first] = StepType.FIRST
+    done, truncated = (np.asarray(batch.env_infos[key])[last] for key in ("inner_done", "inner_truncated"))
+    types[last] = np.where(truncated, StepType.TIMEOUT, StepType.TERMINAL)
+    # Where the trial was cut in the middle of an inner episode.
+    types[last[~done]] = batch.step_types[last[~done]]
+    return types
+
+
 def episode_returns(batch: EpisodeBatch) -> FloatArray:
     """Sum of rewards of each episode, shape (n_episodes,)."""
     starts = np.cumsum(batch.lengths) - batch.lengths
@@ -102,7 +176,7 @@ def trial_returns(batch: EpisodeBatch) -> FloatArray:
 
 def inner_returns(batch: EpisodeBatch) -> FloatArray:
     """Sum of rewards of each inner episode, shape (n_trials, most inner episodes); missing ones are NaN."""
-    if "episode_index" in batch.env_infos:
+    if "episode_index" in batch.env_infos and "episode_index" not in batch.episode_infos_by_episode:
         episode_of = np.repeat(np.arange(len(batch.lengths)), batch.lengths)
         return _table(episode_of, np.asarray(batch.env_infos["episode_index"]), batch.rewards)
     trials = group_trials(batch)

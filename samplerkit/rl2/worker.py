@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
-from samplerkit.episodes import EpisodeBatch, StepType
+from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import UnitCancelled
 from samplerkit.rl2.env import RL2Env
+from samplerkit.rl2.trials import cut_trials
 from samplerkit.workers import DefaultWorker
 
 
 class RL2Worker(DefaultWorker):
     """Runs trials: n episodes, each an episode of the batch, with one reset of the policy at the beginning.
 
-    With an `RL2Env` the trial is that environment's, cut where its inner episodes end, so that the policy
-    sees what it does when a `DefaultWorker` runs the trial in one piece; the limit on the length of an
-    episode then applies to the inner ones. Any other environment is reset between episodes without a seed:
-    the unit's seed, given to the first reset, decides the whole trial, and a task drawn from it stays.
+    With an `RL2Env` a trial is one episode like any other, and `cut_trials` divides it when it is over: the
+    batch is what `cut_trials` makes of the trials of a `DefaultWorker` or a vectorized worker, where these
+    are faster. The limit on the length of an episode applies to the inner ones.
+
+    Any other environment is reset between episodes without a seed: the unit's seed, given to the first
+    reset, decides the whole trial, and a task drawn from it stays.
 
     Episode infos carry ``"trial"``, the number of the unit, and ``"episode_index"``.
 
@@ -41,10 +45,10 @@ class RL2Worker(DefaultWorker):
         if n_episodes_per_trial < 1:
             raise ValueError(f"n_episodes_per_trial must be at least 1, not {n_episodes_per_trial}")
         self._n_episodes_per_trial = n_episodes_per_trial
-        self._trial_env: RL2Env | None = None
+        self._inner_limit = max_episode_length
+        self._in_one_piece = False
         self._trial = -1
         self._episode_index = 0
-        self._trial_info: dict[str, Any] = {}
 
     def update_env(self, env_update: Any) -> None:
         """Take a new environment, or the result of an `EnvUpdate`.
@@ -52,20 +56,26 @@ class RL2Worker(DefaultWorker):
         Raises:
             ValueError: if it is an `RL2Env` with another number of episodes in a trial.
         """
+        self._max_episode_length = self._inner_limit
         super().update_env(env_update)
         trial_env = _find_trial_env(self.env)
-        if trial_env is not None:
-            if trial_env.episodes_per_trial != self._n_episodes_per_trial:
-                raise ValueError(
-                    f"RL2Worker runs trials of {self._n_episodes_per_trial} episodes, but the RL2Env has "
-                    f"episodes_per_trial={trial_env.episodes_per_trial}: give both the same number"
-                )
-            trial_env.limit_inner_length(self._max_episode_length)
-        self._trial_env = trial_env
+        self._in_one_piece = trial_env is not None
+        if trial_env is None:
+            return
+        if trial_env.episodes_per_trial != self._n_episodes_per_trial:
+            raise ValueError(
+                f"RL2Worker runs trials of {self._n_episodes_per_trial} episodes, but the RL2Env has "
+                f"episodes_per_trial={trial_env.episodes_per_trial}: give both the same number"
+            )
+        trial_env.limit_inner_length(self._inner_limit)
+        self._max_episode_length = math.inf
 
     def rollout(self) -> EpisodeBatch:
         """Run a trial; its episodes in the order of play."""
         self._trial = self._trial + 1 if self.unit is None else self.unit.number
+        self._episode_index = 0
+        if self._in_one_piece:
+            return cut_trials(super().rollout(), [self._trial])
         episodes = []
         for index in range(self._n_episodes_per_trial):
             self._episode_index = index
@@ -87,28 +97,10 @@ class RL2Worker(DefaultWorker):
         Returns:
             The first observation and the episode's infos.
         """
-        if self._episode_index == 0:
-            observation, self._trial_info = super().reset_env()
-        elif self._trial_env is None:
-            observation, self._trial_info = self.env.reset()
-        else:
-            # It began the next episode with the step that ended the last one.
-            observation = self._observation
-        ids = {"trial": self._trial, "episode_index": self._episode_index}
-        return observation, {**self._trial_info, **ids}
-
-    def step_episode(self) -> bool:
-        """Take one step.
-
-        Returns:
-            True if the (inner) episode is over.
-        """
-        over = super().step_episode()
-        if self._trial_env is None or self._trial_env.inner_end is None:
-            return over
-        ended_by_limit = self._trial_env.inner_end == "truncated"
-        self._last_step_type = StepType.TIMEOUT if ended_by_limit else StepType.TERMINAL
-        return True
+        observation, infos = super().reset_env() if self._episode_index == 0 else self.env.reset()
+        if self._in_one_piece:
+            return observation, infos
+        return observation, {**infos, "trial": self._trial, "episode_index": self._episode_index}
 
 
 def _find_trial_env(env: Any) -> RL2Env | None:
