@@ -15,6 +15,7 @@ from samplerkit.rl2.task_sampler import (
     EnvPoolSampler,
     SetTaskSampler,
     TaskSampler,
+    tasks_for_slots,
 )
 from samplerkit.rl2.trials import cut_trials, group_trials, inner_returns, join_trials, trial_returns
 from samplerkit.rl2.worker import RL2Worker
@@ -40,5 +41,6 @@ __all__ = [
     "inner_returns",
     "join_trials",
     "random_value",
+    "tasks_for_slots",
     "trial_returns",
 ]

@@ -4,6 +4,8 @@ Their draws follow from a seed or a generator of their own, never from global st
 
     tasks = SetTaskSampler(BanditEnv, wrapper=lambda env, task: RL2Env(env, episodes_per_trial=10), seed=3)
     batch = sampler.obtain_samples(epoch, 4_000, weights, env_update=tasks.sample(sampler.n_workers))
+
+A vectorized worker plays a task in each of its slots: see `tasks_for_slots`.
 """
 
 from __future__ import annotations
@@ -36,6 +38,25 @@ class TaskSampler(abc.ABC):
     def n_tasks(self) -> int | None:
         """How many different tasks there are; None if that is unknown or infinite."""
         return None
+
+
+def tasks_for_slots(tasks: Sequence[EnvUpdate], n_envs: int) -> list[list[EnvUpdate]]:
+    """Spread tasks over the slots of vectorized workers: a list of `n_envs` for each worker.
+
+    Unit u plays task ``u % len(tasks)``, as it does where each task has a worker of its own. So forty tasks
+    give the same batch from forty workers and from five with ``n_envs=8``, for a policy that is exact row by
+    row.
+
+    Raises:
+        ValueError: if they do not fill the slots of any number of workers.
+    """
+    n_workers, left = divmod(len(tasks), n_envs)
+    if left or not tasks:
+        raise ValueError(
+            f"{len(tasks)} tasks do not fill workers with n_envs={n_envs}: their number must be a multiple "
+            "of n_envs"
+        )
+    return [list(tasks[worker::n_workers]) for worker in range(n_workers)]
 
 
 class ConstructEnvsSampler(TaskSampler):

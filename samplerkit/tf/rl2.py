@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samplerkit.rl2 import NoResetPolicy, RL2AdaptedPolicy, inner_returns, join_trials
+from samplerkit.rl2 import NoResetPolicy, RL2AdaptedPolicy, inner_returns, join_trials, tasks_for_slots
 from samplerkit.tf.ppo import PPO, PPOSettings
 from samplerkit.trainer import log_performance
 
@@ -29,9 +29,11 @@ class RL2:
         env_spec: of what the sampler runs: of a trial with an `RL2Env`.
         episodes_per_trial: inner episodes of a trial.
         meta_batch_size: how many tasks `task_sampler` is asked for in each epoch; a sampler takes one for
-            each of its workers, so it must equal ``n_workers``.
+            each of its workers, so it must equal ``n_workers``, times `n_envs` where that is given.
         task_sampler: where the workers' environments come from, anew in each epoch; None: the environment
             draws a task for each trial itself.
+        n_envs: of a vectorized sampler, whose workers then play a task in each of their slots; None for
+            others.
         sampler: for a trainer that is given none.
 
     Attributes:
@@ -50,6 +52,7 @@ class RL2:
         episodes_per_trial: int,
         meta_batch_size: int | None = None,
         task_sampler: TaskSampler | None = None,
+        n_envs: int | None = None,
         sampler: Any = None,
     ) -> None:
         if (meta_batch_size is None) != (task_sampler is None):
@@ -62,6 +65,7 @@ class RL2:
         self._episodes_per_trial = episodes_per_trial
         self._meta_batch_size = meta_batch_size
         self._task_sampler = task_sampler
+        self._n_envs = n_envs
         self._sampler = sampler
 
     @property
@@ -80,12 +84,16 @@ class RL2:
         """Sample trials, learn, record, epoch by epoch; returns the last average return of a trial."""
         average_return = float("nan")
         for epoch in trainer.step_epochs():
-            tasks = None
-            if self._task_sampler is not None and self._meta_batch_size is not None:
-                tasks = list(self._task_sampler.sample(self._meta_batch_size))
-            episodes = trainer.obtain_episodes(epoch, env_update=tasks)
+            episodes = trainer.obtain_episodes(epoch, env_update=self._tasks())
             average_return = self.train_once(epoch, episodes, trainer=trainer)
         return average_return
+
+    def _tasks(self) -> list[Any] | None:
+        """Return the tasks of an epoch, one for each worker, or a list for each; None: it has none."""
+        if self._task_sampler is None or self._meta_batch_size is None:
+            return None
+        tasks = self._task_sampler.sample(self._meta_batch_size)
+        return list(tasks) if self._n_envs is None else list(tasks_for_slots(tasks, self._n_envs))
 
     def train_once(self, itr: int, episodes: EpisodeBatch, *, trainer: Trainer | None = None) -> float:
         """Learn from one batch.
@@ -136,7 +144,8 @@ class RL2PPO(RL2):
         baseline: a `TFGRUValue` of its own.
         settings: of PPO.
         seed: of PPO.
-        env_spec, episodes_per_trial, meta_batch_size, task_sampler, sampler: as for `RL2`.
+        env_spec, episodes_per_trial, meta_batch_size, task_sampler, n_envs, sampler: as for
+            `RL2`.
     """
 
     def __init__(
@@ -150,6 +159,7 @@ class RL2PPO(RL2):
         seed: int = 0,
         meta_batch_size: int | None = None,
         task_sampler: TaskSampler | None = None,
+        n_envs: int | None = None,
         sampler: Any = None,
     ) -> None:
         super().__init__(
@@ -158,5 +168,6 @@ class RL2PPO(RL2):
             episodes_per_trial=episodes_per_trial,
             meta_batch_size=meta_batch_size,
             task_sampler=task_sampler,
+            n_envs=n_envs,
             sampler=sampler,
         )

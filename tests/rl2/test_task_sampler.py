@@ -3,8 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import samplerkit
 from samplerkit.interfaces import ExistingEnvUpdate, NewEnvUpdate, SetTaskUpdate
-from samplerkit.rl2 import BanditEnv, ConstructEnvsSampler, EnvPoolSampler, RL2Env, SetTaskSampler
+from samplerkit.policies import GRUPolicy
+from samplerkit.rl2 import (
+    BanditEnv,
+    ConstructEnvsSampler,
+    EnvPoolSampler,
+    RL2Env,
+    SetTaskSampler,
+    tasks_for_slots,
+)
 
 
 def arms(updates):
@@ -92,3 +101,35 @@ def test_a_grown_pool_holds_copies():
 def test_an_empty_list_of_constructors_is_refused():
     with pytest.raises(ValueError, match="at least one constructor"):
         ConstructEnvsSampler([])
+
+
+class Bandit(BanditEnv):
+    def __init__(self):
+        super().__init__(4)
+
+
+@pytest.mark.parametrize("name", ["vectorized", "multiprocessing+vectorized"])
+def test_tasks_in_slots_give_the_batches_of_a_worker_for_each(name):
+    def tasks():
+        return SetTaskSampler(Bandit, wrapper=lambda env, task: RL2Env(env, episodes_per_trial=5), seed=2)
+
+    env = RL2Env(Bandit(), episodes_per_trial=5)
+    common = {"agents": GRUPolicy(env.observation_space, env.action_space, hidden_size=8), "seed": 4}
+    one_each, in_slots = tasks(), tasks()
+    with (
+        samplerkit.make_sampler("local", envs=one_each.sample(12), n_workers=12, **common) as workers,
+        samplerkit.make_sampler(
+            name, envs=tasks_for_slots(in_slots.sample(12), 4), n_workers=3, n_envs=4, **common
+        ) as slots,
+    ):
+        for epoch in range(2):
+            expected, batch = workers.obtain_samples(epoch, 200), slots.obtain_samples(epoch, 200)
+            assert batch.difference(expected) is None, batch.difference(expected)
+            workers.obtain_samples(epoch, 1, env_update=one_each.sample(12))
+            slots.obtain_samples(epoch, 1, env_update=tasks_for_slots(in_slots.sample(12), 4))
+
+
+@pytest.mark.parametrize("n_tasks", [0, 7])
+def test_tasks_that_leave_slots_empty_are_refused(n_tasks):
+    with pytest.raises(ValueError, match=f"{n_tasks} tasks do not fill workers with n_envs=4"):
+        tasks_for_slots(ConstructEnvsSampler(constructors(3), seed=0).sample(n_tasks), 4)

@@ -79,6 +79,30 @@ def test_tasks_of_a_task_sampler_reach_the_workers(tmp_path):
     assert len({tuple(mean) for mean in means}) == 6, "every epoch has new tasks"
 
 
+def train_on_tasks(folder, sampler, **arguments):
+    tasks = SetTaskSampler(BanditEnv3, wrapper=lambda env, task: RL2Env(env, episodes_per_trial=4), seed=1)
+    algo = rl2(meta_batch_size=6, task_sampler=tasks, n_envs=arguments.get("n_envs"))
+    with TFTrainer(SnapshotConfig(folder)) as trainer:
+        trainer.setup(algo, bandit(), sampler=sampler, sampler_options={"seed": 1, **arguments})
+        trainer.train(3, batch_size=100)
+    rows = read_progress(folder)
+    timing = [key for key in rows[0] if "Time" in key or "Seconds" in key or "PerSecond" in key]
+    return [{key: value for key, value in row.items() if key not in timing} for row in rows]
+
+
+class BanditEnv3(BanditEnv):
+    def __init__(self):
+        super().__init__(3)
+
+
+def test_tasks_in_slots_teach_what_tasks_of_workers_teach(tmp_path):
+    workers = train_on_tasks(tmp_path / "workers", "local", n_workers=6)
+    slots = train_on_tasks(tmp_path / "slots", "vectorized", n_workers=2, n_envs=3)
+    processes = train_on_tasks(tmp_path / "both", "multiprocessing+vectorized", n_workers=3, n_envs=2)
+    assert workers == slots == processes
+    assert len(workers) == 3
+
+
 @pytest.mark.parametrize(
     "arguments", [{"meta_batch_size": 3}, {"task_sampler": SetTaskSampler(BanditEnv, seed=0)}]
 )
