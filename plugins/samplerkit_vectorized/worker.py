@@ -95,10 +95,13 @@ class VecWorker(SlotWorker):
             ended = self._tick(line)
             if self.cancelled:
                 raise UnitCancelled
-            for slot, last_step_type in ended:
-                self.unit = unit = slots.units[slot]
-                assert unit is not None, "begun with a unit"
-                yield unit, slots.keep(slot, last_step_type)
+            if ended:
+                units_of = [slots.units[slot] for slot, _ in ended]
+                kept = slots.keep_all(ended)
+                for unit in units_of:
+                    self.unit = unit
+                    assert unit is not None, "begun with a unit"
+                    yield unit, next(kept)
 
     def _fill(self, line: Line) -> None:
         """Begin units in idle slots, as far as there are any."""

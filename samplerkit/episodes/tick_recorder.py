@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from samplerkit.episodes.beginnings import Beginning, put_rows, shared_infos
 from samplerkit.episodes.columns import Array, Column, Columns, map_column
 from samplerkit.episodes.info_table import InfoTable
 from samplerkit.episodes.infos import stack_infos
@@ -54,6 +55,9 @@ class TickRecorder:
         n_slots: how many.
     """
 
+    _env_infos_by_rows = True
+    """Whether infos of the environment are gathered slot by slot."""
+
     def __init__(self, env_spec: EnvSpec, n_slots: int) -> None:
         self.env_spec = env_spec
         self.n_slots = n_slots
@@ -65,7 +69,7 @@ class TickRecorder:
         self._starts = [_CLOSED] * n_slots
         self._begun: list[float] = [math.inf] * n_slots
         self._first_step_types = [StepType.FIRST] * n_slots
-        self._episode_infos: list[Columns] = [{}] * n_slots
+        self._episode_infos: list[Columns | Beginning] = [{}] * n_slots
         self._env_infos = [InfoTable("env_infos") for _ in range(n_slots)]
         self._agent_infos: list[InfoTable] | None = None
         self._longest = 1
@@ -107,6 +111,29 @@ class TickRecorder:
         self._episode_infos[slot] = stack_infos((episode_info,), "episode_infos") if episode_info else {}
         self._open(slot, first_step_type)
         self._begun[slot] = self._tick - steps_before
+
+    def begin_all(self, slots: Sequence[int], observations: Any, episode_infos: Mapping[str, Any]) -> None:
+        """Begin episodes in several slots, as `begin` does in each.
+
+        Args:
+            slots: which.
+            observations: a column with `n_slots` rows, of which theirs count.
+            episode_infos: a dict of columns with `n_slots` rows.
+
+        Raises:
+            ValueError, TypeError: as `begin`.
+        """
+        tick, n = self._tick, self.n_slots
+        infos = shared_infos(episode_infos, slots, n)
+        place = self._recording.observations.rows(slice(tick * n, tick * n + n))
+        if infos is None or not put_rows(place, observations, slots):
+            for slot in slots:
+                self.begin(slot, row_of(observations, slot), row_infos(episode_infos, slot))
+            return
+        for row, slot in enumerate(slots):
+            self._episode_infos[slot] = Beginning(infos, row) if infos else {}
+            self._open(slot, StepType.FIRST)
+            self._begun[slot] = tick
 
     def _open(self, slot: int, first_step_type: StepType) -> None:
         self._first_step_types[slot] = first_step_type
@@ -150,6 +177,25 @@ class TickRecorder:
         else:
             self.drop(slot)
         return kept
+
+    def keep_all(self, ended: Sequence[tuple[int, StepType]]) -> list[EpisodeSlice]:
+        """End the episodes of several slots, as `keep` does; only while it `keeps_together`."""
+        slots = [slot for slot, _ in ended]
+        kept = self._recording.keep_all(
+            slots,
+            ([self._starts[slot] for slot in slots], self._tick),
+            ([self._first_step_types[slot] for slot in slots], [last for _, last in ended]),
+            [self._episode_infos[slot] for slot in slots],
+        )
+        self._longest = max(self._longest, *(self.length(slot) for slot in slots))
+        for slot in slots:
+            self.drop(slot)
+        return kept
+
+    @property
+    def keeps_together(self) -> bool:
+        """Whether all infos are recorded tick by tick, so that nothing can go wrong with one slot alone."""
+        return self._agent_infos is None and not self._env_infos_by_rows
 
     def drop(self, slot: int) -> None:
         """Forget what a slot has open."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from samplerkit.episodes.beginnings import Beginning, columns_of
 from samplerkit.episodes.columns import Array, Columns, map_pair
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.infos import concatenate_infos
@@ -73,7 +74,7 @@ class TickRecording(GatheringStore):
         self._lengths: list[int] = []
         self._first_step_types: list[int] = []
         self._last_step_types: list[int] = []
-        self._episode_infos: list[Columns] = []
+        self._episode_infos: list[Columns | Beginning] = []
         self._kept_rows = 0
         self._finals_room = 16
         self._finals = space_column(space, "observation", self._finals_room, warned)
@@ -117,7 +118,7 @@ class TickRecording(GatheringStore):
         slot: int,
         ticks: tuple[int, int],
         types: tuple[StepType, StepType],
-        infos: tuple[Columns, Columns | None, Columns | None],
+        infos: tuple[Columns | Beginning, Columns | None, Columns | None],
     ) -> EpisodeSlice:
         """Note that a slot's steps are an episode.
 
@@ -129,9 +130,7 @@ class TickRecording(GatheringStore):
         """
         start, stop = ticks
         episode, first_row = len(self._lengths), self._kept_rows
-        if episode == self._finals_room:
-            self._finals_room *= 2
-            self._finals.grow(self._finals_room)
+        self._reserve_finals(1)
         final = stop * self.n_slots + slot
         place = self._finals.rows(slice(episode, episode + 1))
         map_pair(_copy_into, place, self.observations.rows(slice(final, final + 1)))
@@ -144,6 +143,48 @@ class TickRecording(GatheringStore):
         self.agent_infos.keep(infos[2])
         self._kept_rows = first_row + stop - start
         return EpisodeSlice(self, episode, episode + 1, first_row, self._kept_rows)
+
+    def keep_all(
+        self,
+        slots: Sequence[int],
+        ticks: tuple[Sequence[int], int],
+        types: tuple[Sequence[StepType], Sequence[StepType]],
+        episode_infos: Sequence[Columns | Beginning],
+    ) -> list[EpisodeSlice]:
+        """Note several episodes that end with the same tick, as `keep` does, where all infos are of ticks.
+
+        Args:
+            slots: of the episodes.
+            ticks: of their first steps, and after their last one.
+            types: of their first and last steps.
+            episode_infos: of each.
+        """
+        starts, stop = ticks
+        n, episode, row = self.n_slots, len(self._lengths), self._kept_rows
+        self._reserve_finals(len(slots))
+        finals = [stop * n + slot for slot in slots]
+        place = self._finals.rows(slice(episode, episode + len(slots)))
+        map_pair(
+            lambda into, rows: _copy_into(into, rows[finals]), place, self.observations.rows(slice(None))
+        )
+        kept = []
+        for number, (slot, start) in enumerate(zip(slots, starts, strict=True), episode):
+            self._starts.append(start * n + slot)
+            self._lengths.append(stop - start)
+            kept.append(EpisodeSlice(self, number, number + 1, row, row + stop - start))
+            row += stop - start
+        self._first_step_types += types[0]
+        self._last_step_types += types[1]
+        self._episode_infos += episode_infos
+        self.env_infos.keep_all(len(slots))
+        self.agent_infos.keep_all(len(slots))
+        self._kept_rows = row
+        return kept
+
+    def _reserve_finals(self, n: int) -> None:
+        while len(self._lengths) + n > self._finals_room:
+            self._finals_room *= 2
+            self._finals.grow(self._finals_room)
 
     def view(self, episodes: slice, rows: slice) -> EpisodeBatch:
         """Return consecutive episodes as a batch: of views where it is one, of fresh arrays otherwise.
@@ -178,7 +219,7 @@ class TickRecording(GatheringStore):
         infos = [self._episode_infos[episode] for episode in episodes]
         return EpisodeBatch.unchecked(
             env_spec=self.env_spec,
-            episode_infos=concatenate_infos(infos, [1] * len(infos), "episode_infos"),
+            episode_infos=columns_of(infos, "episode_infos"),
             observations=self.observations.rows(steps),
             last_observations=self._finals.rows(finals),
             actions=self.actions.rows(steps),
@@ -208,6 +249,10 @@ class RecordedInfos:
         """Note the columns of the next episode; None where they are those of the ticks."""
         self._any = self._any or bool(columns)
         self._of_episodes.append(columns or {})
+
+    def keep_all(self, n: int) -> None:
+        """Note that the next `n` episodes have the columns of the ticks."""
+        self._of_episodes += [{}] * n
 
     def forget_ticks(self) -> None:
         """Have no columns of ticks any more."""

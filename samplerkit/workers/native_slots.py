@@ -11,8 +11,6 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 from samplerkit.episodes import EnvSpec, StepType, TickRecorder
 from samplerkit.episodes.native_recorder import NativeRecorder
-from samplerkit.episodes.tick_infos import row_infos
-from samplerkit.episodes.tick_recorder import row_of
 from samplerkit.interfaces import Unit, Worker
 from samplerkit.workers.slots import Slots
 
@@ -147,8 +145,8 @@ class NativeSlots(Slots):
         self._over.clear()
         given = [seeds.get(slot, _IDLE) for slot in slots]
         observations, infos = seeded_reset(self._env, slots, given)
-        for slot in seeds:
-            self.recorder.begin(slot, row_of(observations, slot), row_infos(self._of_units(infos), slot))
+        if seeds:
+            self.recorder.begin_all(sorted(seeds), observations, self._of_units(infos))
 
     def _of_units(self, infos: dict[str, Any]) -> dict[str, Any]:
         """Return the infos without those that tell the slot rather than the episode."""
@@ -162,9 +160,9 @@ class NativeSlots(Slots):
         self._seeds = {}
         super().clear()
 
-    def _rest(self, slot: int) -> None:
-        super()._rest(slot)
-        self._over.add(slot)
+    def _rest_all(self, slots: Sequence[int]) -> None:
+        super()._rest_all(slots)
+        self._over.update(slots)
 
     def close(self) -> None:
         """Close the environment."""

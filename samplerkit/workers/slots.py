@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -145,6 +145,19 @@ class Slots:
         self._rest(slot)
         return kept
 
+    def keep_all(self, ended: Sequence[tuple[int, StepType]]) -> Iterator[EpisodeSlice]:
+        """End the episodes of several slots, which `tick` returned, and yield them in this order.
+
+        Where one may fail alone, each is ended when it is its turn.
+        """
+        if len(ended) == 1 or not self.recorder.keeps_together:
+            for slot, last_step_type in ended:
+                yield self.keep(slot, last_step_type)
+            return
+        kept = self.recorder.keep_all(ended)
+        self._rest_all([slot for slot, _ in ended])
+        yield from kept
+
     def cut(self, slot: int) -> EpisodeSlice:
         """Return what was recorded of a slot's episode since the last cut, ending MID; it goes on."""
         return self.recorder.keep(slot, StepType.MID, goes_on=True)
@@ -162,8 +175,17 @@ class Slots:
         self.failing = None
 
     def _rest(self, slot: int) -> None:
-        self.live.remove(slot)
-        self.units[slot] = None
+        self._rest_all((slot,))
+
+    def _rest_all(self, slots: Sequence[int]) -> None:
+        """Leave slots idle."""
+        if len(slots) == 1:
+            self.live.remove(slots[0])
+        else:
+            gone = set(slots)
+            self.live = [slot for slot in self.live if slot not in gone]
+        for slot in slots:
+            self.units[slot] = None
 
     def close(self) -> None:
         """Close the environments; all of them, even if one raises."""

@@ -1,0 +1,94 @@
+"""Episodes that begin together: their first observations and infos, taken all at once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from samplerkit.episodes.columns import Column, Columns, rows_of_each
+from samplerkit.episodes.infos import concatenate_infos
+
+
+class Beginning(NamedTuple):
+    """The infos of an episode, beside those of others that began with it."""
+
+    columns: Columns
+    row: int
+
+
+def shared_infos(infos: Mapping[str, Any], slots: Sequence[int], n_slots: int) -> Columns | None:
+    """Return the infos of some slots as columns with a row for each, in fresh arrays.
+
+    Args:
+        infos: as a vector environment returns them.
+        slots: those that count, in order.
+        n_slots: rows of each column.
+
+    Returns:
+        None where these are not plain numbers or arrays of numbers that all slots have.
+    """
+    for key, column in infos.items():
+        if not isinstance(key, str) or key[:1] == "_" or type(column) is not np.ndarray:
+            return None
+        if not column.ndim or len(column) != n_slots or column.dtype.kind not in "biufc":
+            return None
+    rows = list(slots)
+    return {key: column[rows] for key, column in infos.items()}
+
+
+def put_rows(place: Column, values: Any, rows: Sequence[int]) -> bool:
+    """Copy some rows of values to the same rows of a column.
+
+    Returns:
+        False, with anything in these rows, where that would take a cast, or the structures differ.
+    """
+    if isinstance(place, dict):
+        same = isinstance(values, Mapping) and values.keys() == place.keys()
+        return same and all(put_rows(child, values[key], rows) for key, child in place.items())
+    if isinstance(place, tuple):
+        same = isinstance(values, tuple) and len(values) == len(place)
+        return same and all(put_rows(child, value, rows) for child, value in zip(place, values, strict=True))
+    if type(values) is not np.ndarray or values.dtype != place.dtype or values.shape != place.shape:
+        return False
+    place[rows] = values[rows]
+    return True
+
+
+def columns_of(infos: Sequence[Columns | Beginning], name: str) -> Columns:
+    """Return the columns of the infos of episodes, a row for each, in fresh arrays.
+
+    Args:
+        infos: of each episode: columns of one row, or a row of columns that it shares with others.
+        name: what errors call them.
+
+    Raises:
+        ValueError: as `concatenate_infos`.
+    """
+    parts: list[Columns] = []
+    counts: list[int] = []
+    index = 0
+    while index < len(infos):
+        first = infos[index]
+        if not isinstance(first, Beginning):
+            parts.append(first)
+            counts.append(1)
+            index += 1
+            continue
+        rows = _rows_together(infos, index, first.columns)
+        parts.append(rows_of_each(first.columns, rows))
+        counts.append(len(rows))
+        index += len(rows)
+    return concatenate_infos(parts, counts, name)
+
+
+def _rows_together(infos: Sequence[Columns | Beginning], index: int, shared: Columns) -> list[int]:
+    """Return the rows of all that follow each other and share the same columns."""
+    rows = []
+    for each in itertools.islice(infos, index, None):
+        if not isinstance(each, Beginning) or each.columns is not shared:
+            break
+        rows.append(each.row)
+    return rows
