@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
+import gymnasium
+
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, join
-from samplerkit.interfaces import Unit, UnitCancelled
+from samplerkit.interfaces import PolicySeeds, StreamingWorker, Unit, UnitCancelled
 from samplerkit.sampling import check_count
+from samplerkit.workers.native_slots import NativeSlots, VectorEnv, seeds_each_slot
+from samplerkit.workers.native_stream import StreamSlots
 from samplerkit.workers.slot_worker import DEFAULT_N_ENVS, SlotWorker
 from samplerkit_vectorized.line import Line
 
+_PIECES = 4
+"""Pieces of a stream for each generation of its slots: more of them waste less at the end of a batch."""
 
-class VecWorker(SlotWorker):
+
+class VecWorker(SlotWorker, StreamingWorker):
     """Steps several environments, with one ``policy.get_actions`` for all of them; a unit is an episode.
 
     A slot whose episode ends takes the next unit at once, so that as many units are under way as there are
@@ -21,6 +28,9 @@ class VecWorker(SlotWorker):
 
     Environments may be one for all, of which every slot gets a copy, or a list of exactly `n_envs`; then unit
     m of the worker (0, 1, 2, …) runs in slot ``m % n_envs``.
+
+    With a vector environment that can only be seeded as a whole its episodes are a stream: see
+    `StreamingWorker`.
 
     Args:
         seed, max_episode_length, worker_number: as for `Worker`.
@@ -31,6 +41,9 @@ class VecWorker(SlotWorker):
     """
 
     stateful: ClassVar[bool] = False
+
+    stream_type: ClassVar[type[StreamSlots]] = StreamSlots
+    """What steps a vector environment that can only be seeded as a whole."""
 
     def __init__(
         self,
@@ -47,6 +60,7 @@ class VecWorker(SlotWorker):
             n_envs=check_count("n_envs", n_envs),
         )
         self._own_slots = False
+        self._stream: Iterator[EpisodeSlice] | None = None
 
     @classmethod
     def overlap(cls, *, n_envs: int = DEFAULT_N_ENVS, **worker_args: Any) -> int:
@@ -59,16 +73,57 @@ class VecWorker(SlotWorker):
     def update_agent(self, agent_update: Any) -> None:
         """See `SlotWorker.update_agent`; what is under way is dropped."""
         if agent_update is not None:
-            self._slots.clear()
+            self._forget()
         super().update_agent(agent_update)
 
     def update_env(self, env_update: Any) -> None:
         """See `SlotWorker.update_env`; what is under way is dropped."""
         if env_update is None:
             return
-        self._slots.clear()
+        self._forget()
         super().update_env(env_update)
         self._own_slots = isinstance(env_update, list)
+
+    def _forget(self) -> None:
+        self._slots.clear()
+        self._stream = None
+
+    def _native_type(self, env: VectorEnv) -> type[NativeSlots]:
+        return self.stream_type if self.streams(env) else self.native_type
+
+    # -- streams ---------------------------------------------------------------------------------
+
+    @classmethod
+    def streams(cls, env: Any) -> bool:
+        """See `StreamingWorker.streams`."""
+        return isinstance(env, gymnasium.vector.VectorEnv) and not seeds_each_slot(env)
+
+    @classmethod
+    def piece_size(cls, *, n_envs: int = DEFAULT_N_ENVS, **worker_args: Any) -> int:
+        """See `StreamingWorker.piece_size`."""
+        del worker_args
+        return -(-check_count("n_envs", n_envs) // _PIECES)
+
+    def begin_stream(self, first: Unit, policy_seeds: PolicySeeds) -> None:
+        """See `StreamingWorker.begin_stream`."""
+        if not isinstance(self._slots, StreamSlots):
+            raise TypeError(
+                "these environments can be seeded one by one, and those of this sampler could only be seeded "
+                "as a whole: make a new sampler for them"
+            )
+        self._stream = self._slots.stream(
+            self, first.env_seed, policy_seeds, self.piece_size(n_envs=self.n_envs)
+        )
+
+    def _pieces(self, pieces: Iterable[Unit]) -> Iterator[tuple[Unit, EpisodeSlice]]:
+        if self._stream is None:
+            raise TypeError(
+                "these environments can only be seeded as a whole, and those of this sampler could be seeded "
+                "one by one: make a new sampler for them"
+            )
+        for piece in pieces:
+            self.unit = piece
+            yield piece, next(self._stream)
 
     # -- units -----------------------------------------------------------------------------------
 
@@ -86,6 +141,9 @@ class VecWorker(SlotWorker):
         """Run units as they are handed out, up to `n_envs` at a time, and yield each with its episode."""
         slots = self._slots
         slots.clear()
+        if isinstance(slots, StreamSlots):
+            yield from self._pieces(units)
+            return
         line = Line(units, self._home)
         while True:
             if len(slots.live) < self.n_envs:

@@ -59,7 +59,8 @@ def _parts(pieces: Sequence[EpisodeSlice]) -> list[EpisodeBatch]:
         some = list(group)
         store = some[0].store
         if isinstance(store, GatheringStore):
-            parts.append(store.gather([each for piece in some for each in range(piece[1], piece[2])]))
+            ranges = [range(piece[1], piece[2]) for piece in some]
+            parts.append(store.gather(ranges[0] if len(ranges) == 1 else [*itertools.chain(*ranges)]))
         else:
             parts += [piece.view() for piece in some]
     return parts
@@ -96,7 +97,18 @@ def _gathered(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
     starts = _starts(batches)
     rows = _ranges([(starts[id(p.store)][0] + p.first_row, p.n_steps) for p in pieces])
     episodes = _ranges([(starts[id(p.store)][1] + p.first_episode, p.n_episodes) for p in pieces])
+    return _rearranged(joined, episodes, rows)
 
+
+def select(batch: EpisodeBatch, episodes: NDArray[np.int64]) -> EpisodeBatch:
+    """Return some episodes of a batch, in this order, in fresh arrays; without their provenance."""
+    lengths = batch.lengths[episodes]
+    starts = (np.cumsum(batch.lengths) - batch.lengths)[episodes]
+    rows = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+    return _rearranged(batch, episodes, rows)
+
+
+def _rearranged(joined: EpisodeBatch, episodes: NDArray[np.int64], rows: NDArray[np.int64]) -> EpisodeBatch:
     def of_steps(array: Array) -> Array:
         return array.take(rows, 0)
 

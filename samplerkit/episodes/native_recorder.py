@@ -173,13 +173,18 @@ def final_observations(infos: Mapping[str, Any], over: Array) -> tuple[Any, Arra
     return None
 
 
+def reset_infos(infos: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the infos without those of last steps, of an environment that resets itself in the same step."""
+    return {key: column for key, column in infos.items() if key.removeprefix("_") not in _FINAL}
+
+
 def step_infos(infos: Mapping[str, Any], over: Array) -> dict[str, Any]:
     """Return the infos of the steps that were taken, where some slots reset themselves in the same step.
 
     What stands in `infos` for these (`over`) belongs to their next episodes; the infos of their last steps
     are in ``final_info``. Without that, nobody can tell, and the infos are taken as they are.
     """
-    merged = {key: column for key, column in infos.items() if key.removeprefix("_") not in _FINAL}
+    merged = reset_infos(infos)
     last = infos.get("final_info")
     if last is None:
         return merged

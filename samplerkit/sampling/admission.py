@@ -28,6 +28,30 @@ class Steps:
         """Return, generously, how many steps it will be."""
         return self.least + self.least // 8 + steps // units
 
+    def in_full(self, units: int) -> int:
+        """Return how many units a run has, at least so many, that can be enough."""
+        return units
+
+
+@dataclass(frozen=True)
+class Rounds(Steps):
+    """The shortest run of pieces of streams that holds at least `least` steps, as many of each worker.
+
+    Attributes:
+        least: steps.
+        n_workers: whose pieces follow each other.
+    """
+
+    n_workers: int
+
+    def reached(self, units: int, steps: int) -> bool:
+        """Whether a run of so many pieces and steps is enough."""
+        return steps >= self.least and units % self.n_workers == 0
+
+    def in_full(self, units: int) -> int:
+        """Return how many pieces whole rounds have, at least so many."""
+        return -(-units // self.n_workers) * self.n_workers
+
 
 @dataclass(frozen=True)
 class Units:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, Provenance, RecycledMemory, join
 from samplerkit.errors import SamplerBusy, SamplerClosed, UnsupportedFeature
@@ -23,6 +24,7 @@ from samplerkit.interfaces import (
     Resumption,
     Sampler,
     Statistics,
+    StreamingWorker,
     Support,
     Worker,
     check_capability,
@@ -30,7 +32,7 @@ from samplerkit.interfaces import (
 )
 from samplerkit.sampling import boundary
 from samplerkit.sampling.admission import Calls, Goal, Steps, Units
-from samplerkit.sampling.construction import complete_factory, each_given, first_record, own_limit
+from samplerkit.sampling.construction import complete_factory, each_given, first_record, own_facts
 from samplerkit.sampling.continuation import Continuation
 from samplerkit.sampling.host import HostSetup, Seating
 from samplerkit.sampling.numbering import update_seed
@@ -39,6 +41,7 @@ from samplerkit.sampling.options import Options, checked_options
 from samplerkit.sampling.passage import Passage
 from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
 from samplerkit.sampling.state import load_state, save_state
+from samplerkit.sampling.streams import goal_of_pieces, units_of_pieces
 from samplerkit.workers import WorkerFactory
 
 
@@ -114,8 +117,9 @@ class BaseSampler(Sampler):
         agent_changes = each_given(self._agent_changes(agents), "agents")
         env_changes = each_given(self._env_changes(envs, version=0), "envs")
         self._record = first_record(agent_changes, env_changes)
-        if self._factory.max_episode_length is None:
-            self._factory = self._factory.completed(max_episode_length=own_limit(env_changes))
+        self._factory, self._streams = own_facts(self._factory, env_changes)
+        if self._streams and self._stateful:
+            self._require("stateful")
         self._continuation = None if self._shape is None else Continuation.first(self._shape, self.n_workers)
         self._cursor = 0
         self._reproducible = True
@@ -263,12 +267,16 @@ class BaseSampler(Sampler):
             if self._continuation is not None:
                 self._passage = Passage(self._continuation.changed(agents, envs))
             try:
-                units = self._run(record, goal)
-                if self._passage is None:
-                    batch = self._batch(units, record, by_worker=isinstance(goal, Units))
+                if self._streams_from is not None:
+                    batch, n_units = self._streamed(record, goal)
                 else:
-                    batch, self._next = self._fragments(units, record, self._passage)
-                with self._committed(record, len(units), len(batch.rewards)):
+                    units = self._run(record, goal)
+                    n_units = len(units)
+                    if self._passage is None:
+                        batch = self._batch(units, record, by_worker=isinstance(goal, Units))
+                    else:
+                        batch, self._next = self._fragments(units, record, self._passage)
+                with self._committed(record, n_units, len(batch.rewards)):
                     if updated:
                         self._tell_observers("updated", record.agent_version, record.env_version)
                     self._tell_observers("batch_collected", batch, time.monotonic() - began)
@@ -322,14 +330,31 @@ class BaseSampler(Sampler):
             numbers = numbers[np.argsort(numbers % self.n_workers, kind="stable")]
             units = [units[number] for number in (numbers - self._cursor).tolist()]
         numbers = np.repeat(numbers, [unit.n_episodes for unit in units])
-        provenance = Provenance(
-            units=numbers,
-            workers=numbers % self.n_workers,
-            agent_versions=np.full(len(numbers), record.agent_version, dtype=np.int64),
-            env_versions=np.full(len(numbers), record.env_version, dtype=np.int64),
+        return join(units).with_provenance(self._provenance(numbers, record))
+
+    def _streamed(self, record: Record, goal: Goal) -> tuple[EpisodeBatch, int]:
+        """Run one call of workers whose episodes are streams; return the batch, and how many units it has."""
+        assert not isinstance(goal, Calls), "streams have no fragments"
+        factory = self._factory
+        assert issubclass(factory.worker_class, StreamingWorker), "no others have streams"
+        size = factory.worker_class.piece_size(**(factory.worker_args or {}))
+        came = join(self._run(record, goal_of_pieces(goal, self.n_workers, size)))
+        batch, numbers = units_of_pieces(came, goal, self.n_workers, size, self._cursor)
+        self._count(
+            units_discarded=len(came.lengths) - len(numbers),
+            env_steps_discarded=len(came.rewards) - len(batch.rewards),
+        )
+        return batch.with_provenance(self._provenance(numbers, record)), len(numbers)
+
+    def _provenance(self, units: npt.NDArray[np.int64], record: Record) -> Provenance:
+        """Say where whole episodes come from, given the unit of each."""
+        return Provenance(
+            units=units,
+            workers=units % self.n_workers,
+            agent_versions=np.full(len(units), record.agent_version, dtype=np.int64),
+            env_versions=np.full(len(units), record.env_version, dtype=np.int64),
             reproducible=self._reproducible,
         )
-        return join(units).with_provenance(provenance)
 
     def _fragments(
         self, calls: Sequence[EpisodeSlice], record: Record, passage: Passage
@@ -426,6 +451,8 @@ class BaseSampler(Sampler):
             return no(f"{type(self).__name__} does not declare it")
         if declared and capability == "reproducible" and not self._reproducible:
             return no("workers that remember earlier units were built again")
+        if declared and capability == "stateful" and self._streams:
+            return no("an environment that can only be seeded as a whole is reset at each call")
         if declared and capability == "restartable" and self._stateful:
             return no("what stateful workers remember dies with them")
         return declared
@@ -455,7 +482,15 @@ class BaseSampler(Sampler):
     @property
     def _bound(self) -> bool:
         """Whether units of a worker run in order, in one place."""
-        return self._stateful or self._shape is not None
+        return self._stateful or self._shape is not None or self._streams
+
+    _streams: bool = False
+    """Whether the episodes of a worker are a stream; see `StreamingWorker`."""
+
+    @property
+    def _streams_from(self) -> int | None:
+        """The first unit of the streams that begin with this call, or the next; None without streams."""
+        return self._cursor if self._streams else None
 
     def _begin(self) -> None:
         self._closed = None
@@ -491,13 +526,14 @@ class BaseSampler(Sampler):
     @property
     def _overlap(self) -> int:
         """How many units a worker runs at once."""
-        return self._factory.worker_class.overlap(**(self._factory.worker_args or {}))
+        return 1 if self._streams else self._factory.worker_class.overlap(**(self._factory.worker_args or {}))
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = {
             "worker_factory": self._factory,
             "stateful": self._stateful_env,
             "reseed": self._reseed,
+            "streams": self._streams,
             **self._options,
         }
         return _restored, (type(self), arguments, self.get_state())
@@ -521,6 +557,7 @@ def _restored(cls: type[BaseSampler], arguments: dict[str, Any], state: dict[str
     saved = load_state(state, n_workers=factory.n_workers or 0, shape=sampler._shape)
     sampler._stateful_env = arguments.pop("stateful")
     sampler._reseed = arguments.pop("reseed")
+    sampler._streams = arguments.pop("streams", False)
     sampler._options = cls._checked(arguments)
     sampler._lock = threading.Lock()
     sampler._factory = factory

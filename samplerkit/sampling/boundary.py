@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import gymnasium
 
@@ -133,21 +133,37 @@ class _MakeEnv:
         return gymnasium.make(self.spec, disable_env_checker=True)
 
 
-def own_limit(update: Any) -> float | None:
-    """Return the episode limit that an environment brings along, in steps; None if it has none.
+class Facts(NamedTuple):
+    """What an environment tells about itself.
 
-    An environment that is only described is constructed here for a moment, to be asked.
+    Attributes:
+        limit: on the length of episodes, in steps; None if it has none.
+        streams: see `StreamingWorker.streams`.
+    """
+
+    limit: float | None
+    streams: bool
+
+
+def facts(update: Any, streams: Callable[[Any], bool]) -> Facts:
+    """Ask an environment; one that is only described is constructed here for a moment.
+
+    Args:
+        update: that it is the result of; a list is for the slots of a vectorized worker.
+        streams: of the worker.
     """
     if isinstance(update, list):
-        limits = [own_limit(item) for item in update]
-        return None if any(limit is None for limit in limits) else max(filter(None, limits))
+        each = [facts(item, streams) for item in update]
+        limits = [it.limit for it in each]
+        longest = None if None in limits else max(filter(None, limits))
+        return Facts(longest, any(it.streams for it in each))
     if isinstance(update, NewEnvUpdate) and isinstance(update._env_constructor, _MakeEnv):
         limit: int | None = update._env_constructor.spec.max_episode_steps
         if limit is not None:
-            return limit
+            return Facts(limit, False)
     env = update(None)
     try:
-        return episode_limit(env)
+        return Facts(episode_limit(env), streams(env))
     finally:
         env.close()
 

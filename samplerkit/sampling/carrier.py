@@ -235,7 +235,9 @@ class _Carrier:
         self._seats = request.seats
         self._outbox.begin(request.epoch, len(request.seats))
         self._host.resume()
-        failures = self._host.configure(request.seed, request.plan, request.resumptions)
+        failures = self._host.configure(
+            request.seed, request.plan, request.resumptions, request.streams_from
+        )
         self._broken = bool(failures)
         given_up = self._host.given_up
         answer = encode(Configured(request.epoch, failures, given_up))

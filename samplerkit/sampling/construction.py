@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from samplerkit.interfaces import StreamingWorker
 from samplerkit.sampling import boundary
 from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
@@ -55,20 +56,42 @@ def _n_workers(agents: Any, envs: Any) -> int:
     return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
 
 
-def own_limit(changes: Sequence[EnvChange]) -> float:
-    """Return the limit that the environments bring along, the longest where they differ.
+def own_facts(factory: WorkerFactory, changes: Sequence[EnvChange]) -> tuple[WorkerFactory, bool]:
+    """Ask the environments what the caller has left to them.
+
+    Returns:
+        The factory with an episode limit: the longest, where the environments bring different ones along. And
+        whether the workers have streams; see `StreamingWorker`.
 
     Raises:
-        ValueError: if one has none.
+        ValueError: if there is no limit; if some workers would have streams, and some units.
     """
+    cls, limit = factory.worker_class, factory.max_episode_length
+    may_stream = issubclass(cls, StreamingWorker)
+    if limit is not None and not may_stream:
+        return factory, False
+    streams = cls.streams if issubclass(cls, StreamingWorker) else _never
     distinct = {id(change): change for change in changes}
     with GlobalRandomState():
-        limits = [boundary.own_limit(change.packed.load()) for change in distinct.values()]
-    if any(limit is None for limit in limits):
+        answers = [boundary.facts(change.packed.load(), streams) for change in distinct.values()]
+    if len({it.streams for it in answers}) > 1:
+        raise ValueError(
+            "the environments of some workers can only be seeded as a whole, and those of others one by one: "
+            "give these workers a sampler of their own"
+        )
+    limits = [it.limit for it in answers]
+    if limit is None and None in limits:
         raise ValueError(
             "the environment has no episode limit of its own: pass max_episode_length (math.inf is legal)"
         )
-    return max(limit for limit in limits if limit is not None)
+    if limit is None:
+        factory = factory.completed(max_episode_length=max(filter(None, limits)))
+    return factory, answers[0].streams
+
+
+def _never(env: Any) -> bool:
+    del env
+    return False
 
 
 def first_record(agents: Sequence[AgentChange], envs: Sequence[EnvChange]) -> Record:

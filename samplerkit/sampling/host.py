@@ -7,8 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, whole
-from samplerkit.interfaces import ContinuingWorker, Resumption, Unit, UnitCancelled, Worker
+from samplerkit.interfaces import ContinuingWorker, Resumption, StreamingWorker, Unit, UnitCancelled, Worker
 from samplerkit.sampling.asking import Asking
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import seed_globals
@@ -78,6 +81,7 @@ class WorkerHost:
         self._running: Worker | None = None
         self._cancelled = False
         self._resumptions: Mapping[int, Resumption] = {}
+        self._streams_from: int | None = None
         self.given_up: dict[int, tuple[int, ...]] = {}
         """Slots whose open episodes the last `configure` could not bring back, for each seat."""
         factory = setup.factory
@@ -89,7 +93,11 @@ class WorkerHost:
     # -- bringing workers to their recipes -------------------------------------------------------
 
     def configure(
-        self, seed: int, plan: Seating, resumptions: Mapping[int, Resumption] | None = None
+        self,
+        seed: int,
+        plan: Seating,
+        resumptions: Mapping[int, Resumption] | None = None,
+        streams_from: int | None = None,
     ) -> list[Failure]:
         """Build, change, keep and close workers.
 
@@ -98,6 +106,7 @@ class WorkerHost:
             plan: for each seat.
             resumptions: for each seat that is built, where its worker is to stand, if its episodes go on
                 from call to call.
+            streams_from: the cursor, where workers begin a stream with this call; see `StreamingWorker`.
 
         Returns:
             What went wrong, at most one failure for each seat. A seat that failed is empty.
@@ -105,12 +114,15 @@ class WorkerHost:
         if self._seeds.seed != seed:
             self._seeds = UnitSeeds(seed)
         self._resumptions, self.given_up = resumptions or {}, {}
+        self._streams_from = streams_from
         for seat in self._seats.keys() - plan.keys():
             self._vacate(seat)
         failures = []
         for seat, wanted in plan.items():
             try:
                 self._bring(seat, wanted)
+                if streams_from is not None:
+                    self._begin_stream(seat, streams_from)
             except self._caught as error:
                 failures.append(Failure.of(error, seat, None))
                 self._vacate(seat)
@@ -162,6 +174,18 @@ class WorkerHost:
         lost = worker.go_on(self._resumptions[seat])
         if lost:
             self.given_up[seat] = lost
+
+    def _begin_stream(self, seat: int, cursor: int) -> None:
+        live, seeds, n_workers = self._seats[seat], self._seeds, self._setup.n_workers
+        if live.worker is None:
+            live.worker = self._build(seat, live.recipe)
+        assert isinstance(live.worker, StreamingWorker), "samplers begin streams of such workers only"
+        first = cursor + (seat - cursor) % n_workers
+
+        def policy_seeds(start: int, stop: int) -> npt.NDArray[np.uint64]:
+            return seeds.policy_seeds(range(first + start * n_workers, first + stop * n_workers, n_workers))
+
+        live.worker.begin_stream(seeds.unit(first), policy_seeds)
 
     def hidden_state(self, seat: int) -> bytes | None:
         """Return the hidden state of a policy whose episodes go on; None for all others."""
@@ -238,7 +262,7 @@ class WorkerHost:
     def _worker(self, seat: int) -> Worker:
         live = self._seats[seat]
         if live.worker is None:
-            if self.continues:
+            if self.continues or self._streams_from is not None:
                 raise RuntimeError("an earlier call of this worker failed")
             live.worker = self._build(seat, live.recipe)
         return live.worker
@@ -252,7 +276,7 @@ class WorkerHost:
     def _feed(
         self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
     ) -> Iterator[Unit]:
-        if self._overlapping:
+        if self._overlapping and self._streams_from is None:
             return Asking(lambda: self._next_unit(seat, queue, seats, open_units))
         return self._one_by_one(seat, queue, seats, open_units)
 

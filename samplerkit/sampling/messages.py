@@ -22,6 +22,9 @@ class Configure:
     """Bring the workers to their recipes; answered by `Configured`, or by results of units of this epoch.
 
     Everything of earlier epochs is dropped, the running unit too.
+
+    Attributes:
+        streams_from: see `WorkerHost.configure`.
     """
 
     epoch: int
@@ -29,6 +32,7 @@ class Configure:
     plan: Seating
     seats: tuple[int, ...]
     resumptions: Mapping[int, Resumption] = field(default_factory=dict)
+    streams_from: int | None = None
 
 
 @dataclass(frozen=True)

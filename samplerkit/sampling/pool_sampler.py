@@ -182,7 +182,11 @@ class PoolSampler(BaseSampler, Generic[C]):
         admission = Admission(goal, self._cursor, self._batch_memory)
         self._came = CallsThatCame()
         try:
-            return self._collect(record, admission)
+            units = self._collect(record, admission)
+            if self._streams_from is not None:
+                self._new_epoch()  # the next call begins streams of its own
+                self._cancel_units()
+            return units
         except BaseException as error:
             self._count(units_discarded=admission.next - admission.first, env_steps_discarded=admission.steps)
             self._ahead.update(admission.waiting)
@@ -281,7 +285,8 @@ class PoolSampler(BaseSampler, Generic[C]):
         for (here, keys), group in alike.items():
             wanted = {seat: record.recipes[seat] for seat in here}
             plan = seating(dict(keys), wanted)
-            request = Configure(self._epoch, self._seed, plan, seats, self._resumptions(plan))
+            resumptions = self._resumptions(plan)
+            request = Configure(self._epoch, self._seed, plan, seats, resumptions, self._streams_from)
             carriers = [member.carrier for member in group]
             message = self._link.announce(carriers, encode_parts(request))
             for member in group:
@@ -351,6 +356,9 @@ class PoolSampler(BaseSampler, Generic[C]):
                 raise WorkerDied(worker, running, status, deaths[running], hint)
         log.warning("a carrier of workers died (%s) and was replaced", describe_exit(status))
         self._count(restarts=1)
+        if self._streams_from is not None:
+            lost = []
+            self._schedule.restart(member.index)  # streams begin again, and what came already is dropped
         for number in lost:
             # Where the order counts a suspect must not wait: what comes after it would overtake it.
             # Of those that ran at once nobody knows which one it was.

@@ -79,6 +79,10 @@ class Schedule:
         if suspect:
             self._suspects.add(number)
 
+    def restart(self, carrier: int) -> None:
+        """Note that a carrier runs all its units of this call again, in order."""
+        self._handed_out.pop(carrier, None)
+
     def ended(self, n_units: int, n_steps: int, step_bytes: int = 0) -> None:
         """Learn from the lengths of some units, and from what a step takes in memory."""
         self._step_bytes = step_bytes
@@ -109,4 +113,5 @@ class Schedule:
         if self._mean_steps is None:
             return admission.next + 2 * self._n_carriers
         missing = goal.least - admission.steps - admission.waiting_steps
-        return admission.next + len(admission.waiting) + max(1, math.ceil(missing / self._mean_steps))
+        there = admission.next + len(admission.waiting) - admission.first
+        return admission.first + goal.in_full(there + max(1, math.ceil(missing / self._mean_steps)))

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, TypeVar
 
 from samplerkit.episodes import EnvSpec
 from samplerkit.interfaces import Unit, Worker, is_policy
-from samplerkit.workers.native_slots import NativeSlots, checked_seeding
+from samplerkit.workers.native_slots import NativeSlots, VectorEnv, checked_seeding
 from samplerkit.workers.slot_envs import slot_envs_or_native
 from samplerkit.workers.slots import Slots
 
@@ -79,8 +79,17 @@ class SlotWorker(Worker):
             if new not in before.present:
                 self._seeded = [False] * self.n_envs
             spaces = new.single_observation_space, new.single_action_space
-            slots = self._slots_of(self.native_type)
-            slots.take_vector_env(checked_seeding(new), EnvSpec(*spaces, self._max_episode_length))
+            slots = self._slots_of(self._native_type(new))
+            slots.take_vector_env(new, EnvSpec(*spaces, self._max_episode_length))
+
+    def _native_type(self, env: VectorEnv) -> type[NativeSlots]:
+        """Return what steps a vector environment.
+
+        Raises:
+            TypeError: if nothing does.
+        """
+        checked_seeding(env)
+        return self.native_type
 
     def _slots_of(self, kind: type[S]) -> S:
         """Return the slots; new ones, where those there are cannot step such environments."""

@@ -208,6 +208,10 @@ def test_an_environment_that_cannot_be_copied_is_refused_with_advice():
 # -- limits --------------------------------------------------------------------------------------
 
 
+def own_limit(update):
+    return boundary.facts(update, lambda env: False).limit
+
+
 @pytest.mark.parametrize(
     ("env", "limit"),
     [
@@ -228,17 +232,17 @@ def test_an_environment_that_cannot_be_copied_is_refused_with_advice():
     ],
 )
 def test_the_environment_s_own_limit(env, limit):
-    assert boundary.own_limit(boundary.env_update(env)) == limit
+    assert own_limit(boundary.env_update(env)) == limit
 
 
 def test_the_limit_of_slots_is_the_longest():
     slots = [boundary.env_update(env) for env in ("CartPole-v1", Limited)]
-    assert boundary.own_limit(slots) == 500
-    assert boundary.own_limit([*slots, boundary.env_update(TattooEnv)]) is None
+    assert own_limit(slots) == 500
+    assert own_limit([*slots, boundary.env_update(TattooEnv)]) is None
 
 
 def test_asking_for_the_limit_leaves_no_environment_open(tmp_path):
-    boundary.own_limit(boundary.env_update(lambda: TimeLimit(TattooEnv(ledger=tmp_path / "l"), 3)))
+    own_limit(boundary.env_update(lambda: TimeLimit(TattooEnv(ledger=tmp_path / "l"), 3)))
     assert len(read_ledger(tmp_path / "l", "open")) == 1
     assert unclosed(tmp_path / "l") == {}
 

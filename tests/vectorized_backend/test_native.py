@@ -136,16 +136,6 @@ def test_a_vector_environment_of_another_size_is_refused():
         sampler("vectorized", ProbePolicy(1), vector)
 
 
-def test_one_that_can_only_be_seeded_as_a_whole_is_refused():
-    vector = functools.partial(
-        gymnasium.make_vec, "CartPole-v1", num_envs=4, vectorization_mode="vector_entry_point"
-    )
-    env = cartpole()
-    policy = MLPPolicy(env.observation_space, env.action_space)
-    with pytest.raises(samplerkit.WorkerError, match="can only be seeded as a whole"):
-        sampler("vectorized", policy, vector, n_envs=4)
-
-
 def test_other_kinds_of_worker_take_no_vector_environment():
     env = synchronous(TattooEnv, AutoresetMode.DISABLED, 2)
     with pytest.raises(TypeError, match="a vector environment needs a vectorized worker"):

@@ -1,0 +1,76 @@
+"""A vector environment that can only be seeded as a whole, made of tattoo environments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from samplerkit.contract.probes.tattoo import TattooEnv
+
+
+class ChoirEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
+    """Slots whose episodes are drawn from one generator, so that each depends on those before and beside it.
+
+    Observations, which stand in one buffer, are those of `TattooEnv`.
+
+    Args:
+        num_envs: how many slots.
+        mode: autoreset mode, by name.
+        arguments: of each `TattooEnv`.
+    """
+
+    def __init__(self, num_envs: int, mode: str = "NEXT_STEP", **arguments: Any) -> None:
+        self.num_envs = num_envs
+        self.metadata = {"autoreset_mode": AutoresetMode[mode]}
+        self._mode = mode
+        self._envs = [TattooEnv(**arguments) for _ in range(num_envs)]
+        self.single_observation_space = self._envs[0].observation_space
+        self.single_action_space = self._envs[0].action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        space: Any = self.observation_space
+        self._buffer = np.zeros(space.shape, space.dtype)
+        self._over = np.zeros(num_envs, np.bool_)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        every = np.ones(self.num_envs, np.bool_)
+        infos: dict[str, Any] = {}
+        for slot in np.flatnonzero((options or {}).get("reset_mask", every)).tolist():
+            infos = self._reset(slot, infos)
+        return self._buffer, infos
+
+    def _reset(self, slot: int, infos: dict[str, Any]) -> dict[str, Any]:
+        self._buffer[slot], info = self._envs[slot].reset(seed=int(self.np_random.integers(2**31)))
+        self._over[slot] = False
+        return self._add_info(infos, info, slot)
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        rewards = np.zeros(self.num_envs)
+        terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
+        infos: dict[str, Any] = {}
+        for slot, env in enumerate(self._envs):
+            if self._over[slot]:
+                assert self._mode == "NEXT_STEP", "a step after the end"
+                infos = self._reset(slot, infos)
+                continue
+            observation, rewards[slot], terminated[slot], truncated[slot], info = env.step(actions[slot])
+            self._over[slot] = terminated[slot] or truncated[slot]
+            if self._over[slot] and self._mode == "SAME_STEP":
+                last: Mapping[str, Any] = {"final_obs": observation.copy(), "final_info": info}
+                infos = self._reset(slot, self._add_info(infos, dict(last), slot))
+            else:
+                self._buffer[slot] = observation
+                infos = self._add_info(infos, info, slot)
+        return self._buffer, rewards, terminated, truncated, infos
+
+    def close_extras(self, **arguments: Any) -> None:
+        for env in self._envs:
+            env.close()
