@@ -130,10 +130,19 @@ class TickRecorder:
             for slot in slots:
                 self.begin(slot, row_of(observations, slot), row_infos(episode_infos, slot))
             return
+        starts, begun, types, together = (
+            self._starts,
+            self._begun,
+            self._first_step_types,
+            self.keeps_together,
+        )
         for row, slot in enumerate(slots):
             self._episode_infos[slot] = Beginning(infos, row) if infos else {}
-            self._open(slot, StepType.FIRST)
-            self._begun[slot] = tick
+            if together:
+                starts[slot], types[slot] = tick, StepType.FIRST
+            else:
+                self._open(slot, StepType.FIRST)
+            begun[slot] = tick
 
     def _open(self, slot: int, first_step_type: StepType) -> None:
         self._first_step_types[slot] = first_step_type

@@ -102,10 +102,14 @@ class Slots:
         self._wake(slot)
 
     def _wake(self, slot: int) -> None:
-        place = bisect.bisect_left(self.live, slot)
-        if self.live[place : place + 1] != [slot]:
-            self.live.insert(place, slot)
         self._fresh.append(slot)
+        live = self.live
+        if not live or slot > live[-1]:  # slots that begin together come in order
+            live.append(slot)
+            return
+        place = bisect.bisect_left(live, slot)
+        if live[place] != slot:
+            live.insert(place, slot)
 
     def tick(self, worker: Worker | None = None) -> list[tuple[int, StepType]]:
         """Take one step in every live slot.
