@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from benchmarks import heavy_tails, memory, startup, weights
+from benchmarks import heavy_tails, memory, recurrent, startup, weights
 from benchmarks.running import run_setting
 from benchmarks.workloads import settings
 
@@ -17,6 +17,7 @@ def entries() -> dict[str, tuple[str, Any]]:
         known[setting.key] = setting.title, functools.partial(run_setting, setting)
     for setting in heavy_tails.settings():
         known[setting.key] = setting.title, functools.partial(heavy_tails.run, setting)
+    known.update(recurrent.entries())
     for module in (weights, startup, memory):
         known[module.__name__.rpartition(".")[2]] = module.TITLE, module.run
     return known
