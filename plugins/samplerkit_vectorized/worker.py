@@ -10,6 +10,7 @@ import gymnasium
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, join
 from samplerkit.interfaces import PolicySeeds, StreamingWorker, Unit, UnitCancelled
 from samplerkit.sampling import check_count
+from samplerkit.sampling.options import check_flag
 from samplerkit.workers.native_slots import NativeSlots, VectorEnv, seeds_each_slot
 from samplerkit.workers.native_stream import StreamSlots
 from samplerkit.workers.slot_worker import DEFAULT_N_ENVS, SlotWorker
@@ -35,9 +36,10 @@ class VecWorker(SlotWorker, StreamingWorker):
     Args:
         seed, max_episode_length, worker_number: as for `Worker`.
         n_envs: how many environments.
+        native: whether a gymnasium id stands for its native vector environment (its vector entry point).
 
     Raises:
-        TypeError, ValueError: if `n_envs` is no integer of at least 1.
+        TypeError, ValueError: if `n_envs` is no integer of at least 1, or `native` no bool.
     """
 
     stateful: ClassVar[bool] = False
@@ -52,7 +54,9 @@ class VecWorker(SlotWorker, StreamingWorker):
         max_episode_length: float,
         worker_number: int,
         n_envs: int = DEFAULT_N_ENVS,
+        native: bool = False,
     ) -> None:
+        del native  # it has been looked at by whoever turned an id into an update
         super().__init__(
             seed=seed,
             max_episode_length=max_episode_length,
@@ -61,6 +65,14 @@ class VecWorker(SlotWorker, StreamingWorker):
         )
         self._own_slots = False
         self._stream: Iterator[EpisodeSlice] | None = None
+
+    @classmethod
+    def native_slots(
+        cls, *, n_envs: int = DEFAULT_N_ENVS, native: bool = False, **worker_args: Any
+    ) -> int | None:
+        """See `Worker.native_slots`."""
+        del worker_args
+        return check_count("n_envs", n_envs) if check_flag("native", native) else None
 
     @classmethod
     def overlap(cls, *, n_envs: int = DEFAULT_N_ENVS, **worker_args: Any) -> int:

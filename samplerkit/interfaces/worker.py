@@ -85,6 +85,15 @@ class Worker(abc.ABC):
         del worker_args
         return 1
 
+    @classmethod
+    def native_slots(cls, **worker_args: Any) -> int | None:
+        """Return how many slots the vector environment is to have that a gymnasium id stands for.
+
+        None where an id stands for single environments.
+        """
+        del worker_args
+        return None
+
     @property
     def worker_number(self) -> int:
         """Which logical worker this is."""

@@ -432,12 +432,14 @@ class BaseSampler(Sampler):
             return None
         if isinstance(update, list):
             self._require("per_worker_envs")
+        native_slots = self._factory.worker_class.native_slots(**(self._factory.worker_args or {}))
         spread = self._factory.prepare_worker_messages(update)
         return boundary.for_each_distinct(
             lambda worker, value: boundary.env_change(
                 value,
                 update_seed(self._seed, version, worker),
                 vector_envs=self._factory.worker_class.takes_vector_envs,
+                native_slots=native_slots,
             ),
             spread,
         )

@@ -65,16 +65,27 @@ def sampling_policy(policy: Any) -> Any:
     return policy
 
 
-def env_change(update: Any, seed: int, *, vector_envs: bool = False) -> EnvChange | None:
+def env_change(
+    update: Any, seed: int, *, vector_envs: bool = False, native_slots: int | None = None
+) -> EnvChange | None:
     """Pack an environment update; a list is for the slots of a vectorized worker.
+
+    Args:
+        update: as a caller gives it.
+        seed: see `EnvChange`.
+        vector_envs: whether vector environments are taken.
+        native_slots: see `Worker.native_slots`.
 
     Raises:
         TypeError: if it is none, or a vector environment where these are not taken.
+        ValueError: for an id that stands for nothing.
     """
     if update is None:
         return None
     if isinstance(update, list):
         normal: Any = [env_update(item) for item in update]
+    elif native_slots is not None and isinstance(update, str):
+        normal = NewEnvUpdate(_MakeVectorEnv(update, native_slots))
     elif vector_envs and isinstance(update, gymnasium.vector.VectorEnv):
         normal = ExistingEnvUpdate(cast(Any, update))
     else:
@@ -131,6 +142,22 @@ class _MakeEnv:
     def __call__(self) -> Env:
         # The passive checker only warns, at every step; samplerkit checks batches itself.
         return gymnasium.make(self.spec, disable_env_checker=True)
+
+
+class _MakeVectorEnv:
+    """Constructor of the native vector environment of a registered id."""
+
+    def __init__(self, env_id: str, n_slots: int) -> None:
+        self.spec = registered_spec(env_id)
+        self.n_slots = n_slots
+        if self.spec.vector_entry_point is None:
+            raise ValueError(
+                f"{env_id} has no native vector environment (no vector_entry_point is registered): leave "
+                "native out, and it is made once for each slot"
+            )
+
+    def __call__(self) -> Any:
+        return gymnasium.make_vec(self.spec, num_envs=self.n_slots, vectorization_mode="vector_entry_point")
 
 
 class Facts(NamedTuple):

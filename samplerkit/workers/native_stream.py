@@ -23,6 +23,7 @@ from samplerkit.episodes.tick_recorder import check_rows, row_of
 from samplerkit.episodes.tick_recording import RecordedInfos, usual_ticks
 from samplerkit.interfaces import PolicySeeds, Unit, UnitCancelled, Worker
 from samplerkit.workers.native_slots import NativeSlots, VectorEnv
+from samplerkit.workers.seeded_when_made import takes_no_seed
 
 AS_A_WHOLE = (
     "{} can only be seeded as a whole: an episode depends on those beside it. Pass its environments one by "
@@ -40,7 +41,17 @@ class StreamSlots(NativeSlots):
     _capacity = 0
 
     def take_vector_env(self, env: VectorEnv, spec: EnvSpec) -> None:
-        """Take a vector environment of `n_slots` slots."""
+        """Take a vector environment of `n_slots` slots.
+
+        Raises:
+            TypeError: if it ignores the seed of a reset.
+        """
+        if takes_no_seed(env):
+            env.close()
+            raise TypeError(
+                "EnvPool takes a seed when it is made, and ignores that of a reset: pass "
+                "samplerkit.workers.SeededWhenMade(make), where make(seed) returns the environment"
+            )
         self._env = env
         self._spec = spec
 

@@ -17,6 +17,7 @@ from samplerkit.contract.probes import ChoirEnv, Fault, ProbePolicy, TattooEnv, 
 from samplerkit.contract.stream_reference import Streams
 from samplerkit.policies import GRUPolicy, MLPPolicy
 from samplerkit.sampling.numbering import UnitSeeds
+from samplerkit.workers import SeededWhenMade
 
 MODES = ["NEXT_STEP", "SAME_STEP", "DISABLED"]
 PROCESSES = "multiprocessing+vectorized"
@@ -336,3 +337,54 @@ def test_environments_are_closed_once(tmp_path):
         native.obtain_samples(0, 40)
         native.obtain_samples(0, 40, env_update=make)
     assert unclosed(ledger) == {}
+
+
+# -- by an id, or from elsewhere -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["vectorized", PROCESSES])
+def test_an_id_may_stand_for_its_native_vector_environment(name):
+    with (
+        sampler("vectorized", perceptron(), cartpole(16), n_envs=16) as expected,
+        sampler(name, perceptron(), "CartPole-v1", n_envs=16, native=True) as native,
+    ):
+        assert_equal(native.obtain_samples(0, 200), expected.obtain_samples(0, 200))
+        again = native.obtain_samples(0, 200, env_update="CartPole-v1")
+        assert_equal(again, expected.obtain_samples(0, 200, env_update=cartpole(16)))
+
+
+def test_an_id_without_a_native_vector_environment_is_refused_with_native():
+    env = gymnasium.make("MountainCar-v0")
+    policy = MLPPolicy(env.observation_space, env.action_space)
+    with pytest.raises(ValueError, match="MountainCar-v0 has no native vector environment"):
+        sampler("vectorized", policy, "MountainCar-v0", native=True)
+    with pytest.raises(TypeError, match="native must be True or False, not 1"):
+        sampler("vectorized", policy, "MountainCar-v0", native=1)
+
+
+class Pool(ChoirEnv):
+    """Like EnvPool's: the seed is an argument, and that of a reset counts for nothing."""
+
+    def __init__(self, seed):
+        super().__init__(4)
+        self._np_random, self._np_random_seed = gymnasium.utils.seeding.np_random(seed)
+
+    def reset(self, *, seed=None, options=None):
+        assert seed is None
+        return super().reset(options=options)
+
+
+def test_environments_that_are_seeded_when_they_are_made_are_made_for_each_call():
+    arguments = {"n_envs": 4, "n_workers": 2, "max_episode_length": 9}
+    batches = []
+    for make in (functools.partial(SeededWhenMade, Pool), functools.partial(ChoirEnv, 4)):
+        with sampler("vectorized", ProbePolicy(1), make, **arguments) as native:
+            batches.append([native.obtain_samples(0, 60), native.obtain_samples(0, 60)])
+    for one, other in zip(*batches, strict=True):
+        assert_equal(one, other)
+
+
+def test_envpool_alone_is_refused_since_it_ignores_the_seed_of_a_reset():
+    alone = type("PongPool", (ChoirEnv,), {"__module__": "envpool.atari"})
+    with pytest.raises(samplerkit.WorkerError, match=r"samplerkit.workers.SeededWhenMade\(make\)"):
+        sampler("vectorized", ProbePolicy(1), functools.partial(alone, 4), n_envs=4, max_episode_length=9)
