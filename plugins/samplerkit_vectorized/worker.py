@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import gymnasium
 
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, join
-from samplerkit.interfaces import PolicySeeds, StreamingWorker, Unit, UnitCancelled
+from samplerkit.interfaces import StreamingWorker, Unit, UnitCancelled
 from samplerkit.sampling import check_count
 from samplerkit.sampling.options import check_flag
 from samplerkit.workers.native_slots import NativeSlots, VectorEnv, seeds_each_slot
@@ -116,16 +116,14 @@ class VecWorker(SlotWorker, StreamingWorker):
         del worker_args
         return -(-check_count("n_envs", n_envs) // _PIECES)
 
-    def begin_stream(self, first: Unit, policy_seeds: PolicySeeds) -> None:
+    def begin_stream(self, first: Unit) -> None:
         """See `StreamingWorker.begin_stream`."""
         if not isinstance(self._slots, StreamSlots):
             raise TypeError(
                 "these environments can be seeded one by one, and those of this sampler could only be seeded "
                 "as a whole: make a new sampler for them"
             )
-        self._stream = self._slots.stream(
-            self, first.env_seed, policy_seeds, self.piece_size(n_envs=self.n_envs)
-        )
+        self._stream = self._slots.stream(self, first, self.piece_size(n_envs=self.n_envs))
 
     def _pieces(self, pieces: Iterable[Unit]) -> Iterator[tuple[Unit, EpisodeSlice]]:
         if self._stream is None:

@@ -99,21 +99,21 @@ class _Stream:
         # For each slot what records its episode, which one that is, and whether the next step is a reset.
         self.open: list[tuple[EpisodeRecorder, int] | None] = [None] * self.n
         self.resetting = [False] * self.n
-        observations, infos = self.env.reset(seed=unit_seeds(self.of.seed, self.first)[0])
+        env_seed, policy_seed, _ = unit_seeds(self.of.seed, self.first)
+        self.seeds = np.random.PCG64(policy_seed)
+        observations, infos = self.env.reset(seed=env_seed)
         self.begin(range(self.n), observations, infos)
 
     def begin(self, slots: Sequence[int], observations: Any, infos: Any) -> None:
         self.observations = observations.copy()
-        seeds = []
         for slot in slots:
             recorder = EpisodeRecorder(self.spec)
             recorder.start(observations[slot], row_infos(infos, slot))
             self.open[slot] = recorder, len(self.episodes)
-            seeds.append(unit_seeds(self.of.seed, self.first + len(self.episodes) * self.of.n_workers)[1])
             self.episodes.append(None)
         if slots:
             self.policy.reset(np.isin(np.arange(self.n), slots))
-            self.policy.seed(np.array(seeds, np.uint64))
+            self.policy.seed(np.array([self.seeds.random_raw() for _ in slots], np.uint64))
 
     def tick(self) -> None:
         actions, agent_infos = self.policy.get_actions(self.observations)

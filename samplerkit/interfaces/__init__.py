@@ -22,7 +22,7 @@ from samplerkit.interfaces.env_update import (
 from samplerkit.interfaces.observer import Observer
 from samplerkit.interfaces.policy import AgentInfo, Params, Policy, is_policy
 from samplerkit.interfaces.sampler import Sampler, Statistics
-from samplerkit.interfaces.streaming import PolicySeeds, StreamingWorker
+from samplerkit.interfaces.streaming import StreamingWorker
 from samplerkit.interfaces.unit import Unit
 from samplerkit.interfaces.worker import UnitCancelled, Worker
 
@@ -43,7 +43,6 @@ __all__ = [
     "OpenEpisode",
     "Params",
     "Policy",
-    "PolicySeeds",
     "Resumption",
     "Sampler",
     "SetTaskUpdate",

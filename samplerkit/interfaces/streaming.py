@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
-from typing import Any, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from samplerkit.interfaces.unit import Unit
 from samplerkit.interfaces.worker import Worker
-
-PolicySeeds: TypeAlias = Callable[[int, int], npt.NDArray[np.uint64]]
-"""Returns the policy's seeds of episodes `start` to before `stop` of a stream."""
 
 
 class StreamingWorker(Worker):
@@ -42,12 +35,13 @@ class StreamingWorker(Worker):
         """
 
     @abc.abstractmethod
-    def begin_stream(self, first: Unit, policy_seeds: PolicySeeds) -> None:
+    def begin_stream(self, first: Unit) -> None:
         """Let a stream begin with the next piece.
 
         Args:
-            first: the worker's first unit in this call; the slots are reset with its `env_seed`.
-            policy_seeds: of this and the following units.
+            first: the worker's first unit in this call. The slots are reset with its `env_seed`; the policy's
+                seeds are drawn for one episode after the other, as they begin, by ``random_raw()`` of
+                ``numpy.random.PCG64(first.policy_seed)``.
 
         Raises:
             TypeError: if the present environment gives units, which must not be sampled as a stream.

@@ -7,9 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, whole
 from samplerkit.interfaces import ContinuingWorker, Resumption, StreamingWorker, Unit, UnitCancelled, Worker
 from samplerkit.sampling.asking import Asking
@@ -176,16 +173,11 @@ class WorkerHost:
             self.given_up[seat] = lost
 
     def _begin_stream(self, seat: int, cursor: int) -> None:
-        live, seeds, n_workers = self._seats[seat], self._seeds, self._setup.n_workers
+        live = self._seats[seat]
         if live.worker is None:
             live.worker = self._build(seat, live.recipe)
         assert isinstance(live.worker, StreamingWorker), "samplers begin streams of such workers only"
-        first = cursor + (seat - cursor) % n_workers
-
-        def policy_seeds(start: int, stop: int) -> npt.NDArray[np.uint64]:
-            return seeds.policy_seeds(range(first + start * n_workers, first + stop * n_workers, n_workers))
-
-        live.worker.begin_stream(seeds.unit(first), policy_seeds)
+        live.worker.begin_stream(self._seeds.unit(cursor + (seat - cursor) % self._setup.n_workers))
 
     def hidden_state(self, seat: int) -> bytes | None:
         """Return the hidden state of a policy whose episodes go on; None for all others."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from samplerkit.interfaces import Unit
 
@@ -27,7 +24,6 @@ class UnitSeeds:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._blocks: dict[int, list[list[int]]] = {}
-        self._policy_blocks: dict[int, npt.NDArray[np.uint64]] = {}
 
     def unit(self, number: int) -> Unit:
         """Return the unit of this number."""
@@ -37,29 +33,10 @@ class UnitSeeds:
             rows = self._draw(block)
         return Unit(number, *rows[row])
 
-    def policy_seeds(self, numbers: range) -> npt.NDArray[np.uint64]:
-        """Return the policy's seeds of these units, whose numbers ascend."""
-        blocks = range(numbers[0] // BLOCK, numbers[-1] // BLOCK + 1)
-        words = np.concatenate([self._policy_words(block) for block in blocks])
-        rows = slice(numbers[0] - blocks[0] * BLOCK, numbers[-1] - blocks[0] * BLOCK + 1, numbers.step)
-        return words[rows]
-
-    def _policy_words(self, block: int) -> npt.NDArray[np.uint64]:
-        words = self._policy_blocks.get(block)
-        if words is None:
-            if len(self._policy_blocks) > 8:
-                self._policy_blocks.clear()
-            words = self._policy_blocks[block] = self._words(block)[:, 1].copy()
-        return words
-
-    def _words(self, block: int) -> npt.NDArray[np.uint64]:
-        sequence = np.random.SeedSequence(self.seed, spawn_key=(block,))
-        words: npt.NDArray[Any] = sequence.generate_state(3 * BLOCK, np.uint64).reshape(BLOCK, 3)
-        words[:, 0] >>= _ENV_SEED_SHIFT
-        return words
-
     def _draw(self, block: int) -> list[list[int]]:
-        words = self._words(block)
+        words = np.random.SeedSequence(self.seed, spawn_key=(block,)).generate_state(3 * BLOCK, np.uint64)
+        words = words.reshape(BLOCK, 3)
+        words[:, 0] >>= _ENV_SEED_SHIFT
         if len(self._blocks) > 8:
             self._blocks.clear()
         rows: list[list[int]] = words.tolist()

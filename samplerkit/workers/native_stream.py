@@ -21,7 +21,7 @@ from samplerkit.episodes.native_recorder import (
 from samplerkit.episodes.stream_recording import StreamRecording
 from samplerkit.episodes.tick_recorder import check_rows, row_of
 from samplerkit.episodes.tick_recording import RecordedInfos, usual_ticks
-from samplerkit.interfaces import PolicySeeds, Unit, UnitCancelled, Worker
+from samplerkit.interfaces import Unit, UnitCancelled, Worker
 from samplerkit.workers.native_slots import NativeSlots, VectorEnv
 from samplerkit.workers.seeded_when_made import takes_no_seed
 
@@ -55,22 +55,19 @@ class StreamSlots(NativeSlots):
         self._env = env
         self._spec = spec
 
-    def stream(
-        self, worker: Worker, env_seed: int, policy_seeds: PolicySeeds, size: int
-    ) -> Iterator[EpisodeSlice]:
+    def stream(self, worker: Worker, first: Unit, size: int) -> Iterator[EpisodeSlice]:
         """Reset all slots, and yield the episodes that follow in the order in which they begin.
 
         Args:
             worker: looked at between ticks.
-            env_seed: of the reset.
-            policy_seeds: returns the policy's seeds of consecutive episodes.
+            first: see `StreamingWorker.begin_stream`.
             size: episodes to yield at once.
 
         Raises:
             UnitCancelled: if the worker was cancelled.
         """
-        stream = _Stream(self._env, self._agent, self._spec, policy_seeds, self._capacity)
-        stream.reset(env_seed)
+        stream = _Stream(self._env, self._agent, self._spec, first.policy_seed, self._capacity)
+        stream.reset(first.env_seed)
         while True:
             while not stream.recording.has(size):
                 if worker.cancelled:
@@ -98,12 +95,13 @@ class _Stream:
         env: the vector environment.
         agent: a policy.
         spec: spaces and limit.
-        policy_seeds: see `StreamSlots.stream`.
+        policy_seed: seeds of the policy's episodes are drawn from.
         capacity: ticks to make room for, at least.
     """
 
-    def __init__(self, env: Any, agent: Any, spec: EnvSpec, policy_seeds: PolicySeeds, capacity: int) -> None:
-        self._env, self._agent, self._spec, self._policy_seeds = env, agent, spec, policy_seeds
+    def __init__(self, env: Any, agent: Any, spec: EnvSpec, policy_seed: int, capacity: int) -> None:
+        self._env, self._agent, self._spec = env, agent, spec
+        self._policy_seeds = np.random.PCG64(policy_seed)
         self._limit = np.inf if spec.max_episode_length is None else spec.max_episode_length
         self._mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         n = self._n = env.num_envs
@@ -111,7 +109,6 @@ class _Stream:
         capacity = max(capacity, usual_ticks(spec, n))
         self.recording = StreamRecording(spec, n, capacity, self._warned)
         self._tick = 0
-        self._passed = 0  # episodes that earlier recordings have
         self._episodes = np.zeros(n, np.int64)
         self._starts = np.zeros(n, np.int64)
         self._live = np.zeros(n, np.bool_)
@@ -214,7 +211,7 @@ class _Stream:
         self._agent.reset(begins.copy())
         seed = getattr(self._agent, "seed", None)
         if seed is not None:
-            seed(self._policy_seeds(self._passed + numbers.start, self._passed + numbers.stop))
+            seed(self._policy_seeds.random_raw(len(slots)))
 
     # -- room ------------------------------------------------------------------------------------
 
@@ -225,7 +222,6 @@ class _Stream:
         capacity = max(old.capacity, 4 * (tick - first))
         self.recording = StreamRecording(self._spec, self._n, capacity, self._warned)
         passed = self.recording.go_on(old, first, tick)
-        self._passed += passed
         self._episodes -= passed
         self._starts -= first
         self._oldest -= first

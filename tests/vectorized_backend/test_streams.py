@@ -127,7 +127,7 @@ def test_slots_that_never_end_by_themselves_begin_again_together():
 def test_a_recurrent_policy_forgets_where_an_episode_begins():
     with sampler("vectorized", perceptron(GRUPolicy), cartpole(8), n_envs=8) as native:
         batch = native.obtain_samples(0, 600)
-        seeds = [unit.policy_seed for unit in map(UnitSeeds(11).unit, batch.provenance.units.tolist())]
+    seeds = np.random.PCG64(UnitSeeds(11).unit(0).policy_seed).random_raw(len(batch.lengths))
     policy = perceptron(GRUPolicy)
     for episode, seed in zip(batch.split(), seeds, strict=True):
         policy.reset()
