@@ -36,10 +36,12 @@ class VecWorker(SlotWorker, StreamingWorker):
     Args:
         seed, max_episode_length, worker_number: as for `Worker`.
         n_envs: how many environments.
+        fixed_slots: whether unit m of the worker always runs in slot ``m % n_envs``, as it does with a list:
+            what a policy does for a row may then depend on the row's place, though not on other rows.
         native: whether a gymnasium id stands for its native vector environment (its vector entry point).
 
     Raises:
-        TypeError, ValueError: if `n_envs` is no integer of at least 1, or `native` no bool.
+        TypeError, ValueError: if `n_envs` is no integer of at least 1, `fixed_slots` or `native` no bool.
     """
 
     stateful: ClassVar[bool] = False
@@ -54,6 +56,7 @@ class VecWorker(SlotWorker, StreamingWorker):
         max_episode_length: float,
         worker_number: int,
         n_envs: int = DEFAULT_N_ENVS,
+        fixed_slots: bool = False,
         native: bool = False,
     ) -> None:
         del native  # it has been looked at by whoever turned an id into an update
@@ -63,6 +66,7 @@ class VecWorker(SlotWorker, StreamingWorker):
             worker_number=worker_number,
             n_envs=check_count("n_envs", n_envs),
         )
+        self._fixed_slots = check_flag("fixed_slots", fixed_slots)
         self._own_slots = False
         self._stream: Iterator[EpisodeSlice] | None = None
 
@@ -205,4 +209,6 @@ class VecWorker(SlotWorker, StreamingWorker):
 
     def _home(self, unit: Unit) -> int | None:
         """Return the only slot that may run a unit; None where any may."""
-        return unit.number // self.n_workers % self.n_envs if self._own_slots else None
+        if self._own_slots or (self._fixed_slots and not self.one_at_a_time):
+            return unit.number // self.n_workers % self.n_envs
+        return None
