@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SAMPLER ?= multiprocessing
+SAMPLER ?= multiprocessing+vectorized
 LOGDIR ?= runs/rl2-bandit-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: help train test quick mutants soak bench lint types layers check clean

@@ -79,15 +79,33 @@ def test_tasks_of_a_task_sampler_reach_the_workers(tmp_path):
     assert len({tuple(mean) for mean in means}) == 6, "every epoch has new tasks"
 
 
-def train_on_tasks(folder, sampler, **arguments):
-    tasks = SetTaskSampler(BanditEnv3, wrapper=lambda env, task: RL2Env(env, episodes_per_trial=4), seed=1)
-    algo = rl2(meta_batch_size=6, task_sampler=tasks, n_envs=arguments.get("n_envs"))
+def learning_curve(folder, algo, sampler, **arguments):
+    """Train for three epochs, and return all that was recorded but the times."""
     with TFTrainer(SnapshotConfig(folder)) as trainer:
         trainer.setup(algo, bandit(), sampler=sampler, sampler_options={"seed": 1, **arguments})
         trainer.train(3, batch_size=100)
-    rows = read_progress(folder)
-    timing = [key for key in rows[0] if "Time" in key or "Seconds" in key or "PerSecond" in key]
-    return [{key: value for key, value in row.items() if key not in timing} for row in rows]
+    return [
+        {key: value for key, value in row.items() if not key.endswith("Time")}
+        for row in read_progress(folder)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "arguments"),
+    [("vectorized", {"n_envs": 7}), ("multiprocessing+vectorized", {"n_envs": 16})],
+    ids=["vectorized", "multiprocessing+vectorized"],
+)
+def test_the_learning_curve_is_the_same_however_many_trials_run_side_by_side(tmp_path, sampler, arguments):
+    one = learning_curve(tmp_path / "one", rl2(), "local", n_workers=2)
+    many = learning_curve(tmp_path / "many", rl2(), sampler, n_workers=2, **arguments)
+    assert one == many
+    assert len({row["Train/AverageReturn"] for row in one}) == 3
+
+
+def train_on_tasks(folder, sampler, **arguments):
+    tasks = SetTaskSampler(BanditEnv3, wrapper=lambda env, task: RL2Env(env, episodes_per_trial=4), seed=1)
+    algo = rl2(meta_batch_size=6, task_sampler=tasks, n_envs=arguments.get("n_envs"))
+    return learning_curve(folder, algo, sampler, **arguments)
 
 
 class BanditEnv3(BanditEnv):

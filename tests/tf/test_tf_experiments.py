@@ -35,6 +35,19 @@ def test_the_configuration_builds_the_paper_s_bandit(config):
     assert experiment.trainer == "samplerkit.tf:TFTrainer"
 
 
+def test_trials_run_side_by_side_in_processes(config):
+    assert config.sampler.name == "multiprocessing+vectorized"
+    assert config.sampler.options["n_envs"] > 1
+    experiment = rl2_bandit(config)
+    batches = []
+    for name, options in ((config.sampler.name, config.sampler.options), ("local", {})):
+        with samplerkit.make_sampler(
+            name, agents=experiment.algo.policy, envs=experiment.env, seed=1, n_workers=2, **options
+        ) as sampler:
+            batches.append(sampler.obtain_samples(0, 2_000))
+    assert batches[0].difference(batches[1]) is None
+
+
 def test_rates_decay_over_the_epochs_of_the_configuration(config):
     settings = rl2_bandit(config).algo.inner_algo.settings
     assert settings.decay_epochs == config.train.n_epochs
