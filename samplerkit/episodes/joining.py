@@ -59,8 +59,7 @@ def _parts(pieces: Sequence[EpisodeSlice]) -> list[EpisodeBatch]:
         some = list(group)
         store = some[0].store
         if isinstance(store, GatheringStore):
-            ranges = [range(piece[1], piece[2]) for piece in some]
-            parts.append(store.gather(ranges[0] if len(ranges) == 1 else [*itertools.chain(*ranges)]))
+            parts.append(store.gather([each for piece in some for each in range(piece[1], piece[2])]))
         else:
             parts += [piece.view() for piece in some]
     return parts

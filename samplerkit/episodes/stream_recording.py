@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +10,6 @@ from samplerkit.episodes.columns import Array, Column, map_column, map_pair, row
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.native_recorder import fits
 from samplerkit.episodes.recording import step_types
-from samplerkit.episodes.slices import EpisodeSlice
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
 from samplerkit.episodes.tick_recorder import row_of
@@ -21,44 +19,62 @@ from samplerkit.episodes.tick_recording import RecordedInfos, TickRecording
 class StreamRecording(TickRecording):
     """A `TickRecording` whose episodes begin and end many at a time, in arrays.
 
-    They are numbered 0, 1, 2, … by (tick of the first step, slot), and taken in this order.
+    They are numbered 0, 1, 2, … by (tick of the first step, slot), and taken in this order, as copies: rows
+    of what was taken are written again. So one such recording serves for ever, and stays in caches.
 
     Args:
         env_spec, n_slots, capacity, warned: see `TickRecording`.
     """
 
-    __slots__ = ("_n_taken", "_rows_taken", "_table", "episode_infos", "n_begun", "n_ended")
+    __slots__ = ("_ends", "_n_steps", "_n_taken", "_places", "episode_infos", "n_begun", "n_ended")
+
+    _places: Array
+    _n_steps: Array
+    _ends: Array
 
     def __init__(self, env_spec: EnvSpec, n_slots: int, capacity: int, warned: set[str]) -> None:
         super().__init__(env_spec, n_slots, capacity, warned)
-        self.episode_infos = RecordedInfos("episode_infos", n_slots, capacity + 1)
+        self._table(max(4 * n_slots, self._finals_room))
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all there is."""
+        n, capacity = self.n_slots, self.capacity
+        self.env_infos = RecordedInfos("env_infos", n, capacity)
+        self.agent_infos = RecordedInfos("agent_infos", n, capacity)
+        self.episode_infos = RecordedInfos("episode_infos", n, capacity + 1)
         """Written at the tick of an episode's first step."""
-        self.n_begun = 0
-        self.n_ended = 0
-        self._n_taken = 0
-        self._rows_taken = 0
-        self._table = _Table(max(4 * n_slots, self._finals_room))
-        self._finals.grow(self._table.room)
+        self.n_begun = self.n_ended = self._n_taken = 0
+        """How many episodes have begun, ended, and been taken, of those that are numbered."""
+
+    def _table(self, room: int) -> None:
+        """Make room for episodes: row of the first step, length (0 while it runs), how it ended."""
+        self._finals_room = room
+        self._finals.grow(room)
+        for name, dtype in (("_places", np.int64), ("_n_steps", np.int64), ("_ends", np.int8)):
+            column: Array = np.zeros(room, dtype)
+            before: Array = getattr(self, name, column[:0])
+            column[: len(before)] = before
+            setattr(self, name, column)
 
     # -- episodes begin and end ------------------------------------------------------------------
 
-    def begin(self, tick: int, slots: Array) -> range:
+    def begin(self, tick: int, slots: Array) -> Array:
         """Let episodes begin at a tick, in slots that are in order; returns their numbers."""
-        numbers = range(self.n_begun, self.n_begun + len(slots))
-        self.n_begun = numbers.stop
-        if self.n_begun > self._table.room:
-            self._table.grow(2 * self.n_begun)
-            self._finals.grow(self._table.room)
-        self._table.starts[numbers.start : numbers.stop] = tick * self.n_slots + slots
-        return numbers
+        first, stop = self.n_begun, self.n_begun + len(slots)
+        if stop > self._finals_room:
+            self._table(2 * stop)
+        self._places[first:stop] = tick * self.n_slots + slots
+        self._n_steps[first:stop] = 0
+        self.n_begun = stop
+        return np.arange(first, stop)
 
-    def end(self, numbers: Array, tick: int, slots: Array, last_step_types: Array) -> None:
+    def end(self, numbers: Array, lengths: Array, last_step_types: Array, tick: int, slots: Array) -> None:
         """Note that episodes ended with the step before a tick, at which their final observations stand."""
-        rows = tick * self.n_slots + slots
-        table = self._table
-        table.lengths[numbers] = (rows - table.starts[numbers]) // self.n_slots
-        table.last_step_types[numbers] = last_step_types
+        self._n_steps[numbers] = lengths
+        self._ends[numbers] = last_step_types
         self.n_ended += len(numbers)
+        rows = tick * self.n_slots + slots
 
         def copied(into: Array, observations: Array) -> Array:
             into[numbers] = observations[rows]
@@ -68,14 +84,13 @@ class StreamRecording(TickRecording):
 
     def put_finals(self, numbers: Array, observations: Any, slots: Array) -> None:
         """Take final observations that stand elsewhere: in a column with a row for each slot."""
-        finals, n = self._finals.rows(slice(None)), self.n_slots
-        if fits(self.observations.rows(slice(0, n)), observations):
+        if fits(self.observations.rows(slice(0, self.n_slots)), observations):
 
             def copied(into: Array, rows: Array) -> Array:
                 into[numbers] = rows[slots]
                 return into
 
-            map_pair(copied, finals, observations)
+            map_pair(copied, self._finals.rows(slice(None)), observations)
             return
         for number, slot in zip(numbers.tolist(), slots.tolist(), strict=True):
             self._finals.put(number, row_of(observations, slot))
@@ -85,62 +100,22 @@ class StreamRecording(TickRecording):
     def has(self, n_episodes: int) -> bool:
         """Whether the next so many episodes have ended."""
         first, stop = self._n_taken, self._n_taken + n_episodes
-        return self.n_ended >= stop and bool(self._table.lengths[first:stop].all())
+        return self.n_ended >= stop and bool(self._n_steps[first:stop].all())
 
-    def take(self, n_episodes: int) -> EpisodeSlice:
-        """Return the next episodes, which have ended."""
-        first, row = self._n_taken, self._rows_taken
-        self._n_taken += n_episodes
-        self._rows_taken += int(self._table.lengths[first : self._n_taken].sum())
-        return EpisodeSlice(self, first, self._n_taken, row, self._rows_taken)
-
-    @property
-    def first_needed(self) -> int:
-        """The tick at which the oldest episode begins that was not taken; `capacity` if there is none."""
-        if self._n_taken == self.n_begun:
-            return self.capacity
-        return int(self._table.starts[self._n_taken]) // self.n_slots
-
-    def go_on(self, other: StreamRecording, first: int, tick: int) -> int:
-        """Take what another recording, which ends at `tick`, has from a tick on; this one is empty.
-
-        Returns:
-            The number that has become 0 of the episodes.
-        """
-        self.take_ticks(other, first, tick)
-        taken, n_open = other._n_taken, other.n_begun - other._n_taken
-        self._table.take(other._table, slice(taken, other.n_begun), first * self.n_slots)
-        self._finals.grow(self._table.room)
-        self._finals.take_rows(other._finals, taken, other.n_begun)
-        self.n_begun, self.n_ended = n_open, other.n_ended - taken
-        return taken
-
-    def take_ticks(self, other: TickRecording, start: int, stop: int) -> None:
-        """See `TickRecording.take_ticks`."""
-        super().take_ticks(other, start, stop)
-        self.episode_infos.take_ticks(cast(StreamRecording, other).episode_infos, start, stop + 1)
-
-    # -- episodes as a batch ---------------------------------------------------------------------
-
-    def view(self, episodes: slice, rows: slice) -> EpisodeBatch:
-        """Return consecutive episodes as a batch of fresh arrays."""
-        del rows
-        return self.gather(range(episodes.start, episodes.stop))
-
-    def gather(self, episodes: Sequence[int]) -> EpisodeBatch:
-        """See `TickRecording.gather`."""
-        numbers: Any = slice(episodes.start, episodes.stop) if isinstance(episodes, range) else episodes
-        table, n = self._table, self.n_slots
-        starts, lengths = table.starts[numbers], table.lengths[numbers].copy()
+    def take(self, n_episodes: int) -> EpisodeBatch:
+        """Return the next episodes, which have ended, in fresh arrays."""
+        episodes, n = slice(self._n_taken, self._n_taken + n_episodes), self.n_slots
+        self._n_taken = episodes.stop
+        starts, lengths = self._places[episodes].copy(), self._n_steps[episodes].copy()
         steps = np.repeat(starts - n * (np.cumsum(lengths) - lengths), lengths)
         steps += n * np.arange(len(steps))
-        first: Any = np.full(len(lengths), StepType.FIRST, np.int8)
-        last: Any = table.last_step_types[numbers]
+        first: Any = StepType.FIRST
+        last: Any = self._ends[episodes]
         return EpisodeBatch.unchecked(
             env_spec=self.env_spec,
             episode_infos=self.episode_infos.ticks.cut(starts),
             observations=_taken(self.observations.rows(slice(None)), steps),
-            last_observations=map_column(np.array, rows_of(self._finals.rows(slice(None)), numbers)),
+            last_observations=map_column(np.array, rows_of(self._finals.rows(slice(None)), episodes)),
             actions=_taken(self.actions.rows(slice(None)), steps),
             rewards=self.rewards.take(steps),
             env_infos=self.env_infos.ticks.cut(steps),
@@ -149,36 +124,35 @@ class StreamRecording(TickRecording):
             lengths=lengths,
         )
 
+    def make_room(self, tick: int) -> tuple[int, int]:
+        """Forget what was taken, before a tick for which there is no room, or make more room.
 
-class _Table:
-    """For each episode the row of its first step, its length (0 while it runs), and how it ended."""
+        Returns:
+            How many ticks and how many episodes were forgotten: what was number n is now so many less.
+        """
+        taken, open_ = self._n_taken, slice(self._n_taken, self.n_begun)
+        first = int(self._places[taken]) // self.n_slots if taken < self.n_begun else tick
+        if 2 * (tick - first) > self.capacity:
+            self.grow(2 * self.capacity)
+            return 0, 0
+        self.take_ticks(self, first, tick)
+        count = open_.stop - taken
+        for column in (self._places, self._n_steps, self._ends):
+            column[:count] = column[open_]
+        self._places[:count] -= first * self.n_slots
+        self._finals.take_rows(self._finals, taken, open_.stop)
+        self.n_begun, self.n_ended, self._n_taken = count, self.n_ended - taken, 0
+        return first, taken
 
-    __slots__ = ("last_step_types", "lengths", "starts")
+    def grow(self, capacity: int) -> None:
+        """See `TickRecording.grow`."""
+        super().grow(capacity)
+        self.episode_infos.grow(capacity + 1)
 
-    def __init__(self, room: int) -> None:
-        self.starts = np.zeros(room, np.int64)
-        self.lengths = np.zeros(room, np.int64)
-        self.last_step_types = np.zeros(room, np.int8)
-
-    @property
-    def room(self) -> int:
-        return len(self.starts)
-
-    def grow(self, room: int) -> None:
-        for name in self.__slots__:
-            old = getattr(self, name)
-            new = np.zeros(room, old.dtype)
-            new[: len(old)] = old
-            setattr(self, name, new)
-
-    def take(self, other: _Table, episodes: slice, rows_before: int) -> None:
-        """Copy episodes of another table to the beginning of this one, whose rows count from later on."""
-        count = episodes.stop - episodes.start
-        if count > self.room:
-            self.grow(2 * count)
-        for name in self.__slots__:
-            getattr(self, name)[:count] = getattr(other, name)[episodes]
-        self.starts[:count] -= rows_before
+    def take_ticks(self, other: TickRecording, start: int, stop: int) -> None:
+        """See `TickRecording.take_ticks`."""
+        super().take_ticks(other, start, stop)
+        self.episode_infos.take_ticks(cast(StreamRecording, other).episode_infos, start, stop + 1)
 
 
 def _taken(column: Column, rows: Array) -> Column:

@@ -23,6 +23,7 @@ _GAMMA = 0x9E3779B97F4A7C15
 _C1 = 0xBF58476D1CE4E5B9
 _C2 = 0x94D049BB133111EB
 _GAMMA_W, _C1_W, _C2_W = np.uint64(_GAMMA), np.uint64(_C1), np.uint64(_C2)
+_ONE_AND_TWO_GAMMAS: Words = np.array([[_GAMMA], [2 * _GAMMA & _MASK]], np.uint64)
 _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 _TO_UNIT = 2.0**-53
 _ONE, _MINUS_TWO, _TWO_PI = np.float64(1.0), np.float64(-2.0), np.float64(2.0 * np.pi)
@@ -136,8 +137,7 @@ class RowStreams:
             self._seed_one(int(words[0]), rows)
             return
         index: Any = rows
-        self._keys[index] = _mix_array(words + _GAMMA_W)
-        self._salts[index] = _mix_array(words + _GAMMA_W + _GAMMA_W)
+        self._keys[index], self._salts[index] = _mix_array(words + _ONE_AND_TWO_GAMMAS)
         self._counts[index] = 0
 
     def _seed_one(self, seed: int, index: Any) -> None:

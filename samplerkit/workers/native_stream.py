@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from samplerkit.episodes import EnvSpec, EpisodeSlice, StepType
+from samplerkit.episodes import EnvSpec, EpisodeSlice, StepType, whole
 from samplerkit.episodes.columns import Array, Column, map_column
 from samplerkit.episodes.native_recorder import (
     assign,
@@ -25,6 +25,11 @@ from samplerkit.interfaces import Unit, UnitCancelled, Worker
 from samplerkit.workers.native_slots import NativeSlots, VectorEnv
 from samplerkit.workers.seeded_when_made import takes_no_seed
 
+_NONE: Array = np.zeros(0, np.int64)
+
+_LAST_STEP_TYPES = np.array([StepType.TIMEOUT, StepType.TERMINAL], np.int8)
+"""Of an episode that did not terminate, and of one that did."""
+
 AS_A_WHOLE = (
     "{} can only be seeded as a whole: an episode depends on those beside it. Pass its environments one by "
     "one (a gymnasium id, or a callable that makes one)"
@@ -38,7 +43,7 @@ class StreamSlots(NativeSlots):
         n_slots, max_episode_length: as for `Slots`.
     """
 
-    _capacity = 0
+    _recording: StreamRecording | None = None
 
     def take_vector_env(self, env: VectorEnv, spec: EnvSpec) -> None:
         """Take a vector environment of `n_slots` slots.
@@ -53,7 +58,7 @@ class StreamSlots(NativeSlots):
                 "samplerkit.workers.SeededWhenMade(make), where make(seed) returns the environment"
             )
         self._env = env
-        self._spec = spec
+        self._recording = StreamRecording(spec, self.n_slots, usual_ticks(spec, self.n_slots), set())
 
     def stream(self, worker: Worker, first: Unit, size: int) -> Iterator[EpisodeSlice]:
         """Reset all slots, and yield the episodes that follow in the order in which they begin.
@@ -66,15 +71,16 @@ class StreamSlots(NativeSlots):
         Raises:
             UnitCancelled: if the worker was cancelled.
         """
-        stream = _Stream(self._env, self._agent, self._spec, first.policy_seed, self._capacity)
+        recording = self._recording
+        assert recording is not None, "there is an environment"
+        stream = _Stream(self._env, self._agent, first.policy_seed, recording)
         stream.reset(first.env_seed)
         while True:
-            while not stream.recording.has(size):
+            while not recording.has(size):
                 if worker.cancelled:
                     raise UnitCancelled
                 stream.tick()
-            self._capacity = stream.recording.capacity
-            yield stream.recording.take(size)
+            yield whole(recording.take(size))
 
     def begin(self, slot: int, unit: Unit | None, env_seed: int | None) -> NoReturn:
         """Refuse.
@@ -94,38 +100,39 @@ class _Stream:
     Args:
         env: the vector environment.
         agent: a policy.
-        spec: spaces and limit.
-        policy_seed: seeds of the policy's episodes are drawn from.
-        capacity: ticks to make room for, at least.
+        policy_seed: the policy's seeds are drawn from it.
+        recording: where steps are recorded; what it has is forgotten.
     """
 
-    def __init__(self, env: Any, agent: Any, spec: EnvSpec, policy_seed: int, capacity: int) -> None:
-        self._env, self._agent, self._spec = env, agent, spec
+    def __init__(self, env: Any, agent: Any, policy_seed: int, recording: StreamRecording) -> None:
+        self._env, self._agent = env, agent
         self._policy_seeds = np.random.PCG64(policy_seed)
-        self._limit = np.inf if spec.max_episode_length is None else spec.max_episode_length
+        limit = recording.env_spec.max_episode_length
+        self._limit = np.inf if limit is None else limit
         self._mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         n = self._n = env.num_envs
-        self._warned: set[str] = set()
-        capacity = max(capacity, usual_ticks(spec, n))
-        self.recording = StreamRecording(spec, n, capacity, self._warned)
+        self.recording = recording
+        recording.restart()
         self._tick = 0
         self._episodes = np.zeros(n, np.int64)
         self._starts = np.zeros(n, np.int64)
         self._live = np.zeros(n, np.bool_)
-        # Ended with the last step: the next one is a reset (autoreset mode NEXT_STEP).
-        self._resetting = np.zeros(n, np.bool_)
+        # Slots that ended with the last step: the next one is a reset (autoreset mode NEXT_STEP).
+        self._resetting = _NONE
+        # Whether slots may wait; and before which tick no episode can reach the limit.
+        self._may_wait = False
+        self._limit_from = self._limit
 
     def reset(self, seed: int | None) -> None:
         """Reset all slots, and let an episode begin in each."""
         observations, infos = self._env.reset(seed=seed)
         self._put_observations(observations)
-        self._resetting[:] = False
-        self._begin(np.ones(self._n, np.bool_), infos)
+        self._begin(np.arange(self._n), infos)
 
     def tick(self) -> None:
         """Take one step in all slots."""
         if self._tick == self.recording.capacity:
-            self._turn_over()
+            self._make_room()
         recording, tick = self.recording, self._tick
         rows = recording.tick_rows(tick)
         observations, rewards, terminated, truncated, infos = self._env.step(self._act(rows))
@@ -136,13 +143,11 @@ class _Stream:
         self._put_observations(observations)
         finals = final_observations(infos, over) if infos else None
         _put_infos(recording.env_infos, tick, infos if finals is None else step_infos(infos, over))
-        ended = over
-        if self._tick - self._oldest >= self._limit:
-            ended = over | (self._tick - self._starts >= self._limit)
-        ended = ended & self._live
-        if ended.any():
-            self._end(np.flatnonzero(ended), terminated, over, finals)
-        self._go_on(over, ended, infos)
+        gone = np.flatnonzero(over)
+        ended = self._ended(gone, over)
+        if len(ended):
+            self._end(ended, terminated, over, finals)
+        self._go_on(gone, ended, infos)
 
     def _act(self, rows: slice) -> Column:
         """Ask the policy, record its actions, and return them as the environment is to get them."""
@@ -170,10 +175,20 @@ class _Stream:
 
     # -- episodes end and begin ------------------------------------------------------------------
 
+    def _ended(self, gone: Array, over: Array) -> Array:
+        """Return the slots whose episodes ended, given those where the environment's own did."""
+        if self._tick >= self._limit_from:
+            cut = self._live & (self._tick - self._starts >= self._limit)
+            oldest = self._starts[self._live & ~cut].min(initial=self._tick)
+            self._limit_from = oldest + self._limit
+            self._may_wait |= bool((cut & ~over).any())
+            ended: Array = np.flatnonzero(cut | (over & self._live))
+            return ended
+        return gone[self._live[gone]] if self._may_wait else gone
+
     def _end(self, slots: Array, terminated: Array, over: Array, finals: tuple[Any, Array] | None) -> None:
-        numbers = self._episodes[slots]
-        last = np.where(terminated[slots], StepType.TERMINAL, StepType.TIMEOUT)
-        self.recording.end(numbers, self._tick, slots, last)
+        numbers, lengths = self._episodes[slots], self._tick - self._starts[slots]
+        self.recording.end(numbers, lengths, _LAST_STEP_TYPES.take(terminated[slots]), self._tick, slots)
         self._live[slots] = False
         if finals is not None:
             column, has = finals
@@ -184,48 +199,45 @@ class _Stream:
                 "(autoreset mode SAME_STEP), and so must give the final observations as infos['final_obs']"
             )
 
-    def _go_on(self, over: Array, ended: Array, infos: Mapping[str, Any]) -> None:
+    def _go_on(self, gone: Array, ended: Array, infos: Mapping[str, Any]) -> None:
         """Let the next episodes begin, where slots were reset."""
         if self._mode is AutoresetMode.DISABLED:
             begins = ended
-            if ended.any():
-                observations, infos = self._env.reset(options={"reset_mask": ended.copy()})
-                self._put_observations(observations, np.flatnonzero(ended))
+            if len(ended):
+                observations, infos = self._env.reset(options={"reset_mask": self._flags(ended)})
+                self._put_observations(observations, ended)
         elif self._mode is AutoresetMode.SAME_STEP:
-            begins, infos = over, reset_infos(infos)
+            begins, infos = gone, reset_infos(infos)
         else:
-            begins, self._resetting = self._resetting, over & ~self._resetting
-        if begins.any():
+            begins, self._resetting = self._resetting, gone
+        if len(begins):
             self._begin(begins, infos)
-        elif not (self._live.any() or self._resetting.any()):
+        elif self._may_wait and not (len(self._resetting) or self._live.any()):
             self.reset(None)  # all were cut, and none would ever end by itself
 
-    def _begin(self, begins: Array, infos: Mapping[str, Any]) -> None:
-        slots = np.flatnonzero(begins)
-        numbers = self.recording.begin(self._tick, slots)
-        self._episodes[slots] = np.arange(numbers.start, numbers.stop)
+    def _begin(self, slots: Array, infos: Mapping[str, Any]) -> None:
+        self._episodes[slots] = self.recording.begin(self._tick, slots)
         self._starts[slots] = self._tick
-        self._live |= begins
-        self._oldest = int(self._starts.min())
+        self._live[slots] = True
         _put_infos(self.recording.episode_infos, self._tick, infos)
-        self._agent.reset(begins.copy())
+        self._agent.reset(self._flags(slots))
         seed = getattr(self._agent, "seed", None)
         if seed is not None:
             seed(self._policy_seeds.random_raw(len(slots)))
 
+    def _flags(self, slots: Array) -> Array:
+        flags = np.zeros(self._n, np.bool_)
+        flags[slots] = True
+        return flags
+
     # -- room ------------------------------------------------------------------------------------
 
-    def _turn_over(self) -> None:
-        """Go on in a new recording, and take along what was not taken yet."""
-        old, tick = self.recording, self._tick
-        first = min(old.first_needed, tick)
-        capacity = max(old.capacity, 4 * (tick - first))
-        self.recording = StreamRecording(self._spec, self._n, capacity, self._warned)
-        passed = self.recording.go_on(old, first, tick)
-        self._episodes -= passed
-        self._starts -= first
-        self._oldest -= first
-        self._tick = tick - first
+    def _make_room(self) -> None:
+        ticks, episodes = self.recording.make_room(self._tick)
+        self._tick -= ticks
+        self._limit_from -= ticks
+        self._starts -= ticks
+        self._episodes -= episodes
 
 
 def _put_infos(recorded: RecordedInfos, tick: int, infos: Mapping[str, Any]) -> None:
