@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from benchmarks import heavy_tails, memory, recurrent, startup, weights
+from benchmarks import heavy_tails, memory, native, recurrent, startup, weights
 from benchmarks.running import run_setting
 from benchmarks.workloads import settings
 
@@ -18,6 +18,7 @@ def entries() -> dict[str, tuple[str, Any]]:
     for setting in heavy_tails.settings():
         known[setting.key] = setting.title, functools.partial(heavy_tails.run, setting)
     known.update(recurrent.entries())
+    known.update(native.entries())
     for module in (weights, startup, memory):
         known[module.__name__.rpartition(".")[2]] = module.TITLE, module.run
     return known
