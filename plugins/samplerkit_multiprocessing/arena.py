@@ -57,7 +57,7 @@ class Arena:
     def write(self, parts: Sequence[Any]) -> bytes | None:
         """Write a message, and return what tells readers where; None if there is no room."""
         size = sum(len(part) for part in parts)
-        start = self._allocate(_padded(size))
+        start = self.allocate(size)
         if start is None:
             return None
         at = start
@@ -84,12 +84,50 @@ class Arena:
         """Give the memory back."""
         self._memory.close()
 
-    def _allocate(self, size: int) -> int | None:
+    def allocate(self, size: int) -> int | None:
+        """Take a place of so many bytes, and return where it begins; None if there is no room."""
+        size = _padded(size)
         for index, start in enumerate(self._starts):
             if self._ends[index] - start >= size:
                 self._starts[index] = start + size
                 return start
         return None
+
+
+class BatchMemory:
+    """Blocks of memory for the parent's batches, which processes can write to.
+
+    Args:
+        file: from `arena_file`.
+    """
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self._memory = mmap.mmap(file.fd, 0)
+        self._start = np.frombuffer(self._memory, np.uint8, 1).ctypes.data
+        self._arena = Arena(file)
+
+    def block(self, size: int) -> Any:
+        """Return an array of bytes; its pages go back to the operating system with it."""
+        start = self._arena.allocate(size)
+        if start is None:
+            return np.empty(size, np.uint8)  # placed nowhere
+        block = np.frombuffer(self._memory, np.uint8, size, start)
+        weakref.finalize(block, self._free, start, size).atexit = False
+        return block
+
+    def offset(self, block: Any) -> int | None:
+        """Return where a block begins; None where it is not shared."""
+        start: int = block.ctypes.data - self._start
+        return start if 0 <= start < len(self._memory) else None
+
+    def _free(self, start: int, size: int) -> None:
+        page = mmap.PAGESIZE
+        first, stop = -(-start // page) * page, (start + size) // page * page
+        if stop > first and hasattr(mmap, "MADV_REMOVE"):
+            with contextlib.suppress(OSError):
+                self._memory.madvise(mmap.MADV_REMOVE, first, stop - first)
+        self._arena.free(start, size)
 
 
 class Reader:

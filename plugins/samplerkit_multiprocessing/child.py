@@ -36,6 +36,7 @@ class Belongings:
             where there cannot be one.
         bulletin: with large messages from the parent, and the pipe to tell it what is free again.
         cpu: to stay on; None for any.
+        batches: memory of the parent's batches; None where it cannot be shared.
     """
 
     connection: Connection
@@ -45,6 +46,7 @@ class Belongings:
     arena: tuple[File, File] | None
     bulletin: tuple[File, File] | None
     cpu: int | None
+    batches: File | None = None
 
 
 def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
@@ -66,7 +68,8 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
     for module in needs:
         importlib.import_module(module)
     way = _Way(belongings)
-    serve(setup, way.receive, way.send, Work(belongings.queue, belongings.board, belongings.index, way.post))
+    it = belongings
+    serve(setup, way.receive, way.send, Work(it.queue, it.board, it.index, way.post, it.batches))
     belongings.connection.close()
 
 

@@ -151,9 +151,17 @@ class Work(SharedWork):
         queue, board: the parent's.
         index: of this process's slot.
         post: see `SharedWork.post`.
+        batches: what `SharedWork.batch_memory` is a view of.
     """
 
-    def __init__(self, queue: File, board: File, index: int, post: Callable[[Sequence[Any]], bool]) -> None:
+    def __init__(
+        self,
+        queue: File,
+        board: File,
+        index: int,
+        post: Callable[[Sequence[Any]], bool],
+        batches: File | None = None,
+    ) -> None:
         self._queue = queue
         self._post = post
         self._notes = mmap.mmap(board.fd, 0)
@@ -162,6 +170,8 @@ class Work(SharedWork):
         self._tally_at = len(self._notes) - _PLACES * _WORD.size
         self._aim_at = self._tally_at - _SLOT
         self._tally = np.frombuffer(self._notes, np.int64, offset=self._tally_at)
+        self._epochs = np.frombuffer(self._notes, np.int64, self._aim_at // 8)[:: _SLOT // 8]
+        self._batches = None if batches is None else np.frombuffer(mmap.mmap(batches.fd, 0), np.uint8)
         self._call = (-1, -1)
         # The units of this call from its first to the one before the first whose length is not known.
         self._prefix = self._prefix_steps = 0
@@ -205,6 +215,14 @@ class Work(SharedWork):
     def note(self, epoch: int, number: int) -> None:
         """See `SharedWork`."""
         _NOTE.pack_into(self._notes, self._slot, epoch, number, time.monotonic())
+
+    def batch_memory(self) -> Any:
+        """See `SharedWork`."""
+        return self._batches
+
+    def all_follow(self, epoch: int) -> bool:
+        """See `SharedWork`. A process that has just been started has noted -1, and written nowhere."""
+        return not np.any((self._epochs != -1) & (self._epochs < epoch))
 
     def score(self, epoch: int, number: int, n_steps: int) -> None:
         """See `SharedWork`."""

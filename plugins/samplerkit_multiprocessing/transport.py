@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from samplerkit.sampling import CarrierGone, Claim, Running, Transport
 from samplerkit_multiprocessing import child, launch
-from samplerkit_multiprocessing.arena import IN_ARENA, SMALLEST, Bulletin, Reader, arena_file
+from samplerkit_multiprocessing.arena import IN_ARENA, SMALLEST, BatchMemory, Bulletin, Reader, arena_file
 from samplerkit_multiprocessing.shared import Share, pipe
 
 Received: TypeAlias = "tuple[ProcessCarrier, bytes | memoryview | None]"
@@ -53,6 +53,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
         self._share = Share(n_processes)
         file = arena_file()
         self._bulletin = None if file is None else Bulletin(file)
+        file = arena_file()
+        self._batches = None if file is None else BatchMemory(file)
         self._selector = selectors.DefaultSelector()
         self._watched: list[ProcessCarrier] = []
 
@@ -74,7 +76,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
             bulletin = (self._bulletin.file, self._bulletin.add(index))
         try:
             cpu = self._cpus[index % len(self._cpus)] if self._cpus else None
-            ways = (theirs, self._share.queue, self._share.board, index, arena, bulletin, cpu)
+            batches = None if self._batches is None else self._batches.file
+            ways = (theirs, self._share.queue, self._share.board, index, arena, bulletin, cpu, batches)
             arguments = (child.Belongings(*ways), setup, self._needs)
             process = launch.start(context, child.main, arguments, f"samplerkit-{index}")
         except BaseException:
@@ -196,6 +199,10 @@ class ProcessTransport(Transport[ProcessCarrier]):
         """Wipe words of the tally."""
         self._share.strike(numbers)
 
+    def batch_blocks(self) -> BatchMemory | None:
+        """Return memory that all processes have."""
+        return self._batches
+
     def withdraw(self) -> list[Claim]:
         """Read that pipe empty."""
         return self._share.withdraw()
@@ -210,6 +217,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
         self._share.close()
         if self._bulletin is not None:
             self._bulletin.close()
+        if self._batches is not None:
+            self._batches.file.close()
         self._wake_end.close()
         self._waker.close()
 

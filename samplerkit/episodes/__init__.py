@@ -5,6 +5,7 @@ from __future__ import annotations
 from samplerkit.episodes.assembly import Assembly
 from samplerkit.episodes.columns import Column
 from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.ground import Ground, Place
 from samplerkit.episodes.in_progress import InProgressEpisode
 from samplerkit.episodes.infos import concatenate_infos, stack_infos
 from samplerkit.episodes.joining import join, merged
@@ -28,7 +29,9 @@ __all__ = [
     "EpisodeBatch",
     "EpisodeRecorder",
     "EpisodeSlice",
+    "Ground",
     "InProgressEpisode",
+    "Place",
     "Provenance",
     "RecycledMemory",
     "StepType",

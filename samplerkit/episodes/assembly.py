@@ -16,6 +16,7 @@ from samplerkit.episodes.columns import (
     rows_of,
 )
 from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.ground import Ground, fits
 from samplerkit.episodes.joining import merged
 from samplerkit.episodes.recycling import RecycledMemory
 from samplerkit.episodes.slices import Assembled, EpisodeSlice, cut
@@ -34,13 +35,18 @@ class Assembly:
         expected_steps: says, given how many pieces and steps there are so far, how many steps there will
             probably be; memory is reserved for as many.
         memory: where a large batch is put.
+        ground: where its observations are put, if that was decided before the first unit ran.
     """
 
     def __init__(
-        self, expected_steps: Callable[[int, int], int], memory: RecycledMemory | None = None
+        self,
+        expected_steps: Callable[[int, int], int],
+        memory: RecycledMemory | None = None,
+        ground: Ground | None = None,
     ) -> None:
         self._expected_steps = expected_steps
         self._memory = RecycledMemory() if memory is None else memory
+        self._ground = ground
         self._n_episodes: list[int] = []
         self._n_steps = 0
         self._waiting: list[EpisodeSlice] = []
@@ -57,8 +63,14 @@ class Assembly:
         self._n_steps += piece.n_steps
         self._waiting.append(piece)
         self._bytes += piece.n_steps * piece.store.env_spec.step_bytes
-        if self._bytes >= _BYTES:
+        if self._bytes >= _BYTES or self._ground is not None:
             self._copy()
+
+    def leave_ground(self) -> None:
+        """Put the observations elsewhere, since units may be written to their places again."""
+        self._ground = None
+        if self._rows is not None:
+            self._rows.leave_ground()
 
     def finish(self) -> list[EpisodeSlice]:
         """Return all pieces: as they came, or as slices of one batch that `join` returns as it is.
@@ -76,7 +88,7 @@ class Assembly:
         batch = merged(self._waiting)
         if self._rows is None:
             expected = self._expected_steps(len(self._n_episodes), self._n_steps)
-            self._rows = _Rows(batch, max(expected, self._n_steps), self._memory)
+            self._rows = _Rows(batch, max(expected, self._n_steps), self._memory, self._ground)
         self._rows.append(batch)
         self._waiting.clear()
         self._bytes = 0
@@ -85,11 +97,17 @@ class Assembly:
 class _Rows:
     """Observations and actions with room for more; what is small beside them is joined at the end."""
 
-    def __init__(self, like: EpisodeBatch, capacity: int, memory: RecycledMemory) -> None:
+    def __init__(
+        self, like: EpisodeBatch, capacity: int, memory: RecycledMemory, ground: Ground | None
+    ) -> None:
         self._memory = memory
         self._n_steps = 0
         self._capacity = capacity
-        self._observations = map_column(self._with_room, like.observations)
+        self._ground = ground if ground is not None and fits(ground.column, like.observations) else None
+        if self._ground is None:
+            self._observations = map_column(self._with_room, like.observations)
+        else:
+            self._observations = self._ground.column
         self._actions = map_column(self._with_room, like.actions)
         self._rest: list[EpisodeBatch] = []
 
@@ -97,12 +115,26 @@ class _Rows:
         start, stop = self._n_steps, self._n_steps + len(batch.rewards)
         if stop > self._capacity:
             self._capacity = max(stop, self._capacity + self._capacity // 4)
-            self._observations = map_column(self._with_room, self._observations)
+            if self._ground is None:
+                self._observations = map_column(self._with_room, self._observations)
             self._actions = map_column(self._with_room, self._actions)
-        _put(self._observations, batch.observations, start, "observations")
+        self._append_observations(batch.observations, start, stop)
         _put(self._actions, batch.actions, start, "actions")
         self._rest.append(_rest_of(batch))
         self._n_steps = stop
+
+    def leave_ground(self) -> None:
+        if self._ground is not None:
+            self._ground = None
+            self._observations = map_column(self._with_room, self._observations)
+
+    def _append_observations(self, rows: Column, start: int, stop: int) -> None:
+        if self._ground is not None:
+            if self._ground.settle(rows, len(self._rest), start, stop - start):
+                return
+            # Units are longer than those before. What lies there is copied, as if it lay anywhere.
+            self.leave_ground()
+        _put(self._observations, rows, start, "observations")
 
     def finish(self) -> EpisodeBatch:
         rest = EpisodeBatch.concatenate(*self._rest)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
 
 from samplerkit.episodes.columns import Array, Columns, map_columns
 from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.ground import Place
 from samplerkit.episodes.infos import stack_infos
 from samplerkit.episodes.recording import Recording, step_types, usual_capacity
 from samplerkit.episodes.slices import EpisodeSlice
@@ -166,6 +168,7 @@ class EpisodeRecorder:
         step: Callable[[Any], tuple[Any, Any, bool, bool, Mapping[str, Any]]],
         max_length: float,
         worker: Cancellable,
+        next_place: Callable[[], Place | None] | None = None,
     ) -> Iterator[EpisodeSlice]:
         """Record and keep episode after episode: what the single calls do, in one loop.
 
@@ -179,6 +182,8 @@ class EpisodeRecorder:
             max_length: most steps of an episode.
             worker: looked at between steps. Once it is cancelled there are no more episodes, and the
                 running one is not kept.
+            next_place: says where the observations of the episode go that begins, if not to memory of the
+                recorder's own.
 
         Raises:
             ValueError, TypeError: as `start`, `cast_action`, `add` and `keep`.
@@ -186,41 +191,61 @@ class EpisodeRecorder:
         array, floats = np.ndarray, _FLOATS
         recording = None
         for first, info in beginnings:
-            observation = self.start(first, info)
-            if self._recording is not recording:
-                recording = self._recording
-                put, cast, rewards, capacity, plain, add_env_info, add_agent_info = self._places()
-                dtype, shape, rows, kind, actions = plain
-            start = row = self._row
-            while True:
-                action, agent_info = get_action(observation)
-                if row >= capacity:
-                    self._row = row
-                    self._make_room()
-                    start, row, recording = self._start, self._row, self._recording
+            place = None if next_place is None else next_place()
+            with nullcontext() if place is None else self._recording_at(place):
+                observation = self.start(first, info)
+                if self._recording is not recording:
+                    recording = self._recording
                     put, cast, rewards, capacity, plain, add_env_info, add_agent_info = self._places()
                     dtype, shape, rows, kind, actions = plain
-                if type(action) is kind:
-                    actions[row] = action
-                else:
-                    action = cast(row, action)
-                observation, reward, terminated, truncated, env_info = step(action)
-                if type(observation) is array and observation.dtype is dtype and observation.shape == shape:
-                    rows[row + 1] = observation
-                else:
-                    observation = put(row + 1, observation)
-                rewards[row] = reward if type(reward) in floats else checked_reward(reward)
-                if env_info:
-                    add_env_info(start, row, env_info)
-                if agent_info:
-                    add_agent_info(start, row, agent_info)
-                row += 1
-                if terminated or truncated or row - start >= max_length:
-                    break
-                if worker.cancelled:
-                    return
-            self._row = row
-            yield self.keep(StepType.TERMINAL if terminated else StepType.TIMEOUT)
+                start = row = self._row
+                while True:
+                    action, agent_info = get_action(observation)
+                    if type(action) is kind:
+                        actions[row] = action
+                    else:
+                        action = cast(row, action)
+                    observation, reward, terminated, truncated, env_info = step(action)
+                    rewards[row] = reward if type(reward) in floats else checked_reward(reward)
+                    if env_info:
+                        add_env_info(start, row, env_info)
+                    if agent_info:
+                        add_agent_info(start, row, agent_info)
+                    row += 1
+                    if terminated or truncated or row - start >= max_length:
+                        break
+                    if worker.cancelled:
+                        return
+                    if row >= capacity:
+                        self._row = row
+                        self._make_room()
+                        start, row, recording = self._start, self._row, self._recording
+                        put, cast, rewards, capacity, plain, add_env_info, add_agent_info = self._places()
+                        dtype, shape, rows, kind, actions = plain
+                    if (
+                        type(observation) is array
+                        and observation.dtype is dtype
+                        and observation.shape == shape
+                    ):
+                        rows[row] = observation
+                    else:
+                        observation = put(row, observation)
+                # Not to the row behind the last step: in a place that was given it may be another unit's.
+                recording.put_last(observation)
+                self._row = row
+                yield self._keep(StepType.TERMINAL if terminated else StepType.TIMEOUT)
+
+    @contextmanager
+    def _recording_at(self, place: Place) -> Iterator[None]:
+        """Record an episode whose observations go to a given place; then go on where it was before."""
+        before = self._recording, self._start
+        self._recording = Recording(self.env_spec, place.n_rows, self._warned, place)
+        self._start = self._row = 0
+        try:
+            yield
+        finally:
+            self._recording, self._start = before
+            self._row = self._start
 
     def _places(self) -> tuple[Any, Any, Array, int, tuple[Any, Any, Any, Any, Any], Any, Any]:
         """Return where steps go now, and how.
@@ -271,6 +296,10 @@ class EpisodeRecorder:
         Raises:
             ValueError: where no step was recorded.
         """
+        self._recording.copy_last(self._rows()[1])
+        return self._keep(last_step_type)
+
+    def _keep(self, last_step_type: StepType) -> EpisodeSlice:
         start, stop = self._rows()
         kept = self._recording.keep(start, stop, self._first_step_type, last_step_type, self._episode_info)
         self._started = False

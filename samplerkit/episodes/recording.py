@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from samplerkit.episodes.columns import Array, Columns
 from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.ground import Place
 from samplerkit.episodes.infos import concatenate_infos
 from samplerkit.episodes.kept_infos import KeptInfos
 from samplerkit.episodes.slices import EpisodeSlice
@@ -26,10 +29,12 @@ class Recording:
         env_spec: the spaces of the values.
         capacity: how many steps there is room for.
         warned: see `space_column`.
+        place: where the observations go, of a single episode; memory of its own if there is none.
 
     Attributes:
         observations: one row more than `capacity`: the observation that follows the last step.
         actions, rewards, env_infos, agent_infos: one row a step.
+        placed: whether the observations are in the place that was given.
     """
 
     __slots__ = (
@@ -44,19 +49,27 @@ class Recording:
         "env_infos",
         "env_spec",
         "observations",
+        "placed",
         "rewards",
     )
 
-    def __init__(self, env_spec: EnvSpec, capacity: int, warned: set[str]) -> None:
+    def __init__(
+        self, env_spec: EnvSpec, capacity: int, warned: set[str], place: Place | None = None
+    ) -> None:
         self.env_spec = env_spec
         self.capacity = capacity
-        self.observations = space_column(env_spec.observation_space, "observation", capacity + 1, warned)
+        self.placed = place is not None
+        own_rows = capacity + 1 if place is None else 0
+        self.observations = space_column(env_spec.observation_space, "observation", own_rows, warned)
+        if place is not None:
+            self.observations.use(place.rows)
         self.actions = space_column(env_spec.action_space, "action", capacity, warned)
         self.rewards: Array = np.empty(capacity, np.float64)
         self._lengths: list[int] = []
         self._first_step_types: list[int] = []
         self._last_step_types: list[int] = []
-        self._last_observations = space_column(env_spec.observation_space, "observation", capacity, warned)
+        most = capacity if place is None else 1
+        self._last_observations = space_column(env_spec.observation_space, "observation", most, warned)
         self._episode_infos: list[Columns] = []
         self.env_infos = KeptInfos("env_infos", self._lengths)
         self.agent_infos = KeptInfos("agent_infos", self._lengths)
@@ -75,6 +88,19 @@ class Recording:
         rewards[: self.capacity] = self.rewards
         self.rewards = rewards
         self.capacity = capacity
+        self.placed = False
+
+    def put_last(self, observation: Any) -> None:
+        """Take the observation that follows the last step of an episode that is kept next.
+
+        Raises:
+            ValueError, TypeError: where it does not fit its space.
+        """
+        self._last_observations.put(len(self._lengths), observation)
+
+    def copy_last(self, row: int) -> None:
+        """Take it from the row behind the last step."""
+        self._last_observations.copy_row(len(self._lengths), self.observations, row)
 
     def take_rows(self, other: Recording, start: int, stop: int) -> None:
         """Copy the steps of an episode that outgrows another recording to the beginning of this one."""
@@ -85,11 +111,11 @@ class Recording:
         self.agent_infos.take(other.agent_infos, start)
 
     def keep(self, start: int, stop: int, first: StepType, last: StepType, info: Columns) -> EpisodeSlice:
-        """Note that these rows are an episode.
+        """Note that these rows are an episode, whose final observation was taken before.
 
         Args:
             start: its first row.
-            stop: the row after its last one; the final observation stands there.
+            stop: the row after its last one.
             first: the type of its first step.
             last: the type of its last step.
             info: of the episode.
@@ -101,7 +127,6 @@ class Recording:
         self.agent_infos.keep(start, stop)
         lengths = self._lengths
         episode = len(lengths)
-        self._last_observations.copy_row(episode, self.observations, stop)
         self._first_step_types.append(first)
         self._last_step_types.append(last)
         self._episode_infos.append(info)
@@ -111,6 +136,8 @@ class Recording:
     def view(self, episodes: slice, rows: slice) -> EpisodeBatch:
         """Return consecutive episodes, given with their rows, as a batch of views.
 
+        It lacks the observations where these are in a place that was given: whoever gave it has them.
+
         Raises:
             ValueError: where infos of different episodes do not fit into one column.
         """
@@ -118,7 +145,7 @@ class Recording:
         return EpisodeBatch.unchecked(
             env_spec=self.env_spec,
             episode_infos=concatenate_infos(self._episode_infos[episodes], ones, "episode_infos"),
-            observations=self.observations.rows(rows),
+            observations=() if self.placed else self.observations.rows(rows),
             last_observations=self._last_observations.rows(episodes),
             actions=self.actions.rows(rows),
             rewards=self.rewards[rows],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,13 @@ class RecycledMemory:
     Memory that a program touches for the first time costs several times what it costs to write to it: the
     operating system has to find it and to fill it with zeros. A program that drops a batch before it asks for
     the next one, or keeps the last few, gets the same memory again and again.
+
+    Args:
+        new_block: makes an array of so many bytes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, new_block: Callable[[int], Array] | None = None) -> None:
+        self._new_block = new_block or _new_block
         self._free: list[Array] = []
         self._closed = False
 
@@ -46,12 +50,13 @@ class RecycledMemory:
         """Keep nothing any more. What is lent stays its holder's."""
         self._closed = True
         self._free.clear()
+        self._new_block = _new_block
 
     def _take(self, size: int) -> Array:
         """Return the smallest block that is large enough, if it is not far too large, or a new one."""
         fitting = [block for block in self._free if size <= block.nbytes <= 2 * size]
         if not fitting:
-            return np.empty(size, np.uint8)
+            return self._new_block(size)
         best = min(fitting, key=lambda block: block.nbytes)
         self._free = [block for block in self._free if block is not best]
         return best
@@ -59,3 +64,7 @@ class RecycledMemory:
     def _give_back(self, block: Array) -> None:
         if not self._closed:
             self._free = [*self._free, block][-_MOST_KEPT:]
+
+
+def _new_block(size: int) -> Array:
+    return np.empty(size, np.uint8)

@@ -35,6 +35,9 @@ class SpaceColumn(Protocol):
     def grow(self, capacity: int) -> None:
         """Make room for this many rows, and keep those there are."""
 
+    def use(self, rows: Column) -> None:
+        """Store values in these rows from now on, which are of the space's dtypes and shapes."""
+
     def take_rows(self, other: Any, start: int, stop: int) -> None:
         """Copy rows of another column of the same space to the beginning of this one."""
 
@@ -105,6 +108,9 @@ class ArrayColumn:
         buffer = np.empty((capacity, *self.shape), self.dtype)
         buffer[: len(self.buffer)] = self.buffer
         self.buffer = buffer
+
+    def use(self, rows: Column) -> None:
+        self.buffer = cast("Array", rows)
 
     def take_rows(self, other: ArrayColumn, start: int, stop: int) -> None:
         self.buffer[: stop - start] = other.buffer[start:stop]
@@ -222,6 +228,10 @@ class DictColumn:
         for _, child in self.items:
             child.grow(capacity)
 
+    def use(self, rows: Column) -> None:
+        for key, child in self.items:
+            child.use(cast("dict[str, Column]", rows)[key])
+
     def take_rows(self, other: DictColumn, start: int, stop: int) -> None:
         for key, child in self.items:
             child.take_rows(other.children[key], start, stop)
@@ -266,6 +276,10 @@ class TupleColumn:
     def grow(self, capacity: int) -> None:
         for child in self.children:
             child.grow(capacity)
+
+    def use(self, rows: Column) -> None:
+        for child, part in zip(self.children, cast("tuple[Column, ...]", rows), strict=True):
+            child.use(part)
 
     def take_rows(self, other: TupleColumn, start: int, stop: int) -> None:
         for child, theirs in zip(self.children, other.children, strict=True):

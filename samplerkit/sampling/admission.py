@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from samplerkit.episodes import Assembly, EpisodeSlice, RecycledMemory
+from samplerkit.episodes import Assembly, EpisodeSlice, Ground, RecycledMemory
 from samplerkit.sampling.failure import Failure
 
 
@@ -102,15 +102,18 @@ class Admission:
         goal: when the run of units is long enough.
         cursor: number of its first unit.
         memory: where a large batch is put together.
+        ground: where its observations are placed in advance.
     """
 
-    def __init__(self, goal: Goal, cursor: int, memory: RecycledMemory | None = None) -> None:
+    def __init__(
+        self, goal: Goal, cursor: int, memory: RecycledMemory | None = None, ground: Ground | None = None
+    ) -> None:
         self.goal = goal
         self.first = cursor
         self.next = cursor
         """Number of the lowest unit that has not been admitted."""
         self.steps = 0
-        self._assembly = Assembly(goal.expected_steps, memory)
+        self._assembly = Assembly(goal.expected_steps, memory, ground)
         self.waiting: dict[int, EpisodeSlice | Failure] = {}
         self.waiting_steps = 0
         self.complete = goal.reached(0, 0)
@@ -143,6 +146,10 @@ class Admission:
             self.steps += steps
             self.waiting_steps -= steps
             self.complete = self.goal.reached(number - self.first, self.steps)
+
+    def leave_ground(self) -> None:
+        """See `Assembly.leave_ground`."""
+        self._assembly.leave_ground()
 
     def admitted(self) -> list[EpisodeSlice]:
         """Return the units that were admitted, in order. Called once."""

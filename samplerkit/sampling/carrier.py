@@ -12,10 +12,12 @@ from typing import Any
 
 import threadpoolctl
 
+from samplerkit.episodes import EnvSpec, Ground, Place
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Run, Started, decode, encode
 from samplerkit.sampling.outbox import Outbox
+from samplerkit.sampling.placement import Placement
 from samplerkit.sampling.work import Claim, Need, SharedWork
 
 _PATIENCE = 0.1
@@ -56,7 +58,10 @@ def serve(
 
 class _Carrier:
     def __init__(self, setup: CarrierSetup, send: Callable[[bytes], None], work: SharedWork | None) -> None:
-        self._host = WorkerHost(setup.host, catch_interrupts=True)
+        self._host = WorkerHost(setup.host, catch_interrupts=True, place=self._place)
+        self._placement: Placement | None = None
+        self._ground: Ground | None = None
+        self._ground_spec: EnvSpec | None = None
         self._announce = setup.announce_units and work is None
         self._work = work
         # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
@@ -183,6 +188,18 @@ class _Carrier:
         self._rests = need is Need.NONE
         return not self._rests
 
+    def _place(self, number: int, spec: EnvSpec) -> Place | None:
+        """Return where the observations of a unit go that begins."""
+        placement = self._placement
+        memory = None if self._work is None or placement is None else self._work.batch_memory()
+        if self._work is None or placement is None or memory is None:
+            return None
+        if self._ground_spec is not spec:
+            self._ground_spec, self._ground = spec, placement.ground(spec, memory)
+        if self._ground is None or not self._work.all_follow(self._epoch):
+            return None
+        return self._ground.place(number - placement.first)
+
     def _note(self) -> None:
         """Say that the oldest unit runs. It counts from now on: of those that share a worker none hangs, as
         long as any of them begins or ends.
@@ -229,15 +246,14 @@ class _Carrier:
     def _configure(self, request: Configure) -> None:
         if self._closing:
             return
+        self._epoch = request.epoch
+        self._placement, self._ground_spec = request.placement, None
         if self._work is not None:
             self._work.note(self._epoch, -1)  # the time that this takes is not the last unit's
-        self._epoch = request.epoch
         self._seats = request.seats
         self._outbox.begin(request.epoch, len(request.seats))
         self._host.resume()
-        failures = self._host.configure(
-            request.seed, request.plan, request.resumptions, request.streams_from
-        )
+        failures = self._host.configure(request.seed, request.plan, request.resumptions, request.streams_from)
         self._broken = bool(failures)
         given_up = self._host.given_up
         answer = encode(Configured(request.epoch, failures, given_up))

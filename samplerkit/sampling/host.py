@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from samplerkit.episodes import EpisodeBatch, EpisodeSlice, whole
+from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, Place, whole
 from samplerkit.interfaces import ContinuingWorker, Resumption, StreamingWorker, Unit, UnitCancelled, Worker
 from samplerkit.sampling.asking import Asking
 from samplerkit.sampling.failure import Failure
@@ -15,7 +15,7 @@ from samplerkit.sampling.global_random import seed_globals
 from samplerkit.sampling.numbering import UnitSeeds, agent_seed
 from samplerkit.sampling.packing import Packed
 from samplerkit.sampling.recipes import Change, EnvChange, Recipe
-from samplerkit.workers import WorkerFactory
+from samplerkit.workers import DefaultWorker, WorkerFactory
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +69,19 @@ class WorkerHost:
         setup: factory and options.
         catch_interrupts: whether a KeyboardInterrupt in a worker is the worker's own (as in a process
             that ignores SIGINT) rather than the caller's.
+        place: given the number of a unit that begins and its spaces, returns where its observations go;
+            None for memory of the worker's own.
     """
 
-    def __init__(self, setup: HostSetup, *, catch_interrupts: bool) -> None:
+    def __init__(
+        self,
+        setup: HostSetup,
+        *,
+        catch_interrupts: bool,
+        place: Callable[[int, EnvSpec], Place | None] | None = None,
+    ) -> None:
         self._setup = setup
+        self._place = place
         self._seats: dict[int, _Seat] = {}
         self._seeds = UnitSeeds(0)
         self._running: Worker | None = None
@@ -147,6 +156,8 @@ class WorkerHost:
         worker.reseed = self._setup.reseed
         worker.n_workers = self._setup.n_workers
         worker.one_at_a_time = self._setup.one_at_a_time
+        if isinstance(worker, DefaultWorker):
+            worker.place = self._place
         try:
             self._update_agent(worker, recipe.agent)
             if recipe.params is not None:

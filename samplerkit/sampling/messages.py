@@ -14,6 +14,7 @@ from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import Resumption
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import Seating
+from samplerkit.sampling.placement import Placement
 from samplerkit.sampling.wire import NotPlain, dump_batch, load_batch
 
 
@@ -25,6 +26,7 @@ class Configure:
 
     Attributes:
         streams_from: see `WorkerHost.configure`.
+        placement: where the observations of this call's units go, if that is decided.
     """
 
     epoch: int
@@ -33,6 +35,7 @@ class Configure:
     seats: tuple[int, ...]
     resumptions: Mapping[int, Resumption] = field(default_factory=dict)
     streams_from: int | None = None
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class Finished:
         failures: of the others, by number.
         hidden: where episodes go on from call to call, the hidden state of policies after the last call of
             each worker here, by the number of that call.
+        placed: whether the batch lacks its observations, because they are in their places.
     """
 
     epoch: int
@@ -98,6 +102,7 @@ class Finished:
     batch: EpisodeBatch | None
     failures: Mapping[int, Failure]
     hidden: Mapping[int, bytes] = field(default_factory=dict)
+    placed: bool = False
 
 
 Request: TypeAlias = Configure | Run | Cancel | Close

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from samplerkit.episodes import EpisodeSlice, append, merged
+from samplerkit.episodes.recording import Recording
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.messages import Finished, encode_parts
 
@@ -40,6 +41,8 @@ class Outbox:
         self._failures: dict[int, Failure] = {}
         self._hidden: dict[int, bytes] = {}
         self._bytes = 0
+        # Whether the observations of all of them are in places that were given.
+        self._placed = False
         self._sent = 0.0
         self._n_workers = 1
         self._owed: bytes | None = None
@@ -87,9 +90,16 @@ class Outbox:
                 self._failures[number] = result
                 self._flush()
                 return
+            placed = isinstance(result.store, Recording) and result.store.placed
+            if placed is not self._placed:
+                if self._results:
+                    self._flush()
+                self._placed = placed
             self._results.append((number, result))
             append(self._pieces, result)
-            self._bytes += (result.stop_row - result.first_row) * result.store.env_spec.step_bytes
+            # Of what is in its place only final observations travel.
+            rows = result.n_episodes if placed else result.stop_row - result.first_row
+            self._bytes += rows * result.store.env_spec.step_bytes
             if self._bytes >= _BYTES or time.monotonic() - self._sent >= self._patience:
                 self._flush()
             elif len(self._results) == 1:
@@ -157,4 +167,4 @@ class Outbox:
         n_episodes = tuple([piece[2] - piece[1] for _, piece in results])
         hidden = {number: self._hidden[number] for number in numbers if number in self._hidden}
         batch = merged(pieces) if pieces else None
-        return encode_parts(Finished(self._epoch, numbers, n_episodes, batch, failures, hidden))
+        return encode_parts(Finished(self._epoch, numbers, n_episodes, batch, failures, hidden, self._placed))

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Generic
 
-from samplerkit.episodes import EpisodeSlice, cut
+from samplerkit.episodes import EpisodeSlice, RecycledMemory, cut
 from samplerkit.errors import SamplerClosed, WorkerDied, describe_exit
 from samplerkit.interfaces import IN_CARRIERS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal
@@ -40,6 +40,7 @@ from samplerkit.sampling.messages import (
 )
 from samplerkit.sampling.options import Option, Options, check_restarts, check_seconds
 from samplerkit.sampling.passage import CallsThatCame
+from samplerkit.sampling.placement import PlacedCall, Placing
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
 from samplerkit.sampling.transport import C, CarrierGone, Transport
@@ -112,6 +113,9 @@ class PoolSampler(BaseSampler, Generic[C]):
     _transport: Transport[C] | None = None
     _common: CommonQueue | None = None
     _dealer: Dealer | None = None
+    _placing: Placing | None = None
+    _placed: PlacedCall | None = None
+    """Where the observations go of the call that began this epoch."""
     _members: list[_Member[C]] = []  # noqa: RUF012 - replaced by _start, never changed in place
 
     @property
@@ -132,6 +136,11 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._private = PrivateQueues(self._schedule, n_carriers, self._overlap)
         self._common = CommonQueue(self._schedule, places, self._link) if self._link.shares_work else None
         self._dealer = self._private
+        blocks = self._link.batch_blocks()
+        if blocks is not None:
+            self._batch_memory.close()
+            self._batch_memory = RecycledMemory(blocks.block)
+            self._placing = Placing(blocks, self._batch_memory)
         self._carrier_setup = by_value(
             CarrierSetup(self._setup, announce_units=self._unit_timeout is not None)
         )
@@ -161,7 +170,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         deadline = time.monotonic() + grace
         for member in members:
             self._link.stop(member.carrier, max(0.0, deadline - time.monotonic()))
-        self._common = self._dealer = None
+        self._common = self._dealer = self._placing = self._placed = None
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
@@ -179,10 +188,16 @@ class PoolSampler(BaseSampler, Generic[C]):
         if record is not self._epoch_record:
             self._new_epoch()
             self._epoch_record = record
-        admission = Admission(goal, self._cursor, self._batch_memory)
+            # Only now: of an epoch that goes on, units that are placed elsewhere may be under way.
+            if self._placing is not None:
+                self._placed = self._placing.place(goal, self._cursor)
+        ground = None if self._placed is None else self._placed.ground_of(self._cursor)
+        admission = Admission(goal, self._cursor, self._batch_memory, ground)
         self._came = CallsThatCame()
         try:
             units = self._collect(record, admission)
+            if self._placing is not None:
+                self._placing.learn(units)
             if self._streams_from is not None:
                 self._new_epoch()  # the next call begins streams of its own
                 self._cancel_units()
@@ -257,7 +272,8 @@ class PoolSampler(BaseSampler, Generic[C]):
         dealer.finished(member.index, results)
         if reply.batch is not None:
             batch = reply.batch
-            self._schedule.ended(len(reply.numbers), len(batch.rewards), batch.env_spec.step_bytes)
+            step_bytes = 0 if reply.placed else batch.env_spec.step_bytes
+            self._schedule.ended(len(reply.numbers), len(batch.rewards), step_bytes)
         # A unit whose carrier died may come twice: admission takes no notice of the second time.
         self._ahead.update(results)
         if self._passage is not None:
@@ -269,7 +285,11 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _results(self, reply: Finished) -> dict[int, EpisodeSlice | Failure]:
         results: dict[int, EpisodeSlice | Failure] = dict(reply.failures)
         if reply.batch is not None:
-            results.update(zip(reply.numbers, cut(reply.batch, reply.n_episodes), strict=True))
+            units = cut(reply.batch, reply.n_episodes)
+            if reply.placed and reply.epoch == self._epoch:
+                assert self._placed is not None, "sent to the carriers of this epoch"
+                units = [self._placed.unit(*unit) for unit in zip(reply.numbers, units, strict=True)]
+            results.update(zip(reply.numbers, units, strict=True))
         return results
 
     # -- bringing workers to the record ----------------------------------------------------------
@@ -285,8 +305,11 @@ class PoolSampler(BaseSampler, Generic[C]):
         for (here, keys), group in alike.items():
             wanted = {seat: record.recipes[seat] for seat in here}
             plan = seating(dict(keys), wanted)
+            placement = None if self._placed is None else self._placed.placement
             resumptions = self._resumptions(plan)
-            request = Configure(self._epoch, self._seed, plan, seats, resumptions, self._streams_from)
+            request = Configure(
+                self._epoch, self._seed, plan, seats, resumptions, self._streams_from, placement
+            )
             carriers = [member.carrier for member in group]
             message = self._link.announce(carriers, encode_parts(request))
             for member in group:
@@ -347,6 +370,8 @@ class PoolSampler(BaseSampler, Generic[C]):
             running = None  # it was not there yet when units were given to it
         worker = _first_seat(member) if running is None else running % self.n_workers
         hint = self._obituary(member)
+        # Units run again that others may have run already, and whoever has the batch may write to it.
+        admission.leave_ground()
         self._replace(member)
         if self._stateful:
             raise WorkerDied(worker, running, status, 1, f"{hint} What it remembered is lost.")
@@ -419,6 +444,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._schedule.forget()
         if self._dealer is not None:
             self._dealer.forget()
+        self._placed = None
         self._epoch += 1
 
     def _cancel_units(self) -> None:

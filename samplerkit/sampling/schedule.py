@@ -84,7 +84,7 @@ class Schedule:
         self._handed_out.pop(carrier, None)
 
     def ended(self, n_units: int, n_steps: int, step_bytes: int = 0) -> None:
-        """Learn from the lengths of some units, and from what a step takes in memory."""
+        """Learn from the lengths of some units, and from what a step takes in memory on its way."""
         self._step_bytes = step_bytes
         self._n_ended = min(_MEMORY, self._n_ended + n_units)
         mean = self._mean_steps or 0.0

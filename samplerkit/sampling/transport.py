@@ -6,6 +6,7 @@ import abc
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
+from samplerkit.sampling.placement import SharedBlocks
 from samplerkit.sampling.work import Claim, Running
 
 C = TypeVar("C")
@@ -113,6 +114,10 @@ class Transport(abc.ABC, Generic[C]):
     def withdraw(self) -> list[Claim]:
         """Take all entries out of the queue that no carrier has claimed."""
         raise NotImplementedError(f"{type(self).__name__} has no queue that carriers share")
+
+    def batch_blocks(self) -> SharedBlocks | None:
+        """Return the memory for batches that carriers can write to, if there is any; called once."""
+        return None
 
     def running(self, carrier: C) -> Running | None:
         """Return what a carrier, dead or alive, noted last; None if it runs nothing."""

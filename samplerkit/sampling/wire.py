@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import pickle
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -144,7 +145,8 @@ class _Specs:
         for known, data in self._known:
             if known is spec:
                 return data
-        data = _padded(cloudpickle.dumps(spec))
+        # The bounds of a space of pictures are arrays as large as a picture, of a few numbers.
+        data = _padded(zlib.compress(cloudpickle.dumps(spec), 1))
         self._known = [(spec, data), *self._known[:15]]
         return data
 
@@ -154,7 +156,7 @@ _spec_bytes = _Specs()
 
 @functools.lru_cache(maxsize=64)
 def _spec_of(data: bytes) -> EnvSpec:
-    spec: EnvSpec = pickle.loads(data)
+    spec: EnvSpec = pickle.loads(zlib.decompressobj().decompress(data))
     return spec
 
 
@@ -165,5 +167,5 @@ def _sized(data: bytes | memoryview, offset: int) -> tuple[bytes, int]:
 
 
 def _padded(data: bytes) -> bytes:
-    # A pickle ends with its STOP: what follows is not read.
+    # A pickle ends with its STOP, compressed data with a mark: what follows is not read.
     return data + bytes(-len(data) % _ALIGNMENT)

@@ -11,6 +11,8 @@ import enum
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from samplerkit.episodes.columns import Array
+
 
 class Claim(NamedTuple):
     """An entry of the queue: units with consecutive numbers, to be taken together.
@@ -95,6 +97,20 @@ class SharedWork(abc.ABC):
     @abc.abstractmethod
     def note(self, epoch: int, number: int) -> None:
         """Say which unit begins to run, so that a death can be blamed on it; -1 for none."""
+
+    def batch_memory(self) -> Array | None:
+        """Return the bytes that batches are put in, to be written to where a `Placement` says; None if there
+        are none.
+        """
+        return None
+
+    def all_follow(self, epoch: int) -> bool:
+        """Whether every carrier has noted that it is done with all epochs before this one.
+
+        Until then a step that takes long may still write to memory that this epoch uses again.
+        """
+        del epoch
+        return False
 
     def score(self, epoch: int, number: int, n_steps: int) -> None:
         """Put down in the tally how many steps a unit took."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 
-from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeRecorder, EpisodeSlice, StepType
+from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeRecorder, EpisodeSlice, Place, StepType
 from samplerkit.interfaces import Env, EnvUpdate, Unit, UnitCancelled, Worker, close_replaced, is_policy
 
 
@@ -19,6 +19,10 @@ class DefaultWorker(Worker):
     """
 
     stateful: ClassVar[bool] = False
+
+    place: Callable[[int, EnvSpec], Place | None] | None = None
+    """Set by whoever runs workers: says for a unit's number where its observations go, if not to memory of
+    the worker's own."""
 
     def __init__(self, *, seed: int | None, max_episode_length: float, worker_number: int) -> None:
         super().__init__(seed=seed, max_episode_length=max_episode_length, worker_number=worker_number)
@@ -109,7 +113,8 @@ class DefaultWorker(Worker):
             return
         get_action, step = self.agent.get_action, self.env.step
         limit = self._max_episode_length
-        for episode in self.recorder.episodes(self._beginnings(units), get_action, step, limit, self):
+        beginnings, place = self._beginnings(units), self._placing()
+        for episode in self.recorder.episodes(beginnings, get_action, step, limit, self, place):
             assert self.unit is not None, "it has just been run"
             yield self.unit, episode
         if self.cancelled:
@@ -121,6 +126,11 @@ class DefaultWorker(Worker):
             beginning = self.reset_env()
             self.reset_agent()
             yield beginning
+
+    def _placing(self) -> Callable[[], Place | None] | None:
+        """Return what says where the observations of the present unit go."""
+        place, spec = self.place, self.recorder.env_spec
+        return None if place is None else lambda: None if self.unit is None else place(self.unit.number, spec)
 
     _runs_otherwise: ClassVar[bool] = False
 

@@ -250,6 +250,32 @@ def test_what_the_dead_noted_stays(share):
     assert share.running(0)[:2] == (1, 5)
 
 
+def test_all_follow_once_nobody_is_left_in_an_earlier_epoch(share):
+    works = [work_of(share, index) for index in range(4)]
+    for index, work in enumerate(works):
+        share.clear(index)
+        work.note(3, 17)
+    assert works[0].all_follow(3)
+    assert not works[0].all_follow(4)
+    for work in works[:3]:
+        work.note(4, -1)
+    assert not works[0].all_follow(4), "one may still be writing"
+    works[3].note(5, 20)
+    assert works[0].all_follow(4)
+
+
+def test_a_process_that_was_started_anew_keeps_nobody_waiting(share):
+    works = [work_of(share, index) for index in range(4)]
+    for index in range(4):
+        share.clear(index)
+    works[0].note(7, -1)
+    assert works[0].all_follow(7)
+    works[1].note(6, 2)
+    assert not works[0].all_follow(7)
+    share.clear(1)
+    assert works[0].all_follow(7)
+
+
 # ---------------------------------------------------------------- files
 
 

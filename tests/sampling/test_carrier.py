@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from gymnasium import spaces
 
 from samplerkit import WorkerFactory
+from samplerkit.episodes import Ground
 from samplerkit.policies import RandomPolicy
 from samplerkit.sampling import Claim, Need, SharedWork, boundary, carrier, outbox, serve
 from samplerkit.sampling.carrier import CarrierSetup
@@ -28,6 +30,7 @@ from samplerkit.sampling.messages import (
     decode,
     encode,
 )
+from samplerkit.sampling.placement import Placement
 from samplerkit.sampling.recipes import Recipe
 
 SEED = 4
@@ -70,6 +73,15 @@ class Memory(SharedWork):
 
     def note(self, epoch: int, number: int) -> None:
         self.notes.append((epoch, number))
+
+    follow = True
+    bytes = np.zeros(1000, np.uint8)
+
+    def batch_memory(self):
+        return self.bytes
+
+    def all_follow(self, epoch: int) -> bool:
+        return self.follow
 
 
 class StageEnv(gymnasium.Env):
@@ -125,9 +137,9 @@ class Stage:
     def tell(self, request) -> None:
         self._requests.put(request)
 
-    def configure(self, epoch: int, env=StageEnv) -> None:
+    def configure(self, epoch: int, env=StageEnv, placement=None) -> None:
         recipe = Recipe(self._recipe.agent, None, (boundary.env_change(env, 3),))
-        self.tell(Configure(epoch, SEED, {0: recipe}, (0,)))
+        self.tell(Configure(epoch, SEED, {0: recipe}, (0,), placement=placement))
 
     def reply(self):
         return decode(self._replies.get(timeout=PATIENCE))
@@ -450,7 +462,9 @@ def test_nothing_runs_while_workers_are_configured_as_far_as_the_board_says(make
     go_on.set()
     while not isinstance(stage.reply(), Configured):
         pass  # the unit's result, if it got there first
-    assert during == [(1, -1)], "the time that building takes is not the last unit's"
+    assert during == [(2, -1)], (
+        "it is done with the epoch before, and the time that building takes is not the last unit's"
+    )
 
 
 @pytest.mark.parametrize("how", [Close(), None], ids=["told", "deserted"])
@@ -614,3 +628,90 @@ def test_no_answer_waits_for_a_unit_without_end(make, board, monkeypatch):
     assert stage.reply() == Configured(1, [])
     go_on.set()
     assert stage.finished(1) == {0: 1}
+
+
+# ------------------------------------------------ observations that are placed
+
+
+class CountingEnv(StageEnv):
+    """Observations that say how many steps it was."""
+
+    def reset(self, *, seed=None, options=None):
+        _, info = super().reset(seed=seed)
+        return np.ones(1), info
+
+    def step(self, action):
+        _, *rest = super().step(action)
+        return np.full(1, 1.0 + StageEnv.stage.length - self.left), *rest
+
+
+def placed(memory, first=4, unit_rows=2, n_units=2, offset=64):
+    size = Ground.size(StageEnv.observation_space, unit_rows * n_units)
+    memory.bytes = np.zeros(1000, np.uint8)
+    return Placement(offset, size, first, unit_rows, n_units)
+
+
+def test_observations_go_to_their_places_and_the_rest_travels(make):
+    work = Memory()
+    stage = make(work)
+    work.offer(Claim(1, 4, n_units=2))
+    stage.configure(1, CountingEnv, placed(work))
+    reply = stage.reply()
+    assert (reply.numbers, reply.placed, reply.batch.observations) == ((4, 5), True, ())
+    assert reply.batch.last_observations.tolist() == [[3.0], [3.0]]
+    np.testing.assert_array_equal(work.bytes.view(np.float64)[8:13], [1, 2, 1, 2, 0])
+
+
+def test_units_without_a_place_travel_whole_and_not_with_those_that_have_one(make):
+    work = Memory()
+    stage = make(work)
+    work.offer(Claim(1, 3, n_units=4))
+    stage.configure(1, CountingEnv, placed(work))
+    replies = [stage.reply() for _ in range(3)]
+    assert [(reply.numbers, reply.placed) for reply in replies] == [
+        ((3,), False),
+        ((4, 5), True),
+        ((6,), False),
+    ]
+    assert replies[2].batch.observations.tolist() == [[1], [2]]
+
+
+def test_an_episode_too_long_for_its_place_travels_whole(make):
+    work = Memory()
+    stage = make(work)
+    stage.length = 3
+    work.offer(Claim(1, 4, n_units=1))
+    stage.configure(1, CountingEnv, placed(work))
+    reply = stage.reply()
+    assert (reply.placed, reply.batch.observations.tolist()) == (False, [[1], [2], [3]])
+    assert not work.bytes[64 + 16 :].any(), "these are another unit's"
+
+
+def test_nothing_is_written_while_another_carrier_may_write_there(make):
+    work = Memory()
+    work.follow = False
+    stage = make(work)
+    work.offer(Claim(1, 4, n_units=1))
+    stage.configure(1, CountingEnv, placed(work))
+    assert not stage.reply().placed
+    assert not work.bytes.any()
+
+
+def test_places_for_other_observations_are_not_used(make):
+    work = Memory()
+    stage = make(work)
+    work.offer(Claim(1, 4, n_units=1))
+    stage.configure(1, CountingEnv, replace(placed(work), size=8))
+    assert not stage.reply().placed
+
+
+def test_places_are_those_of_the_last_message_about_them(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1, CountingEnv, placed(work))
+    stage.reply()
+    stage.configure(2, CountingEnv)
+    stage.reply()
+    work.offer(Claim(2, 4, n_units=1))
+    assert not stage.reply().placed
+    assert not work.bytes.any()

@@ -1,0 +1,144 @@
+"""Placing the observations of a batch in advance, where carriers can write to the memory it will own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from samplerkit.episodes import EnvSpec, EpisodeSlice, Ground, RecycledMemory, whole
+from samplerkit.episodes.columns import Array, rows_of
+from samplerkit.sampling.admission import Goal, Steps
+
+_BYTE = np.dtype(np.uint8)
+
+_SMALLEST_UNIT = 1 << 19
+"""Bytes of observations of a unit from which on it pays to bring them alone, and not with others."""
+
+_ROOM = 1.25
+"""Rows for each unit, where lengths differ: so many times the longest one's so far."""
+
+_MOST_ROOM = 2.0
+"""No more memory than so many times what a batch probably takes."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the observations of a call's units go.
+
+    Attributes:
+        offset: of the first byte, in the memory that carriers share with their pool.
+        size: how many bytes.
+        first: number of the first unit.
+        unit_rows, n_units: see `Ground`.
+    """
+
+    offset: int
+    size: int
+    first: int
+    unit_rows: int
+    n_units: int
+
+    def ground(self, spec: EnvSpec, memory: Array) -> Ground | None:
+        """Return the ground in the memory that is shared; None for other observations than it is for."""
+        if Ground.size(spec.observation_space, self.unit_rows * self.n_units) != self.size:
+            return None
+        part = memory[self.offset : self.offset + self.size]
+        return Ground(spec.observation_space, part, self.unit_rows, self.n_units)
+
+
+class SharedBlocks(Protocol):
+    """Memory for batches, which carriers can write to."""
+
+    def offset(self, block: Array) -> int | None:
+        """Return where a block begins; None if it is not shared after all."""
+
+    def block(self, size: int) -> Array:
+        """Return a block of bytes, which is its holder's until he lets it go."""
+
+
+class PlacedCall:
+    """The observations of one call, as the pool sees them.
+
+    Args:
+        placement: where they go.
+        ground: the same, laid out.
+    """
+
+    def __init__(self, placement: Placement, ground: Ground) -> None:
+        self.placement = placement
+        self.ground = ground
+
+    def ground_of(self, cursor: int) -> Ground | None:
+        """Return the ground of the call that begins with a unit; None for a later call of the same epoch."""
+        return self.ground if cursor == self.placement.first else None
+
+    def unit(self, number: int, rest: EpisodeSlice) -> EpisodeSlice:
+        """Return a unit whose observations are in their place.
+
+        Args:
+            number: of the unit.
+            rest: all but its observations.
+        """
+        place = self.ground.place(number - self.placement.first)
+        assert place is not None, "a carrier wrote there"
+        episode = rest.view()
+        episode.__dict__["observations"] = rows_of(place.rows, slice(0, rest.n_steps))
+        return whole(episode)
+
+
+class Placing:
+    """Decides whether the observations of the next batch are placed in advance, and how.
+
+    They are if units are large, and none is far longer than the others.
+
+    Args:
+        blocks: of what the memory is made.
+        memory: to put batches in, made of the same.
+    """
+
+    def __init__(self, blocks: SharedBlocks, memory: RecycledMemory) -> None:
+        self._blocks = blocks
+        self._memory = memory
+        self._spec: EnvSpec | None = None
+        self._unit_rows = 0
+        self._mean = 0.0
+
+    def learn(self, units: Sequence[EpisodeSlice]) -> None:
+        """Look at the units of a batch."""
+        self._spec = None
+        if not units or any(unit.n_episodes != 1 for unit in units):
+            return
+        lengths = [unit.n_steps for unit in units]
+        shortest, longest = min(lengths), max(lengths)
+        self._unit_rows = longest if shortest == longest else math.ceil(longest * _ROOM)
+        self._mean = sum(lengths) / len(lengths)
+        self._spec = units[0].store.env_spec
+
+    def place(self, goal: Goal, first: int) -> PlacedCall | None:
+        """Return where the observations of a call are to go; None if there is no telling.
+
+        Args:
+            goal: of the call.
+            first: number of its first unit.
+        """
+        spec = self._spec
+        if spec is None or not isinstance(goal, Steps):
+            return None
+        space = spec.observation_space
+        if Ground.size(space, int(self._mean)) < _SMALLEST_UNIT:
+            return None
+        n_units = math.ceil(goal.least / self._mean)
+        if self._unit_rows > self._mean:
+            n_units += 1 + n_units // 16
+        if self._unit_rows * n_units > _MOST_ROOM * max(goal.least, self._mean):
+            return None
+        block = self._memory.array((Ground.size(space, self._unit_rows * n_units),), _BYTE)
+        offset = self._blocks.offset(block)
+        if offset is None:
+            return None
+        placement = Placement(offset, block.nbytes, first, self._unit_rows, n_units)
+        return PlacedCall(placement, Ground(space, block, self._unit_rows, n_units))

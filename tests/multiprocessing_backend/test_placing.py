@@ -1,0 +1,220 @@
+"""Batches whose observations processes write to their places: equal to the local ones, whatever happens."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import samplerkit
+from samplerkit.policies import MLPPolicy
+
+PICTURE = spaces.Box(0, 255, (64, 64, 8), np.uint8)
+
+
+class Pictures(gymnasium.Env):
+    """Large pictures of a few numbers that follow from the seed; episodes of given lengths."""
+
+    observation_space: Any = PICTURE
+    action_space = spaces.Discrete(3)
+    lengths = (30, 31)
+
+    def _observation(self) -> Any:
+        return np.resize(self.np_random.integers(0, 256, 97, dtype=np.uint8), (64, 64, 8))
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        super().reset(seed=seed)
+        self.length = self.left = int(self.np_random.integers(*self.lengths))
+        return self._observation(), {}
+
+    def step(self, action: int):
+        self.left -= 1
+        return self._observation(), float(action), self.left == 0, False, {"left": self.left}
+
+
+class Uneven(Pictures):
+    lengths = (20, 33)
+
+
+class Growing(Pictures):
+    """Episodes that get longer with the weights."""
+
+    def step(self, action: int):
+        observation, reward, _, _, info = super().step(action)
+        return observation, reward, self.left <= -10 * action, False, info
+
+
+class Slow(Pictures):
+    """Some episodes take long to begin; an action of 2 is an error."""
+
+    def reset(self, **arguments: Any):
+        observation, info = super().reset(**arguments)
+        if self.np_random.random() < 0.3:
+            time.sleep(0.1)
+        return observation, info
+
+    def step(self, action: int):
+        if action == 2:
+            raise RuntimeError("refused")
+        return super().step(action)
+
+
+class Nested(Uneven):
+    observation_space = spaces.Dict(
+        {"left": PICTURE, "right": spaces.Tuple([PICTURE]), "n": spaces.Box(0, 1, (1,), np.float32)}
+    )
+
+    def _observation(self) -> Any:
+        return {
+            "left": super()._observation(),
+            "right": (super()._observation(),),
+            "n": self.np_random.random(1, np.float32),
+        }
+
+
+class Steady:
+    """Takes an action that is its only weight."""
+
+    def __init__(self, action: int = 0) -> None:
+        self.action = np.array([action])
+
+    def get_action(self, _observation: Any):
+        return int(self.action[0]), {}
+
+    def get_actions(self, observations: Any):
+        return np.repeat(self.action, len(observations)), {}
+
+    def reset(self, do_resets: Any = None) -> None:
+        pass
+
+    def get_param_values(self) -> dict[str, Any]:
+        return {"action": self.action}
+
+    def set_param_values(self, values: dict[str, Any]) -> None:
+        self.action = values["action"]
+
+
+def sampler(name: str, envs: Any, **arguments: Any):
+    arguments = {"agents": Steady(), "seed": 11, "n_workers": 2, "max_episode_length": 90, **arguments}
+    return samplerkit.make_sampler(name, envs=envs, **arguments)
+
+
+def weights(action: int) -> dict[str, Any]:
+    return {"action": np.array([action])}
+
+
+def is_placed(sampler: Any, batch: Any) -> bool:
+    """Whether the batch owns the memory that processes wrote its observations to."""
+    placed = sampler._placed
+    if placed is None:
+        return False
+    column, observations = placed.ground.column, batch.observations
+    if isinstance(observations, dict):
+        column, observations = column["left"], observations["left"]
+    return np.shares_memory(observations, column)
+
+
+@pytest.mark.parametrize("env", [Pictures, Uneven, Nested])
+@pytest.mark.parametrize("n_processes", [1, 3])
+def test_placed_batches_are_the_local_ones_and_stay_what_they_are(env, n_processes):
+    with sampler("local", env) as local, sampler("multiprocessing", env, n_processes=n_processes) as remote:
+        kept = []
+        for call in range(4):
+            batch = remote.obtain_samples(call, 400, weights(call % 3))
+            expected = local.obtain_samples(call, 400, weights(call % 3))
+            assert batch.difference(expected) is None
+            assert is_placed(remote, batch) == (call > 0)
+            kept.append((batch, expected.digest()))
+    for batch, digest in kept:
+        assert batch.digest() == digest
+
+
+def test_calls_of_other_kinds_in_between_are_the_local_ones():
+    def calls(s):
+        for call in range(3):
+            yield s.obtain_samples(call, 400, weights(call))
+            yield s.obtain_samples(call, 300)
+            yield s.obtain_exact_episodes(3, weights(call))
+            yield s.obtain_samples(call, 400, env_update=Uneven())
+            yield s.obtain_samples(call, 1, weights(0))
+
+    with sampler("local", Pictures) as local, sampler("multiprocessing", Pictures, n_processes=2) as remote:
+        for batch, expected in zip(calls(remote), calls(local), strict=True):
+            assert batch.difference(expected) is None
+
+
+def test_episodes_that_become_longer_than_their_places_are_whole():
+    with sampler("local", Growing) as local, sampler("multiprocessing", Growing, n_processes=2) as remote:
+        for call, action in enumerate([0, 0, 2, 2, 1]):
+            batch = remote.obtain_samples(call, 400, weights(action))
+            assert batch.difference(local.obtain_samples(call, 400, weights(action))) is None
+
+
+def test_a_batch_is_its_holders_to_write_to_while_the_next_ones_come():
+    with sampler("local", Pictures) as local, sampler("multiprocessing", Pictures, n_processes=2) as remote:
+        for call in range(5):
+            batch = remote.obtain_samples(call, 400, weights(0))
+            batch.observations[...] = 7
+            following = remote.obtain_samples(call, 200, None if call % 2 else weights(1))
+            assert (batch.observations == 7).all()
+            local.obtain_samples(call, 400, weights(0))
+            expected = local.obtain_samples(call, 200, None if call % 2 else weights(1))
+            assert following.difference(expected) is None
+
+
+def test_a_process_that_is_late_after_a_call_that_failed_writes_to_no_later_batch():
+    """Batches are dropped, so that their memory is used again by the very next call."""
+
+    def digests(s):
+        for call in range(8):
+            yield s.obtain_samples(call, 300, weights(0)).digest()
+            with pytest.raises(samplerkit.WorkerError, match="refused"):
+                s.obtain_samples(call, 300, weights(2))
+            gc.collect()  # the error's traceback holds the memory
+            yield s.obtain_samples(call, 300, weights(1)).digest()
+
+    with sampler("local", Slow) as local, sampler("multiprocessing", Slow, n_processes=3) as remote:
+        assert list(digests(remote)) == list(digests(local))
+
+
+@pytest.mark.parametrize("env", [Pictures, Uneven])
+def test_a_process_killed_while_it_writes_leaves_no_trace(env):
+    with (
+        sampler("local", env) as local,
+        sampler("multiprocessing", env, n_processes=2, max_restarts=50) as remote,
+    ):
+        for call in range(10):
+            victims = [p.pid for p in multiprocessing.active_children() if p.name.startswith("samplerkit-")]
+            timer = threading.Timer(0.004 * (call % 5), os.kill, (min(victims), signal.SIGKILL))
+            timer.start()
+            batch = remote.obtain_samples(call, 1200, weights(call % 3))
+            timer.join()
+            digest = batch.digest()
+            assert batch.difference(local.obtain_samples(call, 1200, weights(call % 3))) is None
+            time.sleep(0.02)
+            assert batch.digest() == digest
+
+
+def test_small_rows_are_not_placed():
+    with sampler("multiprocessing", "CartPole-v1", n_processes=1, agents=cartpole_policy()) as remote:
+        for call in range(3):
+            remote.obtain_samples(call, 400, remote_weights(call))
+            assert remote._placed is None
+
+
+def cartpole_policy():
+    env = gymnasium.make("CartPole-v1")
+    return MLPPolicy(env.observation_space, env.action_space)
+
+
+def remote_weights(call: int):
+    return {name: value + np.float32(call) for name, value in cartpole_policy().get_param_values().items()}
