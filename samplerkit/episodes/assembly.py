@@ -75,14 +75,16 @@ class Assembly:
     def finish(self) -> list[EpisodeSlice]:
         """Return all pieces: as they came, or as slices of one batch that `join` returns as it is.
 
+        Called once: nothing is kept, since the memory is used again when the batch is dropped.
+
         Raises:
             ValueError: where columns do not fit together.
         """
-        if self._rows is None:
-            return self._waiting
-        if self._waiting:
+        if self._rows is not None and self._waiting:
             self._copy()
-        return cut(Assembled(self._rows.finish()), self._n_episodes)
+        rows, waiting = self._rows, self._waiting
+        self._rows, self._ground, self._waiting = None, None, []
+        return waiting if rows is None else cut(Assembled(rows.finish()), self._n_episodes)
 
     def _copy(self) -> None:
         batch = merged(self._waiting)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
@@ -36,62 +36,7 @@ AS_A_WHOLE = (
 )
 
 
-class StreamSlots(NativeSlots):
-    """Slots of a vector environment that can only be seeded as a whole: no unit runs in them by itself.
-
-    Args:
-        n_slots, max_episode_length: as for `Slots`.
-    """
-
-    _recording: StreamRecording | None = None
-
-    def take_vector_env(self, env: VectorEnv, spec: EnvSpec) -> None:
-        """Take a vector environment of `n_slots` slots.
-
-        Raises:
-            TypeError: if it ignores the seed of a reset.
-        """
-        if takes_no_seed(env):
-            env.close()
-            raise TypeError(
-                "EnvPool takes a seed when it is made, and ignores that of a reset: pass "
-                "samplerkit.workers.SeededWhenMade(make), where make(seed) returns the environment"
-            )
-        self._env = env
-        self._recording = StreamRecording(spec, self.n_slots, usual_ticks(spec, self.n_slots), set())
-
-    def stream(self, worker: Worker, first: Unit, size: int) -> Iterator[EpisodeSlice]:
-        """Reset all slots, and yield the episodes that follow in the order in which they begin.
-
-        Args:
-            worker: looked at between ticks.
-            first: see `StreamingWorker.begin_stream`.
-            size: episodes to yield at once.
-
-        Raises:
-            UnitCancelled: if the worker was cancelled.
-        """
-        recording = self._recording
-        assert recording is not None, "there is an environment"
-        stream = _Stream(self._env, self._agent, first.policy_seed, recording)
-        stream.reset(first.env_seed)
-        while True:
-            while not recording.has(size):
-                if worker.cancelled:
-                    raise UnitCancelled
-                stream.tick()
-            yield whole(recording.take(size))
-
-    def begin(self, slot: int, unit: Unit | None, env_seed: int | None) -> NoReturn:
-        """Refuse.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError(AS_A_WHOLE.format(type(self._env.unwrapped).__name__))
-
-
-class _Stream:
+class Stream:
     """Steps all slots, tick by tick, and keeps every tick.
 
     Where `max_episode_length` cuts an episode that the environment goes on with, the slot waits for the
@@ -100,7 +45,7 @@ class _Stream:
     Args:
         env: the vector environment.
         agent: a policy.
-        policy_seed: the policy's seeds are drawn from it.
+        policy_seed: see `StreamingWorker.begin_stream`.
         recording: where steps are recorded; what it has is forgotten.
     """
 
@@ -238,6 +183,67 @@ class _Stream:
         self._limit_from -= ticks
         self._starts -= ticks
         self._episodes -= episodes
+
+
+class StreamSlots(NativeSlots):
+    """Slots of a vector environment that can only be seeded as a whole: no unit runs in them by itself.
+
+    Args:
+        n_slots, max_episode_length: as for `Slots`.
+    """
+
+    stream_type: ClassVar[type[Stream]] = Stream
+    """What steps the slots."""
+
+    recording_type: ClassVar[type[StreamRecording]] = StreamRecording
+    """Where they are recorded."""
+
+    _recording: StreamRecording | None = None
+
+    def take_vector_env(self, env: VectorEnv, spec: EnvSpec) -> None:
+        """Take a vector environment of `n_slots` slots.
+
+        Raises:
+            TypeError: if it ignores the seed of a reset.
+        """
+        if takes_no_seed(env):
+            env.close()
+            raise TypeError(
+                "EnvPool takes a seed when it is made, and ignores that of a reset: pass "
+                "samplerkit.workers.SeededWhenMade(make), where make(seed) returns the environment"
+            )
+        self._env = env
+        self._recording = self.recording_type(spec, self.n_slots, usual_ticks(spec, self.n_slots), set())
+
+    def stream(self, worker: Worker, first: Unit, size: int) -> Iterator[EpisodeSlice]:
+        """Reset all slots, and yield the episodes that follow in the order in which they begin.
+
+        Args:
+            worker: looked at between ticks.
+            first: see `StreamingWorker.begin_stream`.
+            size: episodes to yield at once.
+
+        Raises:
+            UnitCancelled: if the worker was cancelled.
+        """
+        recording = self._recording
+        assert recording is not None, "there is an environment"
+        stream = self.stream_type(self._env, self._agent, first.policy_seed, recording)
+        stream.reset(first.env_seed)
+        while True:
+            while not recording.has(size):
+                if worker.cancelled:
+                    raise UnitCancelled
+                stream.tick()
+            yield whole(recording.take(size))
+
+    def begin(self, slot: int, unit: Unit | None, env_seed: int | None) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(AS_A_WHOLE.format(type(self._env.unwrapped).__name__))
 
 
 def _put_infos(recorded: RecordedInfos, tick: int, infos: Mapping[str, Any]) -> None:

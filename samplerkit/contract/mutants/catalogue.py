@@ -28,6 +28,7 @@ THEMES = (
     "surroundings",
     "state",
     "vectorized",
+    "streams",
     "fragments",
 )
 
