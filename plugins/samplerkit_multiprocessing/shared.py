@@ -24,6 +24,7 @@ from multiprocessing import reduction
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from samplerkit.sampling import Claim, Need, Running, SharedWork
 
@@ -38,6 +39,9 @@ _PLACES = 1 << 16
 """Words of the tally, one for each unit of a call; longer calls begin again at the first."""
 
 _MOST_STEPS = (1 << 32) - 1
+
+_MANY = 24
+"""Units from the first that runs to the next, from which on arrays are faster: where workers overlap them."""
 
 _MOST_AT_ONCE = 4096 // _ENTRY.size
 """POSIX promises that so much is written whole or not at all."""
@@ -236,20 +240,29 @@ class Work(SharedWork):
             return Need.LIKELY
         if (epoch, first) != self._call:
             self._call, self._prefix, self._prefix_steps = (epoch, first), first, 0
-        lengths = self._lengths(epoch, self._prefix, number)
-        n_known = lengths.index(None) if None in lengths else len(lengths)
+        n_known, known_steps, n_others, others_steps = self._ended(epoch, self._prefix, number)
+        running = number - self._prefix - n_known - n_others
         self._prefix += n_known
-        self._prefix_steps += sum(known for known in lengths[:n_known] if known is not None)
+        self._prefix_steps += known_steps
         if self._prefix_steps >= least:
             return Need.NONE
-        others = [length for length in lengths[n_known:] if length is not None]
-        running = len(lengths) - n_known - len(others)
         if running == 0 or running == number - first:
             return Need.DOUBTFUL if running else Need.LIKELY
-        mean = (self._prefix_steps + sum(others)) / (number - first - running)
+        steps = self._prefix_steps + others_steps
+        mean = steps / (number - first - running)
         # Half a unit of doubt for one that runs, more for several.
-        missing = least - self._prefix_steps - sum(others)
-        return Need.DOUBTFUL if (running + 0.5 * math.sqrt(running + 1)) * mean >= missing else Need.LIKELY
+        doubt = (running + 0.5 * math.sqrt(running + 1)) * mean
+        return Need.DOUBTFUL if doubt >= least - steps else Need.LIKELY
+
+    def _ended(self, epoch: int, first: int, stop: int) -> tuple[int, int, int, int]:
+        """Return how many units ended before the first that has not, and their steps; and of the others."""
+        if stop - first > _MANY:
+            return _counted(self._lengths_of_many(epoch, first, stop))
+        lengths = self._lengths(epoch, first, stop)
+        n_known = lengths.index(None) if None in lengths else len(lengths)
+        others = [length for length in lengths[n_known:] if length is not None]
+        known_steps = sum(known for known in lengths[:n_known] if known is not None)
+        return n_known, known_steps, len(others), sum(others)
 
     def _lengths(self, epoch: int, first: int, stop: int) -> list[int | None]:
         """Return how many steps units took; None for those that have not ended."""
@@ -262,6 +275,25 @@ class Work(SharedWork):
             word - tag if 0 <= word - tag <= _MOST_STEPS else None
             for word, tag in zip(words, tags, strict=True)
         ]
+
+    def _lengths_of_many(self, epoch: int, first: int, stop: int) -> npt.NDArray[np.int64]:
+        """Return the same in an array, with -1 for those that have not ended."""
+        start, wrapped = first % _PLACES, stop % _PLACES
+        if stop - first <= _PLACES - start:
+            lengths = self._tally[start : start + stop - first] - _tag(epoch, first)
+        else:
+            parts = self._tally[start:] - _tag(epoch, first), self._tally[:wrapped] - _tag(epoch, stop)
+            lengths = np.concatenate(parts)
+        lengths[(lengths < 0) | (lengths > _MOST_STEPS)] = -1
+        return lengths
+
+
+def _counted(lengths: npt.NDArray[np.int64]) -> tuple[int, int, int, int]:
+    unknown = lengths < 0
+    n_known = int(unknown.argmax()) if unknown.any() else len(lengths)
+    known_steps = int(lengths[:n_known].sum())
+    n_others = len(lengths) - n_known - int(np.count_nonzero(unknown))
+    return n_known, known_steps, n_others, int(lengths[~unknown].sum()) - known_steps
 
 
 def _tag(epoch: int, number: int) -> int:

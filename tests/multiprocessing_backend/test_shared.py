@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -399,3 +400,18 @@ def test_a_process_that_rests_is_woken_and_wakes_by_itself(share):
     assert time.monotonic() - began >= 0.04, "entries of the queue are no reason to get up"
     work.wake()
     work.wait_for_wake(PATIENCE)
+
+
+@pytest.mark.parametrize("first", [0, 7, (1 << 16) - 40, (1 << 16) - 64])
+def test_many_units_under_way_are_counted_like_few(share, first, monkeypatch):
+    random = np.random.default_rng(first)
+    for epoch in range(1, 30):
+        lengths = [int(n) if n > 3 else None for n in random.integers(12, size=64)]
+        lengths[: random.integers(64)] = [10] * random.integers(64)
+        share.aim(epoch, first, int(random.integers(1, 900)))
+        needs = []
+        for many in (0, 1000):
+            monkeypatch.setattr("samplerkit_multiprocessing.shared._MANY", many)
+            work = scored(share, *lengths, epoch=epoch, first=first)
+            needs.append([work.need(epoch, first + n) for n in range(1, len(lengths) + 1)])
+        assert needs[0] == needs[1]
