@@ -335,9 +335,7 @@ class BaseSampler(Sampler):
     def _streamed(self, record: Record, goal: Goal) -> tuple[EpisodeBatch, int]:
         """Run one call of workers whose episodes are streams; return the batch, and how many units it has."""
         assert not isinstance(goal, Calls), "streams have no fragments"
-        factory = self._factory
-        assert issubclass(factory.worker_class, StreamingWorker), "no others have streams"
-        size = factory.worker_class.piece_size(**(factory.worker_args or {}))
+        size = self._units_each
         came = join(self._run(record, goal_of_pieces(goal, self.n_workers, size)))
         batch, numbers = units_of_pieces(came, goal, self.n_workers, size, self._cursor)
         self._count(
@@ -480,6 +478,14 @@ class BaseSampler(Sampler):
 
     _passage: Passage | None = None
     """Such workers in the present call."""
+
+    @property
+    def _units_each(self) -> int:
+        """How many units a worker's result has: one, or those of a piece of its stream."""
+        factory = self._factory
+        if not self._streams or not issubclass(factory.worker_class, StreamingWorker):
+            return 1
+        return factory.worker_class.piece_size(**(factory.worker_args or {}))
 
     @property
     def _bound(self) -> bool:

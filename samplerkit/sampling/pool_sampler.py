@@ -189,21 +189,22 @@ class PoolSampler(BaseSampler, Generic[C]):
             self._new_epoch()
             self._epoch_record = record
             # Only now: of an epoch that goes on, units that are placed elsewhere may be under way.
-            if self._placing is not None:
+            if self._placing is not None and self._streams_from is None:
                 self._placed = self._placing.place(goal, self._cursor)
         ground = None if self._placed is None else self._placed.ground_of(self._cursor)
         admission = Admission(goal, self._cursor, self._batch_memory, ground)
         self._came = CallsThatCame()
         try:
             units = self._collect(record, admission)
-            if self._placing is not None:
-                self._placing.learn(units)
             if self._streams_from is not None:
                 self._new_epoch()  # the next call begins streams of its own
                 self._cancel_units()
+            elif self._placing is not None:
+                self._placing.learn(units)
             return units
         except BaseException as error:
-            self._count(units_discarded=admission.next - admission.first, env_steps_discarded=admission.steps)
+            came = (admission.next - admission.first) * self._units_each
+            self._count(units_discarded=came, env_steps_discarded=admission.steps)
             self._ahead.update(admission.waiting)
             self._new_epoch()
             self._cancel_units()
@@ -456,7 +457,7 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _discard(self, results: Iterable[EpisodeSlice | Failure]) -> None:
         units = [result for result in results if not isinstance(result, Failure)]
         steps = sum(unit.n_steps for unit in units)
-        self._count(units_discarded=len(units), env_steps_discarded=steps)
+        self._count(units_discarded=len(units) * self._units_each, env_steps_discarded=steps)
 
 
 _live: weakref.WeakSet[PoolSampler[Any]] = weakref.WeakSet()
