@@ -30,6 +30,7 @@ class ProcessCarrier:
         self.pipe = pipe
         self.arena = arena
         self.ended = False
+        self.stopped = False
 
 
 class ProcessTransport(Transport[ProcessCarrier]):
@@ -161,6 +162,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
 
     def stop(self, carrier: ProcessCarrier, timeout: float) -> None:
         """Join, kill what is left, close the pipe and the sentinel."""
+        if carrier.stopped:
+            return
         process = carrier.process
         if timeout > 0:
             self._listen_until_it_ends(carrier, timeout)
@@ -170,6 +173,7 @@ class ProcessTransport(Transport[ProcessCarrier]):
         if self._bulletin is not None:
             self._bulletin.remove(carrier.index)
         self._watched = []
+        carrier.stopped = True
         process.close()
         carrier.pipe.close()
 

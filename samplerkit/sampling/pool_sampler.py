@@ -68,6 +68,8 @@ class _Member(Generic[C]):
         """Key of the recipe of each live seat, as far as one can tell."""
         self.unit_started: float | None = None
         self.timed_out = False
+        self.gone = False
+        """Whether its carrier was stopped, or was about to be, and nobody has taken its place yet."""
 
     @property
     def unanswered(self) -> bool:
@@ -217,6 +219,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         failures: list[Failure] = []
         deaths: dict[int | None, int] = {}
         dealer = self._begin_dealing(record)
+        self._replace_gone()
         timeout: float | None = 0.0  # first of all, hear of carriers that died since the last call
         while True:
             for member, reply in self._replies(timeout):
@@ -398,6 +401,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         return "Look for what ends the process: a crash in native code, lack of memory, os._exit."
 
     def _replace(self, member: _Member[C]) -> None:
+        member.gone = True  # Ctrl-C may come before another one is there
         self._link.stop(member.carrier, 0.0)
         new = self._link.start(member.index, self._carrier_setup)
         self._members[member.index] = _Member(member.index, new)
@@ -426,6 +430,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _leave_hung_carriers(self) -> None:
         """After Ctrl-C, replace carriers that do not leave their unit."""
+        self._replace_gone()
         self._configure(self._members, self._record)
         deadline = time.monotonic() + _GRACE_AFTER_INTERRUPT
         while any(m.unanswered for m in self._members) and (left := deadline - time.monotonic()) > 0:
@@ -436,6 +441,12 @@ class PoolSampler(BaseSampler, Generic[C]):
                     self._configured(member, reply)
         for member in list(self._members):
             if member.unanswered:
+                self._replace(member)
+
+    def _replace_gone(self) -> None:
+        """Go on with what Ctrl-C interrupted."""
+        for member in list(self._members):
+            if member.gone:
                 self._replace(member)
 
     def _new_epoch(self) -> None:

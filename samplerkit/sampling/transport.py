@@ -81,6 +81,8 @@ class Transport(abc.ABC, Generic[C]):
     def stop(self, carrier: C, timeout: float) -> None:
         """Wait `timeout` seconds until the carrier has ended, then end it by force; release everything.
 
+        After a KeyboardInterrupt it may be called again for the same carrier.
+
         Read on meanwhile: a carrier that cannot get rid of its last message never ends.
         """
 

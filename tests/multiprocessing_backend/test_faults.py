@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import threading
@@ -13,6 +14,7 @@ from fault_probes import FaultyEnv
 
 import samplerkit
 from samplerkit.policies import RandomPolicy, from_callable
+from samplerkit_multiprocessing.transport import ProcessTransport
 
 
 def sampler(envs, name: str = "multiprocessing", **arguments):
@@ -238,3 +240,30 @@ def test_an_endless_unit_that_ran_ahead_is_cancelled_by_an_update():
 def test_bad_options_are_refused_before_anything_starts(arguments, error, says):
     with pytest.raises(error, match=says):
         sampler(FaultyEnv, **arguments)
+
+
+@pytest.mark.parametrize("moment", ["before stop", "after stop", "after start"])
+def test_ctrl_c_while_a_dead_process_is_replaced_leaves_a_sampler_that_works(moment, expected, monkeypatch):
+    when, name = moment.split()
+    method, interrupted = getattr(ProcessTransport, name), []
+
+    def once_interrupted(self, *arguments):
+        if not interrupted and when == "before":
+            interrupted.append(True)
+            raise KeyboardInterrupt
+        result = method(self, *arguments)
+        if not interrupted:
+            interrupted.append(True)
+            raise KeyboardInterrupt
+        return result
+
+    with sampler(FaultyEnv) as s:
+        victim = next(p for p in multiprocessing.active_children() if p.name == "samplerkit-1")
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.join(5)
+        monkeypatch.setattr(ProcessTransport, name, once_interrupted)
+        with deadline(3), pytest.raises(KeyboardInterrupt):
+            s.obtain_samples(0, 100)
+        assert s.obtain_samples(0, 100).difference(expected) is None
+    names = [p.name for p in multiprocessing.active_children() if p.name.startswith("samplerkit-")]
+    assert not names
