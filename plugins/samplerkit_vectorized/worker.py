@@ -124,16 +124,16 @@ class VecWorker(SlotWorker, StreamingWorker):
         """See `StreamingWorker.begin_stream`."""
         if not isinstance(self._slots, StreamSlots):
             raise TypeError(
-                "these environments can be seeded one by one, and those of this sampler could only be seeded "
-                "as a whole: make a new sampler for them"
+                "these environments can be seeded one by one, and this sampler was made for such as can only "
+                "be seeded as a whole: make a new sampler for them"
             )
         self._stream = self._slots.stream(self, first, self.piece_size(n_envs=self.n_envs))
 
     def _pieces(self, pieces: Iterable[Unit]) -> Iterator[tuple[Unit, EpisodeSlice]]:
         if self._stream is None:
             raise TypeError(
-                "these environments can only be seeded as a whole, and those of this sampler could be seeded "
-                "one by one: make a new sampler for them"
+                "these environments can only be seeded as a whole, and this sampler was made for such as can "
+                "be seeded one by one: make a new sampler for them"
             )
         for piece in pieces:
             self.unit = piece
