@@ -7,11 +7,26 @@ import pytest
 from samplerkit.contract.mutants.odd import odd_backends
 from samplerkit.contract.mutants.soak import false_alarms
 
+# What takes minutes because it starts processes again and again is left to `make soak`.
+# `test_odd_layouts` has those that differ in where their workers are.
 
-# One of each kind; `make soak` tries all of them, many times.
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["recopied", "modest", "new-workers-each-call", "in-a-thread", "random-order"]
+    "name",
+    [
+        "cancels-late",
+        "counts-first",
+        "forgets-run-ahead",
+        "modest",
+        "odd-statistics",
+        "random-delays",
+        "random-order",
+        "recopied",
+        "reversed-polling",
+        "runs-ahead",
+        "runs-twice",
+    ],
 )
 def test_the_suite_raises_no_false_alarm(name):
     assert false_alarms(odd_backends()[name]) == []

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from samplerkit.contract.clause import clause, require
 from samplerkit.contract.lab import Lab
+from samplerkit.contract.probes import PictureEnv, ProbePolicy, differing_pictures, mark_of
+from samplerkit.contract.probes.tattoo import reward_of
 from samplerkit.contract.script import Op, Script
 from samplerkit.contract.subject import Pace
 from samplerkit.contract.views import in_words
@@ -111,3 +114,48 @@ def caller_writes(lab: Lab) -> None:
             for _, array in _arrays(batch):
                 if array.flags.writeable:
                     array[...] = 1
+
+
+@clause(
+    "B5.large",
+    says="Batches of several megabytes, too, are whole, and what is kept of one stays what it was.",
+    why="Backends treat large rows differently: memory that is shared, or soon used again.",
+    causes="memory used again while a view of it is left; rows written where another unit's belong.",
+)
+def large(lab: Lab) -> None:
+    """Take batches of pictures with new weights each time, keep some rows of each, drop the rest."""
+    for lengths in ((6,), range(4, 8)):
+        kept: list[tuple[int, Array, Array]] = []
+        with lab.sampler(ProbePolicy(), PictureEnv(lengths), n_workers=2) as sampler:
+            for call in range(4):
+                batch = sampler.obtain_samples(0, 40, ProbePolicy(call).get_param_values())
+                _require_whole(batch, call)
+                observations: Any = batch.observations
+                rows = observations["picture"][17:19]
+                kept.append((call, rows, rows.copy()))
+                del batch, observations
+        for call, rows, copy in kept:
+            require(
+                np.array_equal(rows, copy),
+                f"call {call}: expected pictures 17 and 18 as they were, which was all that was kept of the "
+                "batch, after more calls and a shutdown; they are others now",
+            )
+
+
+def _require_whole(batch: EpisodeBatch, call: int) -> None:
+    for name in ("observations", "last_observations"):
+        differing = differing_pictures(getattr(batch, name))
+        require(
+            not differing,
+            f"call {call}, {name}: expected pictures made of the four numbers beside them; not so in rows "
+            f"{differing}",
+        )
+    marks, last = mark_of(batch.observations), mark_of(batch.last_observations)
+    following = np.concatenate([marks[1:], marks[:1]])
+    following[np.cumsum(batch.lengths) - 1] = last
+    wrong = np.flatnonzero(batch.rewards != [reward_of(mark) for mark in following.tolist()]).tolist()
+    require(
+        not wrong,
+        f"call {call}, rewards: expected those that come with the observations that follow; not so in rows "
+        f"{wrong}",
+    )

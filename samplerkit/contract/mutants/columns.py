@@ -178,6 +178,25 @@ class ReusedMemory(BatchDefect):
         return batch
 
 
+def _blackened(array: Any) -> Any:
+    if array.nbytes > 1 << 20:
+        array.fill(0)
+    return array
+
+
+@mutant("reused-large-memory", "B5.large", "B5", bases=EVERYWHERE)
+class ReusedLargeMemory(BatchDefect):
+    """The next call writes over large arrays of the last batch, of which somebody keeps a view."""
+
+    _last: EpisodeBatch | None = None
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        if self._last is not None:
+            mapped(_blackened, self._last.observations)
+        self._last = batch
+        return batch
+
+
 @mutant("memory-dies", "B5.unchanged", "B5")
 class MemoryDies(BatchDefect):
     """The shutdown overwrites the batches that were returned."""

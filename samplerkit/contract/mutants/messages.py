@@ -11,6 +11,7 @@ from samplerkit.contract.mutants.bases import PROCESSES, altered
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.sampling import Claim, Running, Transport
 from samplerkit.sampling.messages import Configured, Finished, Run, decode, encode
+from samplerkit.sampling.placement import PlacedCall, SharedBlocks
 
 Data: TypeAlias = Any
 """A message's bytes, or a view of them that is good until the next `receive`; None for a death."""
@@ -58,6 +59,9 @@ class Meddler(Transport[Any]):
 
     def strike(self, numbers: Iterable[int]) -> None:
         self.inner.strike(numbers)
+
+    def batch_blocks(self) -> SharedBlocks | None:
+        return self.inner.batch_blocks()
 
     def withdraw(self) -> list[Claim]:
         return self.inner.withdraw()
@@ -194,6 +198,22 @@ class _Swapped(Meddler):
         self.last[id(carrier)] = message.batch
         alone = message.numbers and before is not None
         return encode(replace(message, batch=before)) if alone else data
+
+
+@mutant("misplaced-pictures", "B5.large", bases=(PROCESSES,))
+class MisplacedPictures(AnyPool):
+    """What a process wrote to a unit's place is looked for where the unit before it has its own."""
+
+    def _results(self, reply: Finished) -> dict[int, Any]:
+        placed = self._placed
+        if placed is not None:
+            first = placed.placement.first
+            later = replace(placed.placement, first=min([first + 1, *reply.numbers]))
+            self._placed = PlacedCall(later, placed.ground)
+        try:
+            return super()._results(reply)
+        finally:
+            self._placed = placed
 
 
 @mutant("off-by-one-result", "A0", "A2", "A1", bases=(PROCESSES,))

@@ -14,6 +14,7 @@ from samplerkit.contract.probes.faults import (
 )
 from samplerkit.contract.probes.ledger import note, read_ledger, unclosed
 from samplerkit.contract.probes.oracle import assert_whole, expected_batch, unit_key
+from samplerkit.contract.probes.pictures import PictureEnv, differing_pictures
 from samplerkit.contract.probes.policies import GlobalDrawPolicy, ProbePolicy
 from samplerkit.contract.probes.remembering import RememberingEnv, RememberingPolicy
 from samplerkit.contract.probes.tattoo import TattooEnv, mark_of
@@ -36,6 +37,7 @@ __all__ = [
     "Fault",
     "GlobalDrawEnv",
     "GlobalDrawPolicy",
+    "PictureEnv",
     "ProbePolicy",
     "RememberingEnv",
     "RememberingPolicy",
@@ -50,6 +52,7 @@ __all__ = [
     "assert_whole",
     "counting",
     "crash",
+    "differing_pictures",
     "expected_batch",
     "mark_of",
     "note",
