@@ -15,9 +15,12 @@ from gymnasium import spaces
 import samplerkit
 from samplerkit.contract.probes import ChoirEnv, Fault, ProbePolicy, TattooEnv, crash, unclosed
 from samplerkit.contract.stream_reference import Streams
+from samplerkit.episodes.stream_recording import StreamRecording
 from samplerkit.policies import GRUPolicy, MLPPolicy
 from samplerkit.sampling.numbering import UnitSeeds
 from samplerkit.workers import SeededWhenMade
+from samplerkit.workers.native_stream import StreamSlots
+from samplerkit_vectorized.worker import VecWorker
 
 MODES = ["NEXT_STEP", "SAME_STEP", "DISABLED"]
 PROCESSES = "multiprocessing+vectorized"
@@ -78,6 +81,35 @@ def test_batches_are_those_of_a_plain_loop_over_the_slots(mode, limit, infos):
             assert_equal(batch, expected)
             cursor += len(batch.lengths)
         assert native.get_state()["cursor"] == cursor == native.statistics().units
+
+
+class Cramped(StreamRecording):
+    """Has room for two ticks at first."""
+
+    def __init__(self, env_spec, n_slots, capacity, warned):
+        super().__init__(env_spec, n_slots, 2, warned)
+
+
+class CrampedWorker(VecWorker):
+    stream_type = type("CrampedSlots", (StreamSlots,), {"recording_type": Cramped})
+
+
+@pytest.mark.parametrize("limit", [7, 60])
+@pytest.mark.parametrize("mode", MODES)
+def test_how_much_room_there_is_for_ticks_plays_no_part(mode, limit):
+    make = functools.partial(ChoirEnv, 3, mode, lengths=(1, 2, 30))
+    streams = Streams(env=make, policy=lambda: ProbePolicy(1), n_workers=1, seed=11, limit=limit)
+    with sampler(
+        "local",
+        ProbePolicy(1),
+        make,
+        worker_class=CrampedWorker,
+        worker_args={"n_envs": 3},
+        max_episode_length=limit,
+    ) as native:
+        batch = native.obtain_samples(0, 900)
+        assert_equal(batch, streams.samples(0, 900))
+        assert_equal(native.obtain_samples(0, 300), streams.samples(len(batch.lengths), 300))
 
 
 def test_each_episode_of_the_native_cartpole_is_one_of_the_scalar_environment():

@@ -398,6 +398,7 @@ class ProcessForEachUnit(_Denies, AnyPool):
         super()._finished(member, reply, *call)
         if not self._private._under_way[member.index] and member in self._members:
             self._tell(member, Close())
+            member.gone = True
             self._link.stop(member.carrier, 2.0)
             new = self._link.start(member.index, self._carrier_setup)
             self._members[member.index] = type(member)(member.index, new)
