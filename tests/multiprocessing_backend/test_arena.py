@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import mmap
 import os
 from multiprocessing import Pipe
 
@@ -17,6 +18,7 @@ from samplerkit_multiprocessing.arena import (
     PLACE,
     SMALLEST,
     Arena,
+    BatchMemory,
     Bulletin,
     Reader,
     arena_file,
@@ -336,3 +338,45 @@ def test_without_files_in_memory_everything_goes_by_the_pipe(monkeypatch):
         assert transport.announce([], [b"x" * SMALLEST]) == b"x" * SMALLEST
     finally:
         transport.close()
+
+
+# ---------------------------------------------------------------- memory of batches
+
+
+@pytest.fixture
+def batches():
+    file = anonymous_file(1 << 24)
+    yield BatchMemory(file)
+    file.close()
+
+
+def resident(batches: BatchMemory) -> int:
+    return os.fstat(batches.file.fd).st_blocks * 512
+
+
+def test_a_block_is_where_its_offset_says_in_the_memory_that_others_map(batches):
+    blocks = [batches.block(5000), batches.block(70_000)]
+    blocks[1][:] = 7
+    with mmap.mmap(batches.file.fd, 0) as theirs:
+        start = batches.offset(blocks[1])
+        assert theirs[start : start + 70_000] == bytes([7]) * 70_000
+    assert batches.offset(blocks[0]) == 0
+
+
+def test_memory_of_a_block_that_nobody_has_goes_back_to_the_operating_system(batches):
+    block = batches.block(1 << 22)
+    block[:] = 1
+    view = block[100:200]
+    del block
+    assert resident(batches) >= 1 << 22
+    assert (view == 1).all()
+    del view
+    assert resident(batches) < 1 << 16
+    assert batches.offset(batches.block(1 << 22)) == 0, "its place is free again"
+
+
+def test_a_block_for_which_there_is_no_room_is_ordinary_memory(batches):
+    block = batches.block(1 << 25)
+    block[:] = 1
+    assert batches.offset(block) is None
+    assert batches.offset(np.empty(10, np.uint8)) is None
