@@ -29,8 +29,8 @@ def _check_pin(name: str, value: Any) -> bool:
 class MultiprocessingSampler(PoolSampler[ProcessCarrier]):
     """Runs units in processes of this machine.
 
-    Batches of large observations may be in memory that is shared with the processes, which write there before
-    the batch is returned and never after. A program that forks shares such a batch with its child, as it shares
+    Batches of large observations may be in memory that is shared with the processes, which write there
+    before the batch is returned and never after. A program that forks shares such a batch with its child, as it shares
     any shared memory: copy what both would write to.
 
     Options:

@@ -18,6 +18,7 @@ from samplerkit.episodes.space_columns import plain_array, plain_scalar
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
 
+_NO_PLACE = nullcontext()
 _FLOATS = frozenset({float, np.float64})
 _PLAIN_REWARDS = frozenset({int, bool, np.float64, np.float32, np.int64})
 
@@ -192,7 +193,7 @@ class EpisodeRecorder:
         recording = None
         for first, info in beginnings:
             place = None if next_place is None else next_place()
-            with nullcontext() if place is None else self._recording_at(place):
+            with _NO_PLACE if place is None else self._recording_at(place):
                 observation = self.start(first, info)
                 if self._recording is not recording:
                     recording = self._recording
