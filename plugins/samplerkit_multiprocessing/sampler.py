@@ -30,8 +30,8 @@ class MultiprocessingSampler(PoolSampler[ProcessCarrier]):
     """Runs units in processes of this machine.
 
     Batches of large observations may be in memory that is shared with the processes, which write there
-    before the batch is returned and never after. A program that forks shares such a batch with its child, as it shares
-    any shared memory: copy what both would write to.
+    before the batch is returned and never after. A program that forks shares such a batch with its child, as
+    it shares any shared memory: copy what both would write to.
 
     Options:
         n_processes: how many; None means the usable CPUs. Never seen in a batch.
