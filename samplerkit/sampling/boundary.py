@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any, NamedTuple, cast
@@ -13,6 +14,8 @@ from samplerkit.episodes import episode_limit
 from samplerkit.interfaces import Env, EnvUpdate, ExistingEnvUpdate, NewEnvUpdate, is_policy
 from samplerkit.sampling.packing import pack
 from samplerkit.sampling.recipes import AgentChange, EnvChange
+
+log = logging.getLogger(__name__)
 
 
 def check_count(name: str, value: Any) -> int:
@@ -192,7 +195,14 @@ def facts(update: Any, streams: Callable[[Any], bool]) -> Facts:
     try:
         return Facts(episode_limit(env), streams(env))
     finally:
+        _close(env)
+
+
+def _close(env: Any) -> None:
+    try:
         env.close()
+    except Exception:
+        log.warning("%s raised while it was closed", type(env).__name__, exc_info=True)
 
 
 def for_each_distinct(function: Callable[[int, Any], Any], values: list[Any]) -> list[Any]:

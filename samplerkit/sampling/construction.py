@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psutil
@@ -73,7 +73,7 @@ def own_facts(factory: WorkerFactory, changes: Sequence[EnvChange]) -> tuple[Wor
     streams = cls.streams if issubclass(cls, StreamingWorker) else _never
     distinct = {id(change): change for change in changes}
     with GlobalRandomState():
-        answers = [boundary.facts(change.packed.load(), streams) for change in distinct.values()]
+        answers = [_asked(change.packed.load(), streams, limit) for change in distinct.values()]
     if len({it.streams for it in answers}) > 1:
         raise ValueError(
             "the environments of some workers can only be seeded as a whole, and those of others one by one: "
@@ -87,6 +87,16 @@ def own_facts(factory: WorkerFactory, changes: Sequence[EnvChange]) -> tuple[Wor
     if limit is None:
         factory = factory.completed(max_episode_length=max(filter(None, limits)))
     return factory, answers[0].streams
+
+
+def _asked(update: Any, streams: Callable[[Any], bool], limit: float | None) -> boundary.Facts:
+    try:
+        return boundary.facts(update, streams)
+    except Exception:
+        if limit is None:
+            raise
+        # The worker meets the same error when it starts, and says whose it is.
+        return boundary.Facts(None, False)
 
 
 def _never(env: Any) -> bool:
