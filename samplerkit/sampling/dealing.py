@@ -21,6 +21,10 @@ _SHARES = 4
 
 _LONGEST_RUN = 16
 
+_FURTHEST = 1 << 13
+"""Units beyond the first not yet admitted, where carriers are told their own: a list of millions takes
+seconds to make."""
+
 _DOUBT = 2
 """Standard deviations, about, of the number of units it takes: the last so many are urgent."""
 
@@ -85,7 +89,7 @@ class PrivateQueues(Dealer):
         for depth in (math.inf,) if self._schedule.has_homes else range(1, self._depth + 1):
             for carrier, under_way in enumerate(self._under_way):
                 while len(under_way) < depth:
-                    horizon = self._schedule.horizon(admission, in_flight)
+                    horizon = min(self._schedule.horizon(admission, in_flight), admission.next + _FURTHEST)
                     number = self._schedule.take(carrier, admission, horizon)
                     if number is None:
                         break

@@ -405,3 +405,13 @@ def test_what_is_lost_goes_to_whoever_has_room():
     pool.carriers[0] = FakeCarrier()
     pool.deal()
     assert pool.carriers[0].own == [0, 2]
+
+
+def test_a_carrier_is_told_thousands_of_its_units_at_once_and_not_millions():
+    schedule = Schedule(1, in_order=False)
+    schedule.begin([0])
+    queues, admission = PrivateQueues(schedule, 1), Admission(Units(10**9), 7)
+    numbers = queues.deal(0, admission)[0].numbers
+    assert numbers == tuple(range(7, 7 + len(numbers)))
+    assert 1_000 < len(numbers) < 100_000
+    assert queues.deal(0, admission) == {}
