@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pickle
+import threading
 import time
 
 import gymnasium
@@ -266,6 +267,17 @@ def test_one_that_hangs_is_killed(tmp_path):
     hanging = functools.partial(make, fault=Fault("step", hang, step=5, once=str(tmp_path / "struck")))
     with sampler(PROCESSES, ProbePolicy(1), hanging, unit_timeout=1.0, **arguments) as pool:
         assert_equal(pool.obtain_samples(0, 200), expected)
+
+
+@pytest.mark.parametrize("name", ["vectorized", PROCESSES])
+def test_a_shutdown_from_another_thread_ends_an_endless_call(name):
+    native = sampler(name, perceptron(), cartpole(8), n_envs=8, n_workers=2)
+    native.obtain_samples(0, 50)
+    timer = threading.Timer(0.3, native.shutdown_worker)
+    timer.start()
+    with pytest.raises(samplerkit.SamplerClosed):
+        native.obtain_samples(0, 10**9)
+    timer.join()
 
 
 # -- what is refused, and what it says of itself ---------------------------------------------------
