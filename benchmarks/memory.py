@@ -55,6 +55,8 @@ def _measured(backend: str, n_processes: int) -> list[Any]:
 
 def main(backend: str, n_processes: int) -> None:
     """Take some large batches, and print what that took."""
+    import mmap
+
     import psutil
 
     from benchmarks.environments import Frames
@@ -78,6 +80,8 @@ def main(backend: str, n_processes: int) -> None:
                 0, _BATCH_MB * 1_000_000 // _FRAME_BYTES, update
             ).observations
             batch = observations.nbytes / 1e6
+            # As a learner would read it: what is shared with workers counts where it has been touched.
+            observations.reshape(-1)[:: mmap.PAGESIZE].max()
             del observations
         memory = peak_memory(me.pid)
     assert memory is not None
