@@ -168,7 +168,7 @@ def check(
     ] = None,
     profile: Annotated[
         Profile,
-        typer.Option("--profile", "-p", help="How much to try: in under a minute, for CI, for hours."),
+        typer.Option("--profile", "-p", help="How much to try: for a minute or a few, for CI, for hours."),
     ] = "quick",
     contract: Annotated[
         str | None,

@@ -33,7 +33,11 @@ class Transport(abc.ABC, Generic[C]):
 
     @abc.abstractmethod
     def start(self, index: int, setup: bytes) -> C:
-        """Start a carrier that calls `serve` with `setup`; need not wait until it is up."""
+        """Start a carrier that calls `serve` with `setup`; need not wait until it is up.
+
+        Raises whatever says best why none can be started; one that dies before it is up is a death like any
+        other.
+        """
 
     @abc.abstractmethod
     def send(self, carrier: C, message: bytes) -> None:
@@ -62,15 +66,16 @@ class Transport(abc.ABC, Generic[C]):
             timeout: most seconds to wait, None without end.
 
         Returns:
-            Messages, each carrier's in the order in which it sent them; None follows the last message
-            of a carrier that is dead. Empty after `timeout`, or after `wake`.
+            A list of messages, as many as there are, each carrier's in the order in which it sent them; None
+            follows the last message of a carrier that is dead. Empty after `timeout`, or after `wake`. A
+            death is the end of the process, whether or not its stream has ended.
         """
 
     @abc.abstractmethod
     def exit_status(self, carrier: C) -> int | None:
         """Return how a dead carrier ended: its status, minus the signal's number, or None if unknown.
 
-        Asked as soon as `receive` has reported the death: wait for the status, but not for long.
+        Asked as soon as `receive` has reported the death: wait for the status, but no more than a second.
         """
 
     @abc.abstractmethod
@@ -81,6 +86,7 @@ class Transport(abc.ABC, Generic[C]):
     def stop(self, carrier: C, timeout: float) -> None:
         """Wait `timeout` seconds until the carrier has ended, then end it by force; release everything.
 
+        A carrier that is to end by itself was sent a message that says so before.
         After a KeyboardInterrupt it may be called again for the same carrier.
 
         Read on meanwhile: a carrier that cannot get rid of its last message never ends.
@@ -88,7 +94,7 @@ class Transport(abc.ABC, Generic[C]):
 
     @abc.abstractmethod
     def wake(self) -> None:
-        """Make a `receive` in another thread return at once."""
+        """Make a `receive` in another thread return at once; the next one, if there is none just now."""
 
     # -- a queue that carriers share: optional ----------------------------------------------------
 

@@ -79,7 +79,7 @@ def _in_unit(number: int, action: Callable[[], Any]) -> Fault:
     "D1.lowest-unit",
     says="Where several units fail, the error of the lowest is raised, whichever came first.",
     why="An error that depends on timing is not found again when one looks for it.",
-    causes="raising the first error that arrives.",
+    causes="no carrier came up at all (see what was printed); raising the first error that arrives.",
 )
 def lowest_unit(lab: Lab) -> None:
     """Let unit 0 fail late and unit 1 at once."""

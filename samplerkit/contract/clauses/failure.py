@@ -93,7 +93,8 @@ def deaths_leave_no_trace(lab: Lab) -> None:
     says="A unit that kills its process every time raises WorkerDied after max_restarts, with the exit code "
     "or signal, the worker and the unit; the call has not happened.",
     why="A crash in native code or the lack of memory shows in nothing but the exit code.",
-    causes="restarting for ever; the death not noticed; exit code 0 taken for a good end.",
+    causes="restarting for ever; the death not noticed; the exit status asked before the process was waited "
+    "for; exit code 0 taken for a good end.",
 )
 def worker_died(lab: Lab) -> None:
     """Kill the process every time."""
