@@ -192,16 +192,22 @@ def test_a_process_killed_while_it_writes_leaves_no_trace(env):
         sampler("local", env) as local,
         sampler("multiprocessing", env, n_processes=2, max_restarts=50) as remote,
     ):
+        died: list[int] = []
         for call in range(10):
             victims = [p.pid for p in multiprocessing.active_children() if p.name.startswith("samplerkit-")]
             timer = threading.Timer(0.004 * (call % 5), os.kill, (min(victims), signal.SIGKILL))
             timer.start()
+            before = remote.statistics().restarts
             batch = remote.obtain_samples(call, 1200, weights(call % 3))
             timer.join()
+            if remote.statistics().restarts > before:
+                assert not is_placed(remote, batch), "units that run again write to memory of the caller's"
+                died.append(call)
             digest = batch.digest()
             assert batch.difference(local.obtain_samples(call, 1200, weights(call % 3))) is None
             time.sleep(0.02)
             assert batch.digest() == digest
+    assert died, "no process died in a call"
 
 
 def test_small_rows_are_not_placed():
