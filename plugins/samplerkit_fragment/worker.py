@@ -162,9 +162,12 @@ class FragmentWorker(SlotWorker, ContinuingWorker):
         return join([self._gathered()])
 
     def _gathered(self) -> EpisodeSlice:
-        for slot in self._slots.live:
-            if self._slots.recorder.length(slot):
-                self._parts[slot].append(self._slots.cut(slot))
+        if not any(self._parts):
+            together = self._slots.cut_together()
+            if together is not None:
+                return together
+        for slot, part in self._slots.cut_each():
+            self._parts[slot].append(part)
         parts, self._parts = self._parts, [[] for _ in range(self.n_envs)]
         return in_one([part for of_slot in parts for part in of_slot])
 

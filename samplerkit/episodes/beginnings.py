@@ -67,6 +67,8 @@ def columns_of(infos: Sequence[Columns | Beginning], name: str) -> Columns:
     Raises:
         ValueError: as `concatenate_infos`.
     """
+    if not any(infos):
+        return {}
     parts: list[Columns] = []
     counts: list[int] = []
     index = 0

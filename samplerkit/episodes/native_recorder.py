@@ -121,7 +121,7 @@ class NativeRecorder(TickRecorder):
             self._replay(self._recording.env_infos.ticks, self._env_infos)
             self._turn_over()
             self._recording.env_infos.forget_ticks()
-            self._env_infos_by_rows = True
+            self._env_infos_by_rows = self._told = True
         for slot in live:
             info = row_infos(infos, slot)
             if info:

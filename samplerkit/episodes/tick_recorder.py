@@ -18,7 +18,7 @@ from samplerkit.episodes.space_columns import ArrayColumn, ScalarColumn, plain_a
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
 from samplerkit.episodes.tick_infos import TickInfos, row_infos
-from samplerkit.episodes.tick_recording import TickRecording, usual_ticks
+from samplerkit.episodes.tick_recording import TickRecording, one_by_one, usual_ticks
 
 _CLOSED = -1
 
@@ -72,6 +72,9 @@ class TickRecorder:
         self._episode_infos: list[Columns | Beginning] = [{}] * n_slots
         self._env_infos = [InfoTable("env_infos") for _ in range(n_slots)]
         self._agent_infos: list[InfoTable] | None = None
+        # Whether an environment ever gave infos of a step: where none did, no table need be looked at.
+        self._told = False
+        self._cut_at = _CLOSED
         self._longest = 1
         self._recording = self._new_recording(0)
 
@@ -130,6 +133,9 @@ class TickRecorder:
             for slot in slots:
                 self.begin(slot, row_of(observations, slot), row_infos(episode_infos, slot))
             return
+        if self._cut_at == tick:
+            for slot in slots:
+                self._recording.leave(tick * n + slot)
         starts, begun, types, together = (
             self._starts,
             self._begun,
@@ -146,7 +152,8 @@ class TickRecorder:
 
     def _open(self, slot: int, first_step_type: StepType) -> None:
         self._first_step_types[slot] = first_step_type
-        self._env_infos[slot].clear()
+        if self._told:
+            self._env_infos[slot].clear()
         if self._agent_infos is not None:
             self._agent_infos[slot].clear()
         self._starts[slot] = self._tick
@@ -175,7 +182,7 @@ class TickRecorder:
             (self._first_step_types[slot], last_step_type),
             (
                 self._episode_infos[slot],
-                self._env_infos[slot].finish(length),
+                self._env_infos[slot].finish(length) if self._told else None,
                 None if tables is None else tables[slot].finish(length),
             ),
         )
@@ -201,6 +208,41 @@ class TickRecorder:
             self.drop(slot)
         return kept
 
+    def cut_all(self, slots: Sequence[int]) -> EpisodeSlice:
+        """Cut the open episodes of several slots, and go on with each, as `keep` does one by one.
+
+        Each must have a step since it was cut last; only while it `cuts_together`.
+
+        Returns:
+            The parts, slot by slot.
+        """
+        starts = [self._starts[slot] for slot in slots]
+        lengths = [self._tick - start for start in starts]
+        kept = self._recording.cut_all(
+            slots,
+            (starts, self._tick),
+            [self._first_step_types[slot] for slot in slots],
+            (
+                [self._episode_infos[slot] for slot in slots],
+                _finished(self._env_infos if self._told else None, slots, lengths),
+                _finished(self._agent_infos, slots, lengths),
+            ),
+        )
+        self._longest = max(self._longest, *lengths)
+        self._cut_at = self._tick
+        for slot in slots:
+            self._open(slot, StepType.MID)
+        return kept
+
+    def cut_each(self, slots: Sequence[int]) -> list[EpisodeSlice]:
+        """Cut slots as `cut_all` does, and return a slice of each."""
+        return one_by_one(self.cut_all(slots))
+
+    @property
+    def cuts_together(self) -> bool:
+        """Whether slots may be cut by `cut_all` and `cut_each`."""
+        return True
+
     @property
     def keeps_together(self) -> bool:
         """Whether all infos are recorded tick by tick, so that nothing can go wrong with one slot alone."""
@@ -208,6 +250,9 @@ class TickRecorder:
 
     def drop(self, slot: int) -> None:
         """Forget what a slot has open."""
+        if self._cut_at == self._tick:
+            # What it goes on with is the final observation of what was cut.
+            self._recording.leave(self._tick * self.n_slots + slot)
         self._starts[slot] = _CLOSED
         self._begun[slot] = math.inf
 
@@ -311,6 +356,7 @@ class TickRecorder:
                     put(row + n + slot, observation)
                 rewards[row + slot] = reward if type(reward) is float else checked_reward(reward)
                 if env_info:
+                    self._told = True
                     tables[slot].add(tick - starts[slot], env_info)
                 if terminated:
                     ended.append((slot, StepType.TERMINAL))
@@ -373,10 +419,20 @@ class TickRecorder:
         self._starts = [start if start == _CLOSED else start - first for start in self._starts]
         self._begun = [begun - first for begun in self._begun]
         self._tick = tick - first
+        self._cut_at = _CLOSED
 
     def _new_recording(self, ticks: int) -> TickRecording:
         capacity = max(usual_ticks(self.env_spec, self.n_slots), ticks, 2 * self._longest)
         return TickRecording(self.env_spec, self.n_slots, capacity, self._warned)
+
+
+def _finished(
+    tables: Sequence[InfoTable] | None, slots: Sequence[int], lengths: Sequence[int]
+) -> list[Columns] | None:
+    """Return the infos of some slots, where these come row by row."""
+    if tables is None:
+        return None
+    return [tables[slot].finish(length) for slot, length in zip(slots, lengths, strict=True)]
 
 
 def fill(column: Column, rows: Sequence[int], first: int) -> None:

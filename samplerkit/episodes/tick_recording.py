@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from samplerkit.episodes.beginnings import Beginning, columns_of
-from samplerkit.episodes.columns import Array, Columns, map_pair
+from samplerkit.episodes.columns import Array, Column, Columns, map_pair, rows_of
 from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.finals import as_slice, picked
 from samplerkit.episodes.infos import concatenate_infos
 from samplerkit.episodes.recording import step_types
 from samplerkit.episodes.slices import EpisodeSlice, GatheringStore
@@ -21,6 +22,8 @@ from samplerkit.episodes.tick_infos import TickInfos
 _BYTES = 1 << 20
 """What a recording takes, unless the episodes that are open need more."""
 
+T = TypeVar("T")
+
 _MOST_TICKS, _FEWEST_TICKS = 1024, 32
 
 
@@ -28,7 +31,8 @@ class TickRecording(GatheringStore):
     """Steps of `n_slots` slots, tick after tick. Row ``tick * n_slots + slot`` is the slot's step of a tick.
 
     Rows of episodes that were kept are never written again, except for the row after the last step: there
-    the slot's next episode begins, and the final observation is kept apart.
+    the slot's next episode begins, and the final observation is kept apart. Where an episode was cut, and
+    goes on, it stays in that row.
 
     An `EpisodeSlice` of it counts rows in the order in which episodes were kept, as if they stood one after
     the other.
@@ -42,12 +46,14 @@ class TickRecording(GatheringStore):
 
     __slots__ = (
         "_episode_infos",
+        "_final_rows",
         "_finals",
         "_finals_room",
         "_first_step_types",
         "_kept_rows",
         "_last_step_types",
         "_lengths",
+        "_n_finals",
         "_starts",
         "actions",
         "agent_infos",
@@ -76,6 +82,9 @@ class TickRecording(GatheringStore):
         self._last_step_types: list[int] = []
         self._episode_infos: list[Columns | Beginning] = []
         self._kept_rows = 0
+        # Where the final observation of each stands: a row of the observations, or -1 - i for one of `_finals`.
+        self._final_rows: list[int] = []
+        self._n_finals = 0
         self._finals_room = 16
         self._finals = space_column(space, "observation", self._finals_room, warned)
 
@@ -129,20 +138,11 @@ class TickRecording(GatheringStore):
             infos: of the episode; of the environment and of the policy, where these come row by row.
         """
         start, stop = ticks
-        episode, first_row = len(self._lengths), self._kept_rows
-        self._reserve_finals(1)
-        final = stop * self.n_slots + slot
-        place = self._finals.rows(slice(episode, episode + 1))
-        map_pair(_copy_into, place, self.observations.rows(slice(final, final + 1)))
-        self._starts.append(start * self.n_slots + slot)
-        self._lengths.append(stop - start)
-        self._first_step_types.append(types[0])
-        self._last_step_types.append(types[1])
-        self._episode_infos.append(infos[0])
+        self._keep_finals([stop * self.n_slots + slot])
         self.env_infos.keep(infos[1])
         self.agent_infos.keep(infos[2])
-        self._kept_rows = first_row + stop - start
-        return EpisodeSlice(self, episode, episode + 1, first_row, self._kept_rows)
+        rows = [start * self.n_slots + slot]
+        return self._noted(rows, [stop - start], ([types[0]], [types[1]]), [infos[0]])
 
     def keep_all(
         self,
@@ -160,44 +160,115 @@ class TickRecording(GatheringStore):
             episode_infos: of each.
         """
         starts, stop = ticks
-        n, episode, row = self.n_slots, len(self._lengths), self._kept_rows
-        self._reserve_finals(len(slots))
-        finals = [stop * n + slot for slot in slots]
-        place = self._finals.rows(slice(episode, episode + len(slots)))
-        map_pair(
-            lambda into, rows: _copy_into(into, rows[finals]), place, self.observations.rows(slice(None))
-        )
-        kept = []
-        for number, (slot, start) in enumerate(zip(slots, starts, strict=True), episode):
-            self._starts.append(start * n + slot)
-            self._lengths.append(stop - start)
-            kept.append(EpisodeSlice(self, number, number + 1, row, row + stop - start))
-            row += stop - start
+        n = self.n_slots
+        self._keep_finals([stop * n + slot for slot in slots])
+        self.env_infos.keep_all(len(slots))
+        self.agent_infos.keep_all(len(slots))
+        rows = [start * n + slot for slot, start in zip(slots, starts, strict=True)]
+        return one_by_one(self._noted(rows, [stop - start for start in starts], types, episode_infos))
+
+    def cut_all(
+        self,
+        slots: Sequence[int],
+        ticks: tuple[Sequence[int], int],
+        first_step_types: Sequence[StepType],
+        infos: tuple[Sequence[Columns | Beginning], Sequence[Columns] | None, Sequence[Columns] | None],
+    ) -> EpisodeSlice:
+        """Note several parts of episodes that go on, without a copy of what follows their last steps.
+
+        Args:
+            slots: of the parts.
+            ticks: of their first steps, and after their last one.
+            first_step_types: of each.
+            infos: of each episode; of the environment and of the policy, where these come row by row.
+        """
+        starts, stop = ticks
+        n = self.n_slots
+        self._final_rows += [stop * n + slot for slot in slots]
+        self.env_infos.keep_each(len(slots), infos[1])
+        self.agent_infos.keep_each(len(slots), infos[2])
+        rows = [start * n + slot for slot, start in zip(slots, starts, strict=True)]
+        last = [StepType.MID] * len(slots)
+        return self._noted(rows, [stop - start for start in starts], (first_step_types, last), infos[0])
+
+    def _noted(
+        self,
+        rows: Sequence[int],
+        lengths: Sequence[int],
+        types: tuple[Sequence[StepType], Sequence[StepType]],
+        episode_infos: Sequence[Columns | Beginning],
+    ) -> EpisodeSlice:
+        episode, row = len(self._lengths), self._kept_rows
+        self._starts += rows
         self._first_step_types += types[0]
         self._last_step_types += types[1]
         self._episode_infos += episode_infos
-        self.env_infos.keep_all(len(slots))
-        self.agent_infos.keep_all(len(slots))
-        self._kept_rows = row
-        return kept
+        self._kept_rows = row + sum(lengths)
+        self._lengths += lengths  # the last: threads that send look here
+        return EpisodeSlice(self, episode, episode + len(lengths), row, self._kept_rows)
 
-    def _reserve_finals(self, n: int) -> None:
-        while len(self._lengths) + n > self._finals_room:
+    def _keep_finals(self, rows: list[int]) -> None:
+        """Copy final observations from rows that will be written again."""
+        first, stop = self._n_finals, self._n_finals + len(rows)
+        while stop > self._finals_room:
             self._finals_room *= 2
             self._finals.grow(self._finals_room)
+        place = self._finals.rows(slice(first, stop))
+        if len(rows) == 1:
+            map_pair(_copy_into, place, self.observations.rows(slice(rows[0], rows[0] + 1)))
+        else:
+            every = self.observations.rows(slice(None))
+            map_pair(lambda into, column: _copy_into(into, column[rows]), place, every)
+        self._final_rows += range(-1 - first, -1 - stop, -1)
+        self._n_finals = stop
+
+    def leave(self, row: int) -> None:
+        """Let a row be written again where an episode was cut that does not go on after all."""
+        for episode in range(len(self._final_rows) - 1, -1, -1):
+            if self._final_rows[episode] == row:
+                self._keep_finals([row])
+                self._final_rows[episode] = self._final_rows.pop()
+                return
+            if self._final_rows[episode] >= 0 and self._final_rows[episode] < row - 2 * self.n_slots:
+                return
+
+    def arranged(self, parts: Sequence[EpisodeSlice]) -> EpisodeSlice | None:
+        """Put the episodes that were kept last in another order, and return them as one slice.
+
+        Args:
+            parts: of one episode or several each, in the order in which they are to stand. Nobody else may
+                have slices of these.
+
+        Returns:
+            None where these are not the episodes that were kept last.
+        """
+        order = [episode for part in parts for episode in range(part.first_episode, part.stop_episode)]
+        first = len(self._lengths) - len(order)
+        if any(part.store is not self for part in parts) or sorted(order) != [*range(first, first + len(order))]:
+            return None
+        for table in (
+            self._starts,
+            self._lengths,
+            self._first_step_types,
+            self._last_step_types,
+            self._episode_infos,
+            self._final_rows,
+            *self.env_infos.tables,
+            *self.agent_infos.tables,
+        ):
+            table[first:] = [table[episode] for episode in order]  # type: ignore[index]
+        row = min(part.first_row for part in parts)
+        return EpisodeSlice(self, first, first + len(order), row, self._kept_rows)
 
     def view(self, episodes: slice, rows: slice) -> EpisodeBatch:
-        """Return consecutive episodes as a batch: of views where it is one, of fresh arrays otherwise.
+        """Return consecutive episodes as a batch: of views where their rows are evenly apart, else of fresh
+        arrays.
 
         Raises:
             ValueError: where infos of different episodes do not fit into one column.
         """
         del rows
-        if episodes.stop - episodes.start == 1:
-            start, length = self._starts[episodes.start], self._lengths[episodes.start]
-            steps = slice(start, start + length * self.n_slots, self.n_slots)
-            return self._batch(range(episodes.start, episodes.stop), episodes, steps)
-        return self.gather(range(episodes.start, episodes.stop))
+        return self._batch(range(episodes.start, episodes.stop), fresh=False)
 
     def gather(self, episodes: Sequence[int]) -> EpisodeBatch:
         """Return episodes, in any order, as a batch of fresh arrays.
@@ -205,30 +276,44 @@ class TickRecording(GatheringStore):
         Raises:
             ValueError: as `view`.
         """
-        starts = np.array([self._starts[episode] for episode in episodes])
-        lengths = np.array([self._lengths[episode] for episode in episodes])
-        before = np.cumsum(lengths) - lengths
-        steps = np.repeat(starts - self.n_slots * before, lengths)
-        steps += self.n_slots * np.arange(len(steps))
-        return self._batch(episodes, np.array(episodes), steps)
+        return self._batch(episodes, fresh=True)
 
-    def _batch(self, episodes: Sequence[int], finals: Any, steps: Any) -> EpisodeBatch:
-        lengths = [self._lengths[episode] for episode in episodes]
-        first = [self._first_step_types[episode] for episode in episodes]
-        last = [self._last_step_types[episode] for episode in episodes]
-        infos = [self._episode_infos[episode] for episode in episodes]
+    def steps_of(self, episodes: Sequence[int]) -> Array:
+        """Return the rows of all steps of some episodes."""
+        starts, lengths = _some(self._starts, episodes), _some(self._lengths, episodes)
+        counts = np.array(lengths)
+        before = np.cumsum(counts) - counts
+        steps: Array = np.repeat(np.array(starts) - self.n_slots * before, counts)
+        steps += self.n_slots * np.arange(len(steps))
+        return steps
+
+    def _batch(self, episodes: Sequence[int], *, fresh: bool) -> EpisodeBatch:
+        lengths = _some(self._lengths, episodes)
+        infos = _some(self._episode_infos, episodes)
+        steps: Any = self.steps_of(episodes)
+        if not fresh:
+            steps = as_slice(steps)
+        types = _some(self._first_step_types, episodes), _some(self._last_step_types, episodes)
         return EpisodeBatch.unchecked(
             env_spec=self.env_spec,
             episode_infos=columns_of(infos, "episode_infos"),
             observations=self.observations.rows(steps),
-            last_observations=self._finals.rows(finals),
+            last_observations=self._finals_of(episodes, fresh=fresh),
             actions=self.actions.rows(steps),
             rewards=self.rewards[steps],
             env_infos=self.env_infos.cut(episodes, lengths, steps),
             agent_infos=self.agent_infos.cut(episodes, lengths, steps),
-            step_types=step_types(lengths, first, last),
+            step_types=step_types(lengths, *types),
             lengths=np.array(lengths, np.int64),
         )
+
+    def _finals_of(self, episodes: Sequence[int], *, fresh: bool) -> Column:
+        rows: Any = np.array(_some(self._final_rows, episodes))
+        every, apart = self.observations.rows(slice(None)), self._finals.rows(slice(None))
+        if rows.max() < 0 or rows.min() >= 0:
+            column, rows = (every, rows) if rows.min() >= 0 else (apart, -1 - rows)
+            return rows_of(column, rows if fresh else as_slice(rows))
+        return picked(every, apart, rows)
 
 
 class RecordedInfos:
@@ -254,6 +339,19 @@ class RecordedInfos:
         """Note that the next `n` episodes have the columns of the ticks."""
         self._of_episodes += [{}] * n
 
+    def keep_each(self, n: int, columns: Sequence[Columns] | None) -> None:
+        """Note the columns of the next `n` episodes; None where they are those of the ticks."""
+        if columns is None:
+            self.keep_all(n)
+            return
+        self._any = self._any or any(columns)
+        self._of_episodes += columns
+
+    @property
+    def tables(self) -> tuple[list[Columns]]:
+        """What has an entry for each episode."""
+        return (self._of_episodes,)
+
     def forget_ticks(self) -> None:
         """Have no columns of ticks any more."""
         self.ticks = TickInfos(1, 0)
@@ -270,7 +368,7 @@ class RecordedInfos:
         """Return the columns of some episodes, whose steps stand in these rows."""
         if not self._any:
             return self.ticks.cut(steps)
-        return concatenate_infos([self._of_episodes[episode] for episode in episodes], lengths, self.name)
+        return concatenate_infos(_some(self._of_episodes, episodes), lengths, self.name)
 
 
 def usual_ticks(env_spec: EnvSpec, n_slots: int) -> int:
@@ -281,3 +379,20 @@ def usual_ticks(env_spec: EnvSpec, n_slots: int) -> int:
 def _copy_into(into: Array, rows: Array) -> Array:
     into[:] = rows
     return into
+
+
+def _some(table: list[T], episodes: Sequence[int]) -> list[T]:
+    if isinstance(episodes, range) and episodes.step == 1:
+        return table[episodes.start : episodes.stop]
+    return [table[episode] for episode in episodes]
+
+
+def one_by_one(kept: EpisodeSlice) -> list[EpisodeSlice]:
+    """Return the episodes of a slice of a recording as a slice each."""
+    store, row, found = kept.store, kept.first_row, []
+    assert isinstance(store, TickRecording), "it is a slice of one"
+    for episode in range(kept.first_episode, kept.stop_episode):
+        stop = row + store._lengths[episode]
+        found.append(EpisodeSlice(store, episode, episode + 1, row, stop))
+        row = stop
+    return found
