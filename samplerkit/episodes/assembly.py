@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import numpy as np
 
@@ -13,16 +15,20 @@ from samplerkit.episodes.columns import (
     map_column,
     map_columns,
     map_pair,
-    rows_of,
 )
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.ground import Ground, fits
 from samplerkit.episodes.joining import merged
 from samplerkit.episodes.recycling import RecycledMemory
+from samplerkit.episodes.scattered import Part, copy_rows, no_rows, put_finals, scattered
 from samplerkit.episodes.slices import Assembled, EpisodeSlice, cut
+from samplerkit.episodes.tick_recording import LARGE
 
 _BYTES = 1 << 22
 """Pieces are copied when there is so much of them: far less than a large batch has."""
+
+_ROOM = 1.05
+"""Room for so many times as many episodes as there probably will be."""
 
 
 class Assembly:
@@ -87,45 +93,111 @@ class Assembly:
         return waiting if rows is None else cut(Assembled(rows.finish()), self._n_episodes)
 
     def _copy(self) -> None:
-        batch = merged(self._waiting)
-        if self._rows is None:
-            expected = self._expected_steps(len(self._n_episodes), self._n_steps)
-            self._rows = _Rows(batch, max(expected, self._n_steps), self._memory, self._ground)
-        self._rows.append(batch)
+        if self._ground is None and self._waiting[0].store.env_spec.step_bytes >= LARGE:
+            light, parts = scattered(self._waiting)
+            if self._rows is None:
+                self._rows = _Rows.like(light, parts[0].standing.every, self._expected(), self._memory)
+            self._rows.append_scattered(light, parts)
+        else:
+            batch = merged(self._waiting)
+            if self._rows is None:
+                ground = self._ground
+                self._rows = _Rows.like(batch, batch.observations, self._expected(), self._memory, ground)
+            self._rows.append(batch)
         self._waiting.clear()
         self._bytes = 0
 
+    def _expected(self) -> int:
+        return max(self._expected_steps(len(self._n_episodes), self._n_steps), self._n_steps)
+
 
 class _Rows:
-    """Observations and actions with room for more; what is small beside them is joined at the end."""
+    """Observations and actions with room for more; what is small beside them is joined at the end.
+
+    Args:
+        capacity: how many steps there is room for.
+        episodes: how many final observations.
+        memory: of what.
+        columns: without rows: observations, final observations, actions.
+        ground: where the observations go, if that was decided.
+    """
 
     def __init__(
-        self, like: EpisodeBatch, capacity: int, memory: RecycledMemory, ground: Ground | None
+        self,
+        capacity: int,
+        episodes: int,
+        memory: RecycledMemory,
+        columns: tuple[Column, Column, Column],
+        ground: Ground | None,
     ) -> None:
         self._memory = memory
-        self._n_steps = 0
+        self._n_steps = self._n_episodes = 0
         self._capacity = capacity
-        self._ground = ground if ground is not None and fits(ground.column, like.observations) else None
-        if self._ground is None:
-            self._observations = map_column(self._with_room, like.observations)
+        self._episodes = episodes
+        self._ground = ground
+        if ground is None:
+            self._observations = map_column(self._with_room, columns[0])
         else:
-            self._observations = self._ground.column
-        self._actions = map_column(self._with_room, like.actions)
+            self._observations = ground.column
+        self._finals = map_column(self._with_final_room, columns[1])
+        self._actions = map_column(self._with_room, columns[2])
         self._rest: list[EpisodeBatch] = []
 
+    @classmethod
+    def like(
+        cls,
+        batch: EpisodeBatch,
+        observations: Column,
+        expected: int,
+        memory: RecycledMemory,
+        ground: Ground | None = None,
+    ) -> Self:
+        """Return room for as many steps as are expected, given the first ones."""
+        if ground is not None and not fits(ground.column, observations):
+            ground = None
+        # Pages that are never written cost nothing.
+        episodes = math.ceil(len(batch.lengths) / len(batch.rewards) * expected * _ROOM)
+        none = no_rows(observations)
+        return cls(expected, episodes, memory, (none, none, no_rows(batch.actions)), ground)
+
     def append(self, batch: EpisodeBatch) -> None:
+        """Add a batch."""
+        start, stop, first = self._make_room(batch)
+        self._append_observations(batch.observations, start, stop)
+        _put(self._finals, batch.last_observations, first, "last_observations")
+        self._note(batch)
+
+    def append_scattered(self, light: EpisodeBatch, parts: Sequence[Part]) -> None:
+        """Add what `scattered` returned."""
+        start, _, first = self._make_room(light)
+        for standing, rows, episodes in parts:
+            _check(self._observations, standing.every, "observations")
+            copy_rows(self._observations, start + rows, standing.every, standing.steps)
+            put_finals(self._finals, first + episodes, standing)
+        self._note(light)
+
+    def _make_room(self, batch: EpisodeBatch) -> tuple[int, int, int]:
+        """Return the rows of a batch that comes next, and its first episode."""
         start, stop = self._n_steps, self._n_steps + len(batch.rewards)
         if stop > self._capacity:
             self._capacity = max(stop, self._capacity + self._capacity // 4)
             if self._ground is None:
                 self._observations = map_column(self._with_room, self._observations)
             self._actions = map_column(self._with_room, self._actions)
-        self._append_observations(batch.observations, start, stop)
-        _put(self._actions, batch.actions, start, "actions")
+        first = self._n_episodes
+        if first + len(batch.lengths) > self._episodes:
+            self._episodes = max(first + len(batch.lengths), self._episodes + self._episodes // 4)
+            self._finals = map_column(self._with_final_room, self._finals)
+        return start, stop, first
+
+    def _note(self, batch: EpisodeBatch) -> None:
+        _put(self._actions, batch.actions, self._n_steps, "actions")
         self._rest.append(_rest_of(batch))
-        self._n_steps = stop
+        self._n_steps += len(batch.rewards)
+        self._n_episodes += len(batch.lengths)
 
     def leave_ground(self) -> None:
+        """See `Assembly.leave_ground`."""
         if self._ground is not None:
             self._ground = None
             self._observations = map_column(self._with_room, self._observations)
@@ -139,27 +211,40 @@ class _Rows:
         _put(self._observations, rows, start, "observations")
 
     def finish(self) -> EpisodeBatch:
+        """Return the batch."""
         rest = EpisodeBatch.concatenate(*self._rest)
         rest.__dict__["observations"] = map_column(self._without_room, self._observations)
         rest.__dict__["actions"] = map_column(self._without_room, self._actions)
+        rest.__dict__["last_observations"] = map_column(self._without_final_room, self._finals)
         return rest
 
     def _with_room(self, array: Array) -> Array:
-        # Pages that are never written cost nothing.
         roomy = self._memory.array((self._capacity, *array.shape[1:]), array.dtype)
         roomy[: self._n_steps] = array[: self._n_steps]
         return roomy
 
+    def _with_final_room(self, array: Array) -> Array:
+        roomy = self._memory.array((self._episodes, *array.shape[1:]), array.dtype)
+        roomy[: self._n_episodes] = array[: self._n_episodes]
+        return roomy
+
     def _without_room(self, array: Array) -> Array:
-        if array.base is not None:
-            return array[: self._n_steps]
-        array.resize((self._n_steps, *array.shape[1:]), refcheck=False)  # moves nothing
-        return array
+        return _shortened(array, self._n_steps)
+
+    def _without_final_room(self, array: Array) -> Array:
+        return _shortened(array, self._n_episodes)
+
+
+def _shortened(array: Array, n_rows: int) -> Array:
+    if array.base is not None:
+        return array[:n_rows]
+    array.resize((n_rows, *array.shape[1:]), refcheck=False)  # moves nothing
+    return array
 
 
 def _put(column: Column, rows: Column, start: int, name: str) -> None:
     """Copy rows into a column, or raise a ValueError where they do not fit."""
-    concatenate_columns([rows_of(column, slice(0)), rows_of(rows, slice(0))], name)
+    _check(column, rows, name)
 
     def copied(into: Array, part: Array) -> Array:
         into[start : start + len(part)] = part
@@ -168,13 +253,17 @@ def _put(column: Column, rows: Column, start: int, name: str) -> None:
     map_pair(copied, column, rows)
 
 
+def _check(column: Column, rows: Column, name: str) -> None:
+    concatenate_columns([no_rows(column), no_rows(rows)], name)
+
+
 def _rest_of(batch: EpisodeBatch) -> EpisodeBatch:
-    """Return a copy without observations and actions."""
+    """Return a copy without observations, final ones and actions."""
     return EpisodeBatch.unchecked(
         env_spec=batch.env_spec,
         episode_infos=map_columns(np.array, batch.episode_infos_by_episode),
         observations=(),
-        last_observations=map_column(np.array, batch.last_observations),
+        last_observations=(),
         actions=(),
         rewards=batch.rewards.copy(),
         env_infos=map_columns(np.array, batch.env_infos),

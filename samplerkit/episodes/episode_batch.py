@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from samplerkit.episodes.columns import (
     rows_of_each,
 )
 from samplerkit.episodes.episode_dicts import episode_from_dict, episodes_to_list
+from samplerkit.episodes.finals import Finals, Standing
 from samplerkit.episodes.infos import concatenate_infos
 from samplerkit.episodes.padding import PaddedColumns
 from samplerkit.episodes.provenance import Provenance
@@ -132,6 +133,33 @@ class EpisodeBatch(PaddedColumns, TimeStepBatch):
         )
         return batch
 
+    def with_finals(self, finals: Finals) -> EpisodeBatch:
+        """Return the same batch, whose last observations are copied from where they stand when they are asked
+        for. So it is on its way to whoever gets arrays of his own.
+        """
+        batch = object.__new__(EpisodeBatch)
+        batch.__dict__.update(self.__dict__)
+        batch.__dict__.pop("last_observations", None)
+        batch.__dict__["finals"] = finals
+        return batch
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Make the last observations of a batch `with_finals`."""
+            if name != "last_observations" or "finals" not in self.__dict__:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            self.__dict__[name] = self.__dict__["finals"].among(self.observations)
+            del self.__dict__["finals"]
+            return self.__dict__[name]
+
+    def standing(self, steps: Array, episodes: Array) -> Standing:
+        """Say where the observations of some steps and the final ones of some episodes stand."""
+        finals: Finals | None = self.__dict__.get("finals")
+        if finals is None:
+            return Standing(self.observations, steps, self.last_observations, -1 - episodes)
+        return Standing(self.observations, steps, finals.apart, finals.rows[episodes])
+
     def _check_episodes(self) -> None:
         lengths = checks.check_lengths(self.lengths)
         object.__setattr__(self, "lengths", lengths)
@@ -154,7 +182,8 @@ class EpisodeBatch(PaddedColumns, TimeStepBatch):
 
     def replace(self, **changes: Any) -> EpisodeBatch:
         """Return a checked batch with some of the constructor's arguments changed."""
-        arguments = dict(self.__dict__)
+        arguments = dict(self.__dict__, last_observations=self.last_observations)
+        arguments.pop("finals", None)
         arguments["episode_infos"] = arguments.pop("episode_infos_by_episode")
         return EpisodeBatch(**{**arguments, **changes})
 

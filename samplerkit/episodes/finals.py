@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,22 @@ class Finals:
     def among(self, observations: Column) -> Column:
         """Return them in fresh arrays, given the batch's observations."""
         return picked(observations, self.apart, self.rows)
+
+
+class Standing(NamedTuple):
+    """Where the observations of some episodes stand.
+
+    Attributes:
+        every: column that has those of the steps.
+        steps: (T,) rows of it.
+        apart: column of final ones that do not stand there.
+        finals: (N,) rows of `every`; -1 - i for row i of `apart`.
+    """
+
+    every: Column
+    steps: Array
+    apart: Column
+    finals: Array
 
 
 def picked(every: Column, apart: Column, rows: Array) -> Column:

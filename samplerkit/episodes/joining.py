@@ -25,11 +25,11 @@ def merged(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
     Raises:
         ValueError: as `join`.
     """
-    pieces = _as_few(slices)
-    together = _gathered(pieces)
+    pieces = as_few(slices)
+    together = _gathered(pieces) or _alternating(pieces)
     if together is not None:
         return together
-    parts = _parts(pieces)
+    parts = _parts(pieces, fresh=False)
     return parts[0] if len(parts) == 1 else EpisodeBatch.concatenate(*parts)
 
 
@@ -39,33 +39,38 @@ def join(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
     Raises:
         ValueError: without any slice; where columns do not fit together.
     """
-    pieces = _as_few(slices)
+    pieces = as_few(slices)
     store = pieces[0].store if len(pieces) == 1 else None
     if isinstance(store, Assembled) and pieces[0].n_episodes == len(store.batch.lengths):
         return store.batch
-    together = _gathered(pieces)
+    together = _gathered(pieces) or _alternating(pieces)
     if together is not None:
         return together
-    parts = _parts(pieces)
+    parts = _parts(pieces, fresh=True)
     if len(parts) == 1 and isinstance(pieces[0].store, GatheringStore):
         return parts[0]
     return EpisodeBatch.concatenate(*parts)
 
 
-def _parts(pieces: Sequence[EpisodeSlice]) -> list[EpisodeBatch]:
-    """Return the episodes of all pieces, in fresh arrays where their store gathers them, else as views."""
+def _parts(pieces: Sequence[EpisodeSlice], *, fresh: bool) -> list[EpisodeBatch]:
+    """Return the episodes of all pieces, in fresh arrays where their store gathers them, else as views.
+
+    Args:
+        pieces: in order.
+        fresh: False: as views, too, where those of a store that gathers follow each other.
+    """
     parts: list[EpisodeBatch] = []
     for _, group in itertools.groupby(pieces, key=lambda piece: id(piece.store)):
         some = list(group)
         store = some[0].store
-        if isinstance(store, GatheringStore):
+        if isinstance(store, GatheringStore) and (fresh or len(some) > 1):
             parts.append(store.gather([each for piece in some for each in range(piece[1], piece[2])]))
         else:
             parts += [piece.view() for piece in some]
     return parts
 
 
-def _as_few(slices: Iterable[EpisodeSlice]) -> list[EpisodeSlice]:
+def as_few(slices: Iterable[EpisodeSlice]) -> list[EpisodeSlice]:
     """Return the same episodes in as few slices as possible."""
     pieces: list[EpisodeSlice] = []
     for piece in slices:
@@ -90,13 +95,53 @@ def _gathered(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
         return None
     held = sum(len(batch.rewards) for batch in batches)
     wanted = sum(piece.n_steps for piece in pieces)
-    if held > 2 * wanted or wanted * batches[0].env_spec.step_bytes > _BYTES or not _are_alike(batches):
+    if held > 2 * wanted or wanted * batches[0].env_spec.step_bytes > _BYTES or not are_alike(batches):
         return None
     joined = batches[0] if len(batches) == 1 else EpisodeBatch.concatenate(*batches)
     starts = _starts(batches)
-    rows = _ranges([(starts[id(p.store)][0] + p.first_row, p.n_steps) for p in pieces])
-    episodes = _ranges([(starts[id(p.store)][1] + p.first_episode, p.n_episodes) for p in pieces])
-    return _rearranged(joined, episodes, rows)
+    rows = ranges([(starts[id(p.store)][0] + p.first_row, p.n_steps) for p in pieces])
+    episodes = ranges([(starts[id(p.store)][1] + p.first_episode, p.n_episodes) for p in pieces])
+    return rearranged(joined, episodes, rows)
+
+
+def _alternating(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
+    """Return the episodes of all slices in fresh arrays, where those of a few stores that gather alternate.
+
+    Returns:
+        None where that would take longer than one by one, as for `_gathered`, or would not be the same.
+    """
+    groups: dict[int, list[int]] = {}
+    for index, piece in enumerate(pieces):
+        groups.setdefault(id(piece.store), []).append(index)
+    if not 1 < len(groups) <= len(pieces) // _MANY:
+        return None
+    if sum(piece.n_steps * piece.store.env_spec.step_bytes for piece in pieces) > _BYTES:
+        return None
+    batches = []
+    for group in groups.values():
+        store = pieces[group[0]].store
+        if not isinstance(store, GatheringStore):
+            return None
+        batches.append(store.gather([each for i in group for each in range(pieces[i][1], pieces[i][2])]))
+    if not are_alike(batches):
+        return None
+    order = [index for group in groups.values() for index in group]
+    rows = _put_in_order(order, [piece.n_steps for piece in pieces])
+    episodes = _put_in_order(order, [piece.n_episodes for piece in pieces])
+    return rearranged(EpisodeBatch.concatenate(*batches), episodes, rows)
+
+
+def _put_in_order(order: Sequence[int], counts: Sequence[int]) -> NDArray[np.int64]:
+    """Return which entries to take, so that pieces which stand in an order come in that of their numbers.
+
+    Args:
+        order: the pieces as they stand.
+        counts: of entries of each piece, by its number.
+    """
+    given = np.array(counts)[list(order)]
+    starts = np.empty(len(order), np.int64)
+    starts[list(order)] = np.cumsum(given) - given
+    return ranges(list(zip(starts.tolist(), counts, strict=True)))
 
 
 def select(batch: EpisodeBatch, episodes: NDArray[np.int64]) -> EpisodeBatch:
@@ -104,10 +149,10 @@ def select(batch: EpisodeBatch, episodes: NDArray[np.int64]) -> EpisodeBatch:
     lengths = batch.lengths[episodes]
     starts = (np.cumsum(batch.lengths) - batch.lengths)[episodes]
     rows = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
-    return _rearranged(batch, episodes, rows)
+    return rearranged(batch, episodes, rows)
 
 
-def _rearranged(joined: EpisodeBatch, episodes: NDArray[np.int64], rows: NDArray[np.int64]) -> EpisodeBatch:
+def rearranged(joined: EpisodeBatch, episodes: NDArray[np.int64], rows: NDArray[np.int64]) -> EpisodeBatch:
     def of_steps(array: Array) -> Array:
         return array.take(rows, 0)
 
@@ -128,7 +173,7 @@ def _rearranged(joined: EpisodeBatch, episodes: NDArray[np.int64], rows: NDArray
     )
 
 
-def _are_alike(batches: Sequence[EpisodeBatch]) -> bool:
+def are_alike(batches: Sequence[EpisodeBatch]) -> bool:
     looks = {_look(batch) for batch in batches}
     return len(looks) == 1 and None not in looks
 
@@ -163,7 +208,7 @@ def _starts(batches: Sequence[EpisodeBatch]) -> dict[int, tuple[int, int]]:
     return starts
 
 
-def _ranges(ranges: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+def ranges(ranges: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
     """Return the numbers of all ranges, each given by its start and its length, one after the other."""
     starts, lengths = np.array(ranges, np.int64).T
     stops = np.cumsum(lengths)

@@ -14,8 +14,8 @@ from samplerkit.episodes.columns import Array
 _SMALLEST = 1 << 22
 """Bytes of an array from which on recycling pays: the allocator keeps smaller ones at hand itself."""
 
-_MOST_KEPT = 2
-"""Blocks that are kept for the next batch: one for observations, one for actions."""
+_MOST_KEPT = 3
+"""Blocks that are kept for the next batch: for observations, actions and final observations."""
 
 
 class RecycledMemory:

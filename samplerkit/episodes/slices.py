@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.finals import Standing
 from samplerkit.episodes.spec import EnvSpec
 
 
@@ -29,6 +30,14 @@ class GatheringStore(abc.ABC):
     @abc.abstractmethod
     def gather(self, episodes: Sequence[int]) -> EpisodeBatch:
         """Return episodes, in any order, as a batch of fresh arrays."""
+
+    @abc.abstractmethod
+    def light(self, episodes: Sequence[int]) -> EpisodeBatch:
+        """Return them without their observations, in fresh arrays."""
+
+    @abc.abstractmethod
+    def standing(self, episodes: Sequence[int]) -> Standing:
+        """Say where the observations of episodes stand."""
 
 
 class EpisodeSlice(NamedTuple):

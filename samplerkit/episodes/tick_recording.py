@@ -10,7 +10,7 @@ import numpy as np
 from samplerkit.episodes.beginnings import Beginning, columns_of
 from samplerkit.episodes.columns import Array, Column, Columns, map_pair, rows_of
 from samplerkit.episodes.episode_batch import EpisodeBatch
-from samplerkit.episodes.finals import as_slice, picked
+from samplerkit.episodes.finals import Finals, Standing, as_slice, picked
 from samplerkit.episodes.infos import concatenate_infos
 from samplerkit.episodes.recording import step_types
 from samplerkit.episodes.slices import EpisodeSlice, GatheringStore
@@ -23,6 +23,9 @@ _BYTES = 1 << 20
 """What a recording takes, unless the episodes that are open need more."""
 
 T = TypeVar("T")
+
+LARGE = 1 << 10
+"""Bytes of a step from which on its observations are copied as seldom as possible."""
 
 _MOST_TICKS, _FEWEST_TICKS = 1024, 32
 
@@ -287,18 +290,40 @@ class TickRecording(GatheringStore):
         steps += self.n_slots * np.arange(len(steps))
         return steps
 
+    def light(self, episodes: Sequence[int]) -> EpisodeBatch:
+        """See `GatheringStore.light`."""
+        return self._light(episodes, self.steps_of(episodes))
+
+    def standing(self, episodes: Sequence[int]) -> Standing:
+        """See `GatheringStore.standing`."""
+        every, apart = self.observations.rows(slice(None)), self._finals.rows(slice(None))
+        return Standing(
+            every, self.steps_of(episodes), apart, np.array(_some(self._final_rows, episodes), np.int64)
+        )
+
     def _batch(self, episodes: Sequence[int], *, fresh: bool) -> EpisodeBatch:
-        lengths = _some(self._lengths, episodes)
-        infos = _some(self._episode_infos, episodes)
         steps: Any = self.steps_of(episodes)
-        if not fresh:
-            steps = as_slice(steps)
+        if fresh:
+            batch = self._light(episodes, steps)
+            batch.__dict__["observations"] = self.observations.rows(steps)
+            batch.__dict__["last_observations"] = self._finals_of(episodes, fresh=True)
+            return batch
+        rows = as_slice(steps)
+        batch = self._light(episodes, rows)
+        batch.__dict__["observations"] = self.observations.rows(rows)
+        if len(episodes) > 1 and self.env_spec.step_bytes >= LARGE:
+            return batch.with_finals(self._among(episodes, steps))
+        batch.__dict__["last_observations"] = self._finals_of(episodes, fresh=False)
+        return batch
+
+    def _light(self, episodes: Sequence[int], steps: Any) -> EpisodeBatch:
+        lengths = _some(self._lengths, episodes)
         types = _some(self._first_step_types, episodes), _some(self._last_step_types, episodes)
         return EpisodeBatch.unchecked(
             env_spec=self.env_spec,
-            episode_infos=columns_of(infos, "episode_infos"),
-            observations=self.observations.rows(steps),
-            last_observations=self._finals_of(episodes, fresh=fresh),
+            episode_infos=columns_of(_some(self._episode_infos, episodes), "episode_infos"),
+            observations=(),
+            last_observations=(),
             actions=self.actions.rows(steps),
             rewards=self.rewards[steps],
             env_infos=self.env_infos.cut(episodes, lengths, steps),
@@ -306,6 +331,17 @@ class TickRecording(GatheringStore):
             step_types=step_types(lengths, *types),
             lengths=np.array(lengths, np.int64),
         )
+
+    def _among(self, episodes: Sequence[int], steps: Array) -> Finals:
+        """Say which final observations stand among those of some steps."""
+        finals = np.array(_some(self._final_rows, episodes), np.int64)
+        order = np.argsort(steps, kind="stable")
+        found = np.minimum(np.searchsorted(steps, finals, sorter=order), len(steps) - 1)
+        there = (finals >= 0) & (steps[order[found]] == finals)
+        rows = np.where(there, order[found], 0)
+        rows[~there] = np.arange(-1, -1 - np.count_nonzero(~there), -1)
+        every, apart = self.observations.rows(slice(None)), self._finals.rows(slice(None))
+        return Finals(rows, picked(every, apart, finals[~there]))
 
     def _finals_of(self, episodes: Sequence[int], *, fresh: bool) -> Column:
         rows: Any = np.array(_some(self._final_rows, episodes))

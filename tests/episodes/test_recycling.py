@@ -86,11 +86,11 @@ def test_a_block_that_is_far_too_large_is_left_alone():
     assert address(memory.array((600,), BYTE)) == place
 
 
-def test_no_more_than_two_blocks_are_kept():
+def test_no_more_than_three_blocks_are_kept():
     memory = RecycledMemory()
     arrays = [memory.array((100,), BYTE) for _ in range(5)]
     arrays.clear()
-    assert len(memory._free) == 2
+    assert len(memory._free) == 3
 
 
 def test_a_closed_one_keeps_nothing_and_leaves_what_is_lent():
