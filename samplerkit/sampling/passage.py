@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from samplerkit.episodes import EpisodeBatch, StepType
-from samplerkit.episodes.columns import map_column, rows_of
-from samplerkit.sampling.continuation import Continuation, WorkerState
+from samplerkit.episodes.columns import Column, map_column, rows_of
+from samplerkit.episodes.finals import picked
+from samplerkit.episodes.joining import ranges
+from samplerkit.sampling.continuation import Continuation, SlotState, WorkerState
 
 
 @dataclass
@@ -44,7 +48,11 @@ class Passage:
             self.hidden[worker] = number, hidden
 
     def after(
-        self, numbers: Sequence[int], n_fragments: Sequence[int], batch: EpisodeBatch
+        self,
+        numbers: Sequence[int],
+        n_fragments: Sequence[int],
+        batch: EpisodeBatch,
+        observation: Callable[[int], Column] | None = None,
     ) -> tuple[Continuation, list[int]]:
         """Return where the workers stand after some calls, and the unit of each fragment.
 
@@ -52,34 +60,64 @@ class Passage:
             numbers: of the calls, each worker's in order, and without a gap.
             n_fragments: of each call.
             batch: the fragments.
+            observation: returns the one that follows a fragment of the last call of a worker, as a column of
+                one row; given where the batch lacks them.
 
         Raises:
             RuntimeError: where a call has not as many steps of each slot as it should.
         """
-        return _Walk(self, batch).walk(numbers, n_fragments)
+        return _Walk(self, batch, observation).walk(numbers, n_fragments)
 
 
 class CallsThatCame:
-    """What has come in the present call, kept for the case that a carrier dies: of each step the action.
+    """What has come in the present call, kept for the case that a carrier dies: of each step the action, and
+    what follows the last step of each slot.
 
     Messages may stand in memory that is needed again, so what is kept is a copy.
+
+    Args:
+        n_workers: of the sampler.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, n_workers: int) -> None:
+        self._n_workers = n_workers
         self.numbers: list[int] = []
         self._n_fragments: list[int] = []
         self._batches: list[EpisodeBatch] = []
+        # For each worker the number of its last call, the first fragment of it, and what follows these.
+        self._followed: dict[int, tuple[int, int, Column]] = {}
+        self._count = 0
 
     def add(self, numbers: Sequence[int], n_fragments: Sequence[int], batch: EpisodeBatch) -> None:
         """Keep what is needed of some calls, each worker's in order."""
         self.numbers += numbers
         self._n_fragments += n_fragments
         self._batches.append(_slim(batch))
+        last = {
+            number % self._n_workers: (number, stop - count, stop)
+            for number, count, stop in zip(numbers, n_fragments, np.cumsum(n_fragments).tolist(), strict=True)
+        }
+        for worker, (number, first, stop) in last.items():
+            if self._followed.get(worker, (-1,))[0] < number:
+                self._followed[worker] = number, self._count + first, _final_rows(batch, first, stop)
+        self._count += sum(n_fragments)
 
     def followed(self, passage: Passage) -> Continuation:
         """Return where the workers stand after these calls."""
-        after, _ = passage.after(self.numbers, self._n_fragments, EpisodeBatch.concatenate(*self._batches))
+        batch = EpisodeBatch.concatenate(*self._batches)
+        after, _ = passage.after(self.numbers, self._n_fragments, batch, self._observation)
         return after
+
+    def _observation(self, fragment: int) -> Column:
+        first, column = max(
+            (first, column) for _, first, column in self._followed.values() if first <= fragment
+        )
+        return rows_of(column, slice(fragment - first, fragment - first + 1))
+
+
+def _final_rows(batch: EpisodeBatch, first: int, stop: int) -> Column:
+    standing = batch.standing(np.arange(0), np.arange(first, stop))
+    return picked(standing.every, standing.apart, standing.finals)
 
 
 def _slim(batch: EpisodeBatch) -> EpisodeBatch:
@@ -87,7 +125,7 @@ def _slim(batch: EpisodeBatch) -> EpisodeBatch:
         env_spec=batch.env_spec,
         episode_infos={},
         observations={},
-        last_observations=map_column(np.copy, batch.last_observations),
+        last_observations={},
         actions=map_column(np.copy, batch.actions),
         rewards=np.zeros(len(batch.rewards)),
         env_infos={},
@@ -100,68 +138,104 @@ def _slim(batch: EpisodeBatch) -> EpisodeBatch:
 class _Walk:
     """Follows slots through fragments."""
 
-    def __init__(self, passage: Passage, batch: EpisodeBatch) -> None:
+    def __init__(
+        self, passage: Passage, batch: EpisodeBatch, observation: Callable[[int], Column] | None
+    ) -> None:
         self._passage = passage
         self._origin = passage.start
-        self._batch = batch
+        self._actions = batch.actions
+        self._observation = observation or (lambda i: rows_of(batch.last_observations, slice(i, i + 1)))
+        self._lengths = batch.lengths
+        self._stops = np.cumsum(batch.lengths)
+        self._ended = batch.step_types[self._stops - 1] >= StepType.TERMINAL
         self._slots = [list(worker.slots) for worker in passage.start.workers]
-        # For each slot with an open episode its fragments here: number, first row, row after the last.
-        self._pieces: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
+        # For each slot with an open episode its fragments here.
+        self._open: dict[tuple[int, int], list[NDArray[np.int64]]] = {}
         self._abandoned = list(passage.start.abandoned)
-        self._units: list[int] = []
+        self._units: NDArray[np.int64] = np.empty(len(batch.lengths), np.int64)
 
     def walk(self, numbers: Sequence[int], n_fragments: Sequence[int]) -> tuple[Continuation, list[int]]:
-        stops = np.cumsum(self._batch.lengths)
-        ended = (self._batch.step_types[stops - 1] >= StepType.TERMINAL).tolist()
-        fragments = list(zip(self._batch.lengths.tolist(), stops.tolist(), ended, strict=True))
+        given_up = self._passage.given_up
+        stops = [i for i, number in enumerate(numbers) if i and number in given_up]
         first = 0
-        for number, count in zip(numbers, n_fragments, strict=True):
+        for start, stop in itertools.pairwise([0, *stops, len(numbers)]):
+            if start < stop:
+                self._give_up(numbers[start])
+                counts = n_fragments[start:stop]
+                self._calls(np.array(numbers[start:stop]), np.array(counts), first)
+                first += sum(counts)
+        for number in given_up.keys() - set(numbers):
             self._give_up(number)
-            self._call(number, first, fragments[first : first + count])
-            first += count
-        for number in self._passage.given_up.keys() - set(numbers):
-            self._give_up(number)
-        return self._end(), self._units
+        return self._end(), self._units.tolist()
 
-    def _call(self, number: int, first: int, fragments: Sequence[tuple[int, int, bool]]) -> None:
+    def _calls(self, numbers: NDArray[np.int64], counts: NDArray[np.int64], first: int) -> None:
+        """Go through consecutive fragments, those of some calls, all at once."""
         shape, n_workers = self._origin.shape, len(self._slots)
-        worker, slot, filled = number % n_workers, 0, 0
-        slots, units = self._slots[worker], self._units
-        for index, (length, stop, ended) in enumerate(fragments, first):
-            if slot == shape.n_slots or filled + length > shape.n_steps:
-                break
-            filled += length
-            units.append((slots[slot].round * shape.n_slots + slot) * n_workers + worker)
-            if ended:
-                slots[slot] = slots[slot].next_round()
-                self._pieces.pop((worker, slot), None)
-            else:
-                self._pieces.setdefault((worker, slot), []).append((index, stop - length, stop))
-            if filled == shape.n_steps:
-                slot, filled = slot + 1, 0
-        else:
-            if slot == shape.n_slots:
-                return
-        raise RuntimeError(
-            f"call {number} yielded fragments of {[length for length, _, _ in fragments]} steps; it must "
-            f"yield {shape.n_steps} steps of each of {shape.n_slots} slots, one slot after the other"
-        )
+        slots = self._slots_of(numbers, counts, first)
+        keys = np.repeat(numbers % n_workers, counts) * shape.n_slots + slots
+        order = np.argsort(keys, kind="stable")
+        starts = [0, *(np.flatnonzero(np.diff(keys[order])) + 1).tolist(), len(order)]
+        for start, stop in itertools.pairwise(starts):
+            fragments = order[start:stop] + first
+            worker, slot = divmod(int(keys[order[start]]), shape.n_slots)
+            self._follow(worker, slot, fragments)
+
+    def _slots_of(
+        self, numbers: NDArray[np.int64], counts: NDArray[np.int64], first: int
+    ) -> NDArray[np.int64]:
+        """Return the slot of each fragment of some calls.
+
+        Raises:
+            RuntimeError: where a call has not as many steps of each slot as it should.
+        """
+        shape, last = self._origin.shape, np.cumsum(counts) + first
+        lengths = self._lengths[first : last[-1]]
+        calls = np.repeat(np.arange(len(counts)), counts)
+        filled = np.cumsum(lengths)
+        before = np.concatenate([[0], filled[np.maximum(np.cumsum(counts)[:-1] - 1, 0)]])
+        ends = filled - before[calls]
+        slots: NDArray[np.int64] = (ends - lengths) // shape.n_steps
+        wrong = (ends - 1) // shape.n_steps != slots
+        wrong_calls = {*calls[wrong].tolist(), *np.flatnonzero(np.diff([*before, filled[-1]]) != shape.size)}
+        if wrong_calls:
+            call = int(min(wrong_calls))
+            found = self._lengths[last[call] - counts[call] : last[call]].tolist()
+            raise RuntimeError(
+                f"call {numbers[call]} yielded fragments of {found} steps; it must yield {shape.n_steps} "
+                f"steps of each of {shape.n_slots} slots, one slot after the other"
+            )
+        return slots
+
+    def _follow(self, worker: int, slot: int, fragments: NDArray[np.int64]) -> None:
+        """Go through the next fragments of a slot."""
+        shape, n_workers = self._origin.shape, len(self._slots)
+        ended = self._ended[fragments]
+        ends = np.cumsum(ended)
+        rounds = self._slots[worker][slot].round + ends - ended
+        self._units[fragments] = (rounds * shape.n_slots + slot) * n_workers + worker
+        if ends[-1]:
+            self._slots[worker][slot] = SlotState(self._slots[worker][slot].round + int(ends[-1]))
+            self._open.pop((worker, slot), None)
+            fragments = fragments[ends == ends[-1]][1:]
+        if len(fragments):
+            self._open.setdefault((worker, slot), []).append(fragments)
 
     def _give_up(self, number: int) -> None:
         worker = number % len(self._slots)
         for slot in self._passage.given_up.get(number, ()):
             state = self._slots[worker][slot]
-            if state.n_steps or (worker, slot) in self._pieces:
+            if state.n_steps or (worker, slot) in self._open:
                 self._abandoned.append(self._origin.unit(worker, slot, state.round))
                 self._slots[worker][slot] = state.next_round()
-                self._pieces.pop((worker, slot), None)
+                self._open.pop((worker, slot), None)
 
     def _end(self) -> Continuation:
-        for (worker, slot), pieces in self._pieces.items():
-            rows = np.concatenate([np.arange(start, stop) for _, start, stop in pieces])
-            last = np.array([pieces[-1][0]])
+        for (worker, slot), pieces in self._open.items():
+            fragments = np.concatenate(pieces)
+            lengths, stops = self._lengths[fragments], self._stops[fragments]
+            rows = ranges(list(zip((stops - lengths).tolist(), lengths.tolist(), strict=True)))
             self._slots[worker][slot] = self._slots[worker][slot].longer(
-                len(rows), rows_of(self._batch.actions, rows), rows_of(self._batch.last_observations, last)
+                len(rows), rows_of(self._actions, rows), self._observation(int(fragments[-1]))
             )
         hidden = self._passage.hidden
         workers = tuple(

@@ -132,7 +132,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._epoch_record = record
         self._ahead: dict[int, EpisodeSlice | Failure] = {}
         n_carriers = self._link.n_carriers
-        self._came = CallsThatCame()
+        self._came = CallsThatCame(self.n_workers)
         places = n_carriers * self._overlap
         self._schedule = Schedule(places, in_order=self._stateful)
         self._private = PrivateQueues(self._schedule, n_carriers, self._overlap)
@@ -195,7 +195,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 self._placed = self._placing.place(goal, self._cursor)
         ground = None if self._placed is None else self._placed.ground_of(self._cursor)
         admission = Admission(goal, self._cursor, self._batch_memory, ground)
-        self._came = CallsThatCame()
+        self._came = CallsThatCame(self.n_workers)
         try:
             units = self._collect(record, admission)
             if self._streams_from is not None:
@@ -250,7 +250,7 @@ class PoolSampler(BaseSampler, Generic[C]):
             self._pass_on(dealer.deal(self._epoch, admission))
             timeout = self._kill_overdue()
         self._ahead.update(admission.waiting)
-        self._came = CallsThatCame()
+        self._came = CallsThatCame(self.n_workers)
         return admission.admitted()
 
     def _pass_on(self, news: Mapping[int, Request]) -> None:

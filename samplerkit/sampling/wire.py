@@ -18,6 +18,7 @@ import cloudpickle
 import numpy as np
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch
+from samplerkit.episodes.finals import Finals
 
 _FIELDS = (
     "observations",
@@ -30,6 +31,9 @@ _FIELDS = (
     "lengths",
     "episode_infos_by_episode",
 )
+_AMONG, _APART = "\0among", "\0apart"
+"""Names that no space has, for `Finals`."""
+
 _SIZE = struct.Struct("q")
 _ALIGNMENT = 8
 
@@ -45,7 +49,7 @@ def dump_batch(batch: EpisodeBatch) -> list[Any]:
         NotPlain: where a column holds objects or records.
     """
     arrays: list[np.ndarray[Any, Any]] = []
-    layout = tuple(_layout(getattr(batch, field), arrays) for field in _FIELDS)
+    layout = tuple(_layout(_field(batch, field), arrays) for field in _FIELDS)
     rows = np.array([len(array) for array in arrays], np.int64)
     look, spec = _layout_bytes(layout), _spec_bytes(batch.env_spec)
     parts: list[Any] = [_SIZE.pack(len(look)), look, _SIZE.pack(len(spec)), spec, rows.data.cast("B")]
@@ -66,7 +70,17 @@ def load_batch(data: bytes | memoryview, offset: int) -> EpisodeBatch:
     arrays = _arrays(layout, data, offset + 8 * n_arrays, iter(rows))
     columns = {field: _column(part, arrays) for field, part in zip(_FIELDS, layout, strict=True)}
     columns["episode_infos"] = columns.pop("episode_infos_by_episode")
-    return EpisodeBatch.unchecked(env_spec=_spec_of(spec), **columns)
+    batch = EpisodeBatch.unchecked(env_spec=_spec_of(spec), **columns)
+    last = columns["last_observations"]
+    if isinstance(last, dict) and _AMONG in last:
+        return batch.with_finals(Finals(last[_AMONG], last[_APART]))
+    return batch
+
+
+def _field(batch: EpisodeBatch, field: str) -> Any:
+    """Return a column; of final observations, where most stand among the others, only what does not."""
+    finals: Finals | None = batch.__dict__.get("finals") if field == "last_observations" else None
+    return getattr(batch, field) if finals is None else {_AMONG: finals.rows, _APART: finals.apart}
 
 
 # -- what a batch looks like: nested tuples, which can be hashed -----------------------------------

@@ -167,7 +167,7 @@ def test_nothing_hidden_counts_where_nothing_is_open():
 
 def test_calls_that_came_are_copied():
     batch = fragments((3, MID), (3, MID))
-    came = CallsThatCame()
+    came = CallsThatCame(1)
     came.add([0], [2], batch)
     batch.actions[:] = 0
     episodes = came.followed(Passage(start())).workers[0].resumption().episodes
