@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 import time
@@ -16,7 +17,7 @@ from samplerkit.episodes import EnvSpec, Ground, Place
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Run, Started, decode, encode
-from samplerkit.sampling.outbox import Outbox
+from samplerkit.sampling.outbox import HiddenState, Outbox
 from samplerkit.sampling.placement import Placement
 from samplerkit.sampling.work import Claim, Need, SharedWork
 
@@ -129,7 +130,7 @@ class _Carrier:
         while True:
             self._open.clear()
             for number, result in self._host.run(self._numbers, self._seats):
-                put(number, result, self._hidden_state(number) if continues else None)
+                put(number, result, self._asking(number) if continues else None)
                 if score is not None and not isinstance(result, Failure):
                     score(self._epoch, number, result.n_steps)
                 self._open.pop(number, None)
@@ -141,8 +142,8 @@ class _Carrier:
             self._outbox.flush()
             self._sleep()
 
-    def _hidden_state(self, number: int) -> bytes | None:
-        return self._host.hidden_state(self._seats[number % len(self._seats)])
+    def _asking(self, number: int) -> HiddenState:
+        return functools.partial(self._host.hidden_state, self._seats[number % len(self._seats)])
 
     def _sleep(self) -> None:
         """Wait until there is something to do."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from samplerkit.episodes import EpisodeSlice, merged
 from samplerkit.episodes.recording import Recording
@@ -17,6 +17,9 @@ _BYTES = 1 << 22
 
 _LATEST = 0.2
 """Seconds after which a result does not wait for the unit that runs, which may be an endless one."""
+
+
+HiddenState: TypeAlias = Callable[[], bytes | None]
 
 
 class Outbox:
@@ -44,6 +47,8 @@ class Outbox:
         self._results: list[tuple[int, EpisodeSlice]] = []
         self._failures: dict[int, Failure] = {}
         self._hidden: dict[int, bytes] = {}
+        # For each worker the last of its units here, and how to ask for the hidden state after it.
+        self._ask: dict[int, tuple[int, HiddenState]] = {}
         self._bytes = 0
         # Whether the observations of all of them are in places that were given.
         self._placed = False
@@ -76,23 +81,23 @@ class Outbox:
             self._results.clear()
             self._failures.clear()
             self._hidden.clear()
+            self._ask.clear()
             self._bytes = 0
             self._sent = time.monotonic()
 
-    def put(self, number: int, result: EpisodeSlice | Failure, hidden: bytes | None = None) -> None:
+    def put(self, number: int, result: EpisodeSlice | Failure, hidden: HiddenState | None = None) -> None:
         """Take the result of a unit, and send what has waited long enough; a failure ends every waiting.
 
         Args:
             number: of the unit.
             result: its result.
-            hidden: see `Finished`.
+            hidden: where episodes go on from call to call, returns the policy's hidden state; asked when this
+                is sent as the last result of its worker, in the thread that put it here.
         """
         with self._lock:
-            if hidden is not None:
-                self._hidden[number] = hidden
-                self._hidden.pop(number - self._n_workers, None)
             if isinstance(result, Failure):
                 self._failures[number] = result
+                self._ask.clear()  # whatever it is now, it is not what it was after the last call
                 self._flush()
                 return
             placed = isinstance(result.store, Recording) and result.store.placed
@@ -100,6 +105,8 @@ class Outbox:
                 if self._results:
                     self._flush()
                 self._placed = placed
+            if hidden is not None:
+                self._ask[number % self._n_workers] = number, hidden
             self._results.append((number, result))
             # Of what is in its place only final observations travel.
             rows = result.n_episodes if placed else result.stop_row - result.first_row
@@ -123,7 +130,9 @@ class Outbox:
         """Send what waits while a unit takes long, until `close`. Runs in a thread of its own."""
         while self._filled.wait() and not self._closed.wait(_LATEST):
             self._filled.clear()
-            self.flush()
+            with self._lock:
+                if not self._ask:  # a policy that is at work cannot be asked: the end of the call sends this
+                    self._flush()
 
     def close(self) -> None:
         """End `watch`."""
@@ -131,12 +140,18 @@ class Outbox:
         self._filled.set()
 
     def _flush(self, quietly: bool = False) -> None:
+        for number, hidden in self._ask.values():
+            state = hidden()
+            if state is not None:
+                self._hidden[number] = state
+        self._ask.clear()
         if self._results or self._failures:
             results, self._results = self._results, []
             failures, self._failures = self._failures, {}
             self._bytes = 0
             self._owed = None
             self._send_all(results, failures, quietly)
+            self._hidden.clear()
         elif self._owed is not None:
             message, self._owed = self._owed, None
             self._pass([message], quietly)
