@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from samplerkit.sampling.admission import Admission, Steps
+from samplerkit.sampling.admission import Admission, Calls, Steps
 from samplerkit.sampling.messages import Run
 from samplerkit.sampling.schedule import Schedule
 from samplerkit.sampling.transport import Transport
@@ -86,10 +86,16 @@ class PrivateQueues(Dealer):
         """See `Dealer`. Units that only one carrier can run go to it at once, others when it needs them."""
         news: dict[int, list[int]] = {}
         in_flight = sum(map(len, self._under_way))
+        # Whoever gets ahead of the others fills the memory with what waits for them.
+        window = self._schedule.units_in(_AHEAD)
+        if isinstance(admission.goal, Calls) and not self._schedule.knows_units:
+            window = 0  # there may be thousands of them, and each of any size
+        window = max(self._depth * self._n_carriers, window)
+        furthest = admission.next + int(min(window, _FURTHEST))
         for depth in (math.inf,) if self._schedule.has_homes else range(1, self._depth + 1):
             for carrier, under_way in enumerate(self._under_way):
                 while len(under_way) < depth:
-                    horizon = min(self._schedule.horizon(admission, in_flight), admission.next + _FURTHEST)
+                    horizon = min(self._schedule.horizon(admission, in_flight), furthest)
                     number = self._schedule.take(carrier, admission, horizon)
                     if number is None:
                         break

@@ -90,6 +90,11 @@ class Schedule:
         mean = self._mean_steps or 0.0
         self._mean_steps = mean + (n_steps / n_units - mean) * min(1.0, n_units / self._n_ended)
 
+    @property
+    def knows_units(self) -> bool:
+        """Whether any unit has ended, so that one can tell what the next ones will be like."""
+        return self._mean_steps is not None
+
     def units_in(self, n_bytes: int) -> float:
         """Return how many units take so much memory, on the average; infinity while nobody knows."""
         unit_bytes = (self._mean_steps or 0.0) * self._step_bytes
