@@ -1,4 +1,7 @@
-"""How much memory the caller's process takes at most while batches of 500 MB come in."""
+"""How much memory the caller's process takes at most while batches of 500 MB come in.
+
+Fragments of one step have a final observation each, so that such a batch is twice as large.
+"""
 
 from __future__ import annotations
 
@@ -76,13 +79,13 @@ def main(backend: str, n_processes: int) -> None:
         sampler.obtain_samples(0, 1)
         idle = me.memory_info().rss / 1e6
         for update in updates * 2:
-            observations: Any = sampler.obtain_samples(
-                0, _BATCH_MB * 1_000_000 // _FRAME_BYTES, update
-            ).observations
-            batch = observations.nbytes / 1e6
-            # As a learner would read it: what is shared with workers counts where it has been touched.
-            observations.reshape(-1)[:: mmap.PAGESIZE].max()
-            del observations
+            samples = sampler.obtain_samples(0, _BATCH_MB * 1_000_000 // _FRAME_BYTES, update)
+            frames: list[Any] = [samples.observations, samples.last_observations]
+            batch = sum(column.nbytes for column in frames) / 1e6
+            for column in frames:
+                # As a learner would read it: what is shared with workers counts where it has been touched.
+                column.reshape(-1)[:: mmap.PAGESIZE].max()
+            del samples, frames, column
         memory = peak_memory(me.pid)
     assert memory is not None
     print(json.dumps({"idle": idle, "peak": memory.parent, "batch": batch, "worker": memory.worker}))

@@ -54,8 +54,10 @@ def picked(every: Column, apart: Column, rows: Array) -> Column:
     others = np.flatnonzero(rows < 0)
 
     def taken(most: Array, few: Array) -> Array:
+        column: Array
         if not len(most):
-            return few[-1 - rows]
+            column = few[-1 - rows]
+            return column
         column = most.take(rows, 0, mode="clip")
         if len(others):
             column[others] = few[-1 - rows[others]]

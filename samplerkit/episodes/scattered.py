@@ -10,8 +10,9 @@ import numpy as np
 
 from samplerkit.episodes.columns import Array, Column, map_pair, rows_of
 from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.finals import Standing
 from samplerkit.episodes.joining import are_alike, as_few, ranges, rearranged
-from samplerkit.episodes.slices import EpisodeSlice, GatheringStore, Standing
+from samplerkit.episodes.slices import EpisodeSlice, GatheringStore
 
 _FEW = 512
 """Bytes of a row from which on copying it costs more than finding it."""

@@ -85,7 +85,7 @@ class TickRecording(GatheringStore):
         self._last_step_types: list[int] = []
         self._episode_infos: list[Columns | Beginning] = []
         self._kept_rows = 0
-        # Where the final observation of each stands: a row of the observations, or -1 - i for one of `_finals`.
+        # Where the final observation of each stands: a row of the observations; -1 - i for row i of `_finals`.
         self._final_rows: list[int] = []
         self._n_finals = 0
         self._finals_room = 16
@@ -95,6 +95,11 @@ class TickRecording(GatheringStore):
     def n_episodes(self) -> int:
         """How many episodes were kept."""
         return len(self._lengths)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the last of its ticks is over, and an episode was cut there that goes on elsewhere."""
+        return bool(self._final_rows) and self._final_rows[-1] >= self.capacity * self.n_slots
 
     def grow(self, capacity: int) -> None:
         """Make room for this many ticks, and keep those there are."""
@@ -247,9 +252,11 @@ class TickRecording(GatheringStore):
         """
         order = [episode for part in parts for episode in range(part.first_episode, part.stop_episode)]
         first = len(self._lengths) - len(order)
-        if any(part.store is not self for part in parts) or sorted(order) != [*range(first, first + len(order))]:
+        if any(part.store is not self for part in parts) or sorted(order) != [
+            *range(first, first + len(order))
+        ]:
             return None
-        for table in (
+        tables: list[list[Any]] = [
             self._starts,
             self._lengths,
             self._first_step_types,
@@ -258,8 +265,9 @@ class TickRecording(GatheringStore):
             self._final_rows,
             *self.env_infos.tables,
             *self.agent_infos.tables,
-        ):
-            table[first:] = [table[episode] for episode in order]  # type: ignore[index]
+        ]
+        for table in tables:
+            table[first:] = [table[episode] for episode in order]
         row = min(part.first_row for part in parts)
         return EpisodeSlice(self, first, first + len(order), row, self._kept_rows)
 

@@ -9,11 +9,16 @@ from typing import Any, TypeAlias
 
 from samplerkit.episodes import EpisodeSlice, merged
 from samplerkit.episodes.recording import Recording
+from samplerkit.episodes.slices import EpisodeStore
+from samplerkit.episodes.tick_recording import TickRecording
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.messages import Finished, encode_parts
 
 _BYTES = 1 << 22
 """No message waits for more to come; places in memory that are used again soon stay in the caches."""
+
+_MOST_JOINED = 1 << 20
+"""Bytes from which on joining with what stands elsewhere costs more than a message."""
 
 _LATEST = 0.2
 """Seconds after which a result does not wait for the unit that runs, which may be an endless one."""
@@ -111,7 +116,8 @@ class Outbox:
             # Of what is in its place only final observations travel.
             rows = result.n_episodes if placed else result.stop_row - result.first_row
             self._bytes += rows * result.store.env_spec.step_bytes
-            if self._bytes >= _BYTES or time.monotonic() - self._sent >= self._patience:
+            full = self._bytes >= _BYTES or (self._bytes >= _MOST_JOINED and _is_full(result.store))
+            if full or time.monotonic() - self._sent >= self._patience:
                 self._flush()
             elif len(self._results) == 1:
                 self._filled.set()
@@ -198,3 +204,8 @@ class Outbox:
         hidden = {number: self._hidden[number] for number in numbers if number in self._hidden}
         batch = merged([piece for _, piece in results]) if results else None
         return encode_parts(Finished(self._epoch, numbers, n_episodes, batch, failures, hidden, self._placed))
+
+
+def _is_full(store: EpisodeStore) -> bool:
+    """Whether the next results stand elsewhere: what stands together is sent as it stands."""
+    return isinstance(store, TickRecording) and store.is_full

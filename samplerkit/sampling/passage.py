@@ -112,7 +112,7 @@ class CallsThatCame:
         first, column = max(
             (first, column) for _, first, column in self._followed.values() if first <= fragment
         )
-        return rows_of(column, slice(fragment - first, fragment - first + 1))
+        return rows_of(column, np.array([fragment - first]))
 
 
 def _final_rows(batch: EpisodeBatch, first: int, stop: int) -> Column:
@@ -144,7 +144,7 @@ class _Walk:
         self._passage = passage
         self._origin = passage.start
         self._actions = batch.actions
-        self._observation = observation or (lambda i: rows_of(batch.last_observations, slice(i, i + 1)))
+        self._observation = observation or (lambda i: rows_of(batch.last_observations, np.array([i])))
         self._lengths = batch.lengths
         self._stops = np.cumsum(batch.lengths)
         self._ended = batch.step_types[self._stops - 1] >= StepType.TERMINAL
