@@ -211,7 +211,7 @@ class TickRecorder:
     def cut_all(self, slots: Sequence[int]) -> EpisodeSlice:
         """Cut the open episodes of several slots, and go on with each, as `keep` does one by one.
 
-        Each must have a step since it was cut last; only while it `cuts_together`.
+        Each must have a step since it was cut last.
 
         Returns:
             The parts, slot by slot.
@@ -237,11 +237,6 @@ class TickRecorder:
     def cut_each(self, slots: Sequence[int]) -> list[EpisodeSlice]:
         """Cut slots as `cut_all` does, and return a slice of each."""
         return one_by_one(self.cut_all(slots))
-
-    @property
-    def cuts_together(self) -> bool:
-        """Whether slots may be cut by `cut_all` and `cut_each`."""
-        return True
 
     @property
     def keeps_together(self) -> bool:

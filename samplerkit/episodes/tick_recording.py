@@ -85,7 +85,7 @@ class TickRecording(GatheringStore):
         self._last_step_types: list[int] = []
         self._episode_infos: list[Columns | Beginning] = []
         self._kept_rows = 0
-        # Where the final observation of each stands: a row of the observations; -1 - i for row i of `_finals`.
+        # Where each final observation stands: a row of the observations; -1 - i for row i of `_finals`.
         self._final_rows: list[int] = []
         self._n_finals = 0
         self._finals_room = 16

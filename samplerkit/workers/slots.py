@@ -169,7 +169,7 @@ class Slots:
     def cut_together(self) -> EpisodeSlice | None:
         """Cut all slots, as `cut` does, and return their parts in one; None where not all of them go on."""
         recorder, live = self.recorder, self.live
-        if len(live) < self.n_slots or not recorder.cuts_together or not all(map(recorder.length, live)):
+        if len(live) < self.n_slots or not all(map(recorder.length, live)):
             return None
         return recorder.cut_all(live)
 
@@ -177,9 +177,7 @@ class Slots:
         """Cut every slot that has a step since its last cut, as `cut` does; return slots with their parts."""
         recorder = self.recorder
         slots = [slot for slot in self.live if recorder.length(slot)]
-        if not slots or not recorder.cuts_together:
-            return [(slot, self.cut(slot)) for slot in slots]
-        return [*zip(slots, recorder.cut_each(slots), strict=True)]
+        return [*zip(slots, recorder.cut_each(slots), strict=True)] if slots else []
 
     def drop(self, slot: int) -> None:
         """Forget what a slot has open, and leave it idle."""

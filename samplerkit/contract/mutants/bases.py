@@ -118,7 +118,8 @@ def injected(defect: type[Any], base: type[BaseSampler] | type[Worker]) -> type[
 
 def altered(batch: EpisodeBatch, **changes: Any) -> EpisodeBatch:
     """Return a batch with some columns changed, and nothing checked."""
-    fields = {**batch.__dict__}
+    fields = {**batch.__dict__, "last_observations": batch.last_observations}
+    fields.pop("finals", None)
     fields["episode_infos"] = fields.pop("episode_infos_by_episode")
     return EpisodeBatch.unchecked(**{**fields, **changes})
 

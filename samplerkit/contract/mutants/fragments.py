@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from samplerkit.contract.mutants.anything import AnyPool, AnySampler
 from samplerkit.contract.mutants.bases import FRAGMENT, FRAGMENT_LOCAL, FRAGMENT_PROCESSES, altered, mapped
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.contract.mutants.in_slots import SlotDefects
-from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, TickRecorder, whole
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, TickRecorder, join, whole
 from samplerkit.episodes.columns import rows_of
 from samplerkit.episodes.native_recorder import assign
 from samplerkit.interfaces import Resumption, Unit
@@ -42,8 +42,18 @@ class AnyFragments:
 # -- cuts ------------------------------------------------------------------------------------------
 
 
+class SlotBySlot(TickRecorder):
+    """A recorder whose slots are cut one after the other, by `keep`."""
+
+    def cut_each(self, slots: Sequence[int]) -> list[EpisodeSlice]:
+        return [self.keep(slot, StepType.MID, goes_on=True) for slot in slots]
+
+    def cut_all(self, slots: Sequence[int]) -> EpisodeSlice:
+        return whole(join(self.cut_each(slots)))
+
+
 @in_recorder("cut-is-timeout", "A8.cuts", "A8.stitched", "B2", "A8")
-class CutIsTimeout(TickRecorder):
+class CutIsTimeout(SlotBySlot):
     """An episode that is cut ends TIMEOUT."""
 
     def keep(self, slot: int, last_step_type: StepType, *, goes_on: bool = False) -> EpisodeSlice:
@@ -52,10 +62,31 @@ class CutIsTimeout(TickRecorder):
 
 @in_recorder("cut-is-terminal", "A8.cuts", "A8.stitched", "B2", "A8")
 class CutIsTerminal(TickRecorder):
-    """An episode that is cut ends TERMINAL."""
+    """Episodes that are cut together end TERMINAL."""
 
-    def keep(self, slot: int, last_step_type: StepType, *, goes_on: bool = False) -> EpisodeSlice:
-        return super().keep(slot, StepType.TERMINAL if goes_on else last_step_type, goes_on=goes_on)
+    def cut_all(self, slots: Sequence[int]) -> EpisodeSlice:
+        kept = super().cut_all(slots)
+        self._recording._last_step_types[kept.first_episode :] = [StepType.TERMINAL] * len(slots)
+        return kept
+
+
+@in_recorder("cut-in-reverse", "A8.units", "A8.stitched", "A8.cuts", "A8")
+class CutInReverse(TickRecorder):
+    """Slots that are cut together stand in the order of their numbers, from the last to the first."""
+
+    def cut_all(self, slots: Sequence[int]) -> EpisodeSlice:
+        return super().cut_all(slots[::-1])
+
+
+@in_recorder("observation-of-another-cut", "A8.cuts", "B1.last-observation")
+class ObservationOfAnotherCut(TickRecorder):
+    """The last observations of slots that are cut together are those of their neighbours."""
+
+    def cut_all(self, slots: Sequence[int]) -> EpisodeSlice:
+        kept = super().cut_all(slots)
+        rows = self._recording._final_rows
+        rows[kept.first_episode :] = [*rows[kept.first_episode + 1 :], rows[kept.first_episode]]
+        return kept
 
 
 @in_slots("end-is-a-cut", "A8.stitched", "B2", "A8")
@@ -77,7 +108,7 @@ class ResumedAsFirst(TickRecorder):
 
 
 @in_recorder("observation-before-the-cut", "A8.cuts", "B1.last-observation")
-class ObservationBeforeTheCut(TickRecorder):
+class ObservationBeforeTheCut(SlotBySlot):
     """The last observation of a cut is the one before its last action."""
 
     def keep(self, slot: int, last_step_type: StepType, *, goes_on: bool = False) -> EpisodeSlice:
@@ -90,7 +121,7 @@ class ObservationBeforeTheCut(TickRecorder):
 
 
 @in_recorder("observation-after-the-next-reset", "A8.cuts", "B1.last-observation")
-class ObservationOfNobody(TickRecorder):
+class ObservationOfNobody(SlotBySlot):
     """The last observation of a cut is zeros."""
 
     def keep(self, slot: int, last_step_type: StepType, *, goes_on: bool = False) -> EpisodeSlice:
@@ -100,7 +131,7 @@ class ObservationOfNobody(TickRecorder):
 
 
 @in_recorder("limit-from-the-cut", "B2.length", "A8.stitched", "A8.whole-episodes")
-class LimitFromTheCut(TickRecorder):
+class LimitFromTheCut(SlotBySlot):
     """max_episode_length counts from the last cut."""
 
     def keep(self, slot: int, last_step_type: StepType, *, goes_on: bool = False) -> EpisodeSlice:
@@ -111,7 +142,7 @@ class LimitFromTheCut(TickRecorder):
 
 
 @in_recorder("infos-of-the-reset-lost", "B4.episode-infos")
-class InfosOfTheResetLost(TickRecorder):
+class InfosOfTheResetLost(SlotBySlot):
     """Only the first fragment of an episode has episode infos."""
 
     def keep(self, slot: int, last_step_type: StepType, *, goes_on: bool = False) -> EpisodeSlice:
