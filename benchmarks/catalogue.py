@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from benchmarks import heavy_tails, memory, native, recurrent, startup, weights
+from benchmarks import heavy_tails, looped, memory, native, recurrent, startup, weights
 from benchmarks.running import run_setting
 from benchmarks.workloads import settings
 
@@ -15,6 +15,7 @@ def entries() -> dict[str, tuple[str, Any]]:
     known: dict[str, tuple[str, Any]] = {}
     for setting in settings():
         known[setting.key] = setting.title, functools.partial(run_setting, setting)
+    known.update(looped.entries())
     for setting in heavy_tails.settings():
         known[setting.key] = setting.title, functools.partial(heavy_tails.run, setting)
     known.update(recurrent.entries())

@@ -177,10 +177,10 @@ class VecWorker(SlotWorker, StreamingWorker):
 
     def _fill(self, line: Line) -> None:
         """Begin units in idle slots, as far as there are any."""
-        live = set(self._slots.live)
-        if live and (line.alone or (self.one_at_a_time and not self._own_slots)):
+        slots = self._slots
+        if slots.live and (line.alone or (self.one_at_a_time and not self._own_slots)):
             return
-        idle = [slot for slot in range(self.n_envs) if slot not in live]
+        idle = [slot for slot, unit in enumerate(slots.units) if unit is None]
         if self.one_at_a_time and not self._own_slots:
             del idle[1:]
         for slot, unit in line.take(idle):

@@ -221,11 +221,10 @@ class TickRecording(GatheringStore):
         while stop > self._finals_room:
             self._finals_room *= 2
             self._finals.grow(self._finals_room)
-        place = self._finals.rows(slice(first, stop))
         if len(rows) == 1:
-            map_pair(_copy_into, place, self.observations.rows(slice(rows[0], rows[0] + 1)))
+            self._finals.copy_row(first, self.observations, rows[0])
         else:
-            every = self.observations.rows(slice(None))
+            place, every = self._finals.rows(slice(first, stop)), self.observations.rows(slice(None))
             map_pair(lambda into, column: _copy_into(into, column[rows]), place, every)
         self._final_rows += range(-1 - first, -1 - stop, -1)
         self._n_finals = stop
