@@ -1,0 +1,13 @@
+"""The Ray backend of samplerkit: logical workers carried by Ray actors, on one machine or many."""
+
+from samplerkit.plugins import IN_CARRIERS, YES, BackendSpec
+
+SPEC = BackendSpec(
+    name="ray",
+    api=(1, 0),
+    factory="samplerkit_ray.sampler:RaySampler",
+    requires=("ray",),
+    install='pip install "samplerkit[ray]"',
+    summary="workers in Ray actors, on this machine or on a cluster; survives their deaths, and nodes'",
+    capabilities={**IN_CARRIERS, "remote": YES},
+)
