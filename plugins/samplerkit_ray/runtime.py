@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 with_hook = sys.excepthook
+import psutil
 import ray  # noqa: E402 - it replaces the hook by which Python reports exceptions
 
 sys.excepthook = with_hook
@@ -100,6 +101,15 @@ class Lease:
                 if self.holds:
                     with _settings_kept():
                         ray.shutdown()
+
+
+def is_own(process: psutil.Process) -> bool:
+    """Whether a process is Ray's, rather than an actor that carries workers."""
+    line = process.cmdline()
+    if line and line[0].startswith("ray::"):
+        return not line[0].startswith("ray::Carrier")
+    home = os.path.dirname(ray.__file__)
+    return any(word.startswith(home) for word in line)
 
 
 def _job() -> str:

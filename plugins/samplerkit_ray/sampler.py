@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from samplerkit.interfaces import IN_CARRIERS, YES, Capabilities
+from samplerkit.interfaces import Capabilities
 from samplerkit.sampling import Option, Options, PoolSampler, check_count
 from samplerkit.sampling.options import check_seconds
+from samplerkit_ray import CAPABILITIES
 from samplerkit_ray import options as check
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class RaySampler(PoolSampler["ActorCarrier"]):
         max_restarts, unit_timeout: see `PoolSampler`.
     """
 
-    capabilities: ClassVar[Capabilities] = {**IN_CARRIERS, "remote": YES}
+    capabilities: ClassVar[Capabilities] = CAPABILITIES
 
     options: ClassVar[Options] = {
         **PoolSampler.options,
@@ -52,6 +54,18 @@ class RaySampler(PoolSampler["ActorCarrier"]):
     }
 
     layouts: ClassVar[tuple[Mapping[str, Any], ...]] = ({"n_actors": 2}, {"n_actors": 1}, {"n_actors": 3})
+
+    @classmethod
+    @contextmanager
+    def standing_runtime(cls) -> Iterator[Callable[[Any], bool]]:
+        """See `BaseSampler.standing_runtime`: Ray, and its processes that wait for work."""
+        from samplerkit_ray.runtime import Lease, is_own
+
+        lease = Lease(None, None)
+        try:
+            yield is_own
+        finally:
+            lease.end()
 
     def make_transport(self) -> RayTransport:
         """Connect to Ray, or start it, and return the transport."""

@@ -149,28 +149,18 @@ class RayTransport(Transport[ActorCarrier]):
         for carrier in carriers:
             self._deliver(carrier)
         self._stored = {}
-        until = None if timeout is None else time.monotonic() + timeout
-        while not self._heard:
-            if self._listen(self._patience(carriers, until)):
-                break
-            self._check_places(carriers)
-            if until is not None and time.monotonic() >= until:
-                break
+        if not self._heard:
+            absent = any(carrier.facts is None for carrier in carriers)
+            self._listen(_TO_LOOK if absent and (timeout is None or timeout > _TO_LOOK) else timeout)
         heard, self._heard = self._heard, []
         return [(carrier, message) for carrier, message in heard if carrier in carriers]
 
-    def _patience(self, carriers: Sequence[ActorCarrier], until: float | None) -> float | None:
-        left = None if until is None else max(0.0, until - time.monotonic())
-        if any(carrier.facts is None for carrier in carriers):
-            left = _TO_LOOK if left is None else min(left, _TO_LOOK)
-        return left
-
-    def _listen(self, timeout: float | None) -> bool:
-        """Take what has happened; return whether anything has that somebody may wait for."""
+    def _listen(self, timeout: float | None) -> None:
+        """Wait until something happens, and take all that has."""
         try:
             event = self._events.get(timeout=timeout)
         except queue.Empty:
-            return False
+            return
         while True:
             if event is not None:
                 carrier, take, future = event
@@ -179,7 +169,7 @@ class RayTransport(Transport[ActorCarrier]):
             try:
                 event = self._events.get_nowait()
             except queue.Empty:
-                return True
+                return
 
     def _take(self, carrier: ActorCarrier, take: Callable[..., None], future: Future[Any]) -> None:
         error = future.exception()
@@ -254,6 +244,16 @@ class RayTransport(Transport[ActorCarrier]):
         """Return what Ray says."""
         return "" if carrier.failed is None else str(carrier.failed)
 
+    def is_up(self, carrier: ActorCarrier) -> bool:
+        """Whether it has found a place."""
+        return carrier.facts is not None
+
+    def lacking(self, carriers: Sequence[ActorCarrier]) -> None:
+        """See whether Ray has had time enough."""
+        self._check_lease()
+        if time.monotonic() - min(carrier.began for carrier in carriers) > self._start_timeout:
+            raise ActorsNotPlaced(len(carriers), str(self._demand), _room(), self._start_timeout)
+
     def kill(self, carrier: ActorCarrier) -> None:
         """Let Ray end it by force."""
         if self._lease.holds:
@@ -296,12 +296,6 @@ class RayTransport(Transport[ActorCarrier]):
     def _check_lease(self) -> None:
         if not self._lease.holds:
             raise RayLost("Ray was shut down while a sampler used it: make a new sampler")
-
-    def _check_places(self, carriers: Sequence[ActorCarrier]) -> None:
-        self._check_lease()
-        late = [carrier for carrier in carriers if carrier.facts is None and not carrier.ended]
-        if late and time.monotonic() - min(carrier.began for carrier in late) > self._start_timeout:
-            raise ActorsNotPlaced(len(late), str(self._demand), _room(), self._start_timeout)
 
 
 def _room() -> str:

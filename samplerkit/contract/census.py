@@ -10,7 +10,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -109,8 +109,30 @@ def _living(process: psutil.Process) -> str:
         return ""
 
 
+_apart: Callable[[psutil.Process], bool] | None = None
+
+
+def leave_out(is_apart: Callable[[psutil.Process], bool]) -> None:
+    """Do not count some processes: those of a runtime that outlives samplers.
+
+    Args:
+        is_apart: whether a process is one of them.
+    """
+    global _apart
+    _apart = is_apart
+
+
+def _is_apart(pid: int) -> bool:
+    try:
+        return _apart is not None and _apart(psutil.Process(pid))
+    except psutil.Error:
+        return False
+
+
 def _processes() -> dict[int, str]:
     found = {**_session(), **descendants()}
+    if _apart is not None:
+        found = {pid: name for pid, name in found.items() if not _is_apart(pid)}
     for pid in _one_a_program():
         found.pop(pid, None)
     return found

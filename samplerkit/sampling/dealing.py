@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from samplerkit.sampling.admission import Admission, Steps
@@ -48,6 +48,11 @@ class Dealer(abc.ABC):
     def deal(self, epoch: int, admission: Admission) -> dict[int, Run]:
         """Give out what is likely to be needed; return what to tell which carrier."""
 
+    @property
+    @abc.abstractmethod
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+
     @abc.abstractmethod
     def finished(self, carrier: int, numbers: Iterable[int]) -> None:
         """Note that units ended."""
@@ -75,10 +80,18 @@ class PrivateQueues(Dealer):
     Args:
         schedule, n_carriers: see `Dealer`.
         overlap: how many units a carrier runs at once.
+        is_up: whether a carrier is there; one that is not gets nothing.
     """
 
-    def __init__(self, schedule: Schedule, n_carriers: int, overlap: int = 1) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        n_carriers: int,
+        overlap: int = 1,
+        is_up: Callable[[int], bool] = lambda carrier: True,
+    ) -> None:
         super().__init__(schedule, n_carriers)
+        self._is_up = is_up
         self._depth = _DEPTH * overlap
         self._under_way: list[list[int]] = [[] for _ in range(n_carriers)]
 
@@ -88,7 +101,7 @@ class PrivateQueues(Dealer):
         in_flight = sum(map(len, self._under_way))
         for depth in (math.inf,) if self._schedule.has_homes else range(1, self._depth + 1):
             for carrier, under_way in enumerate(self._under_way):
-                while len(under_way) < depth:
+                while len(under_way) < depth and self._is_up(carrier):
                     horizon = min(self._schedule.horizon(admission, in_flight), admission.next + _FURTHEST)
                     number = self._schedule.take(carrier, admission, horizon)
                     if number is None:
@@ -97,6 +110,11 @@ class PrivateQueues(Dealer):
                     under_way.append(number)
                     news.setdefault(carrier, []).append(number)
         return {carrier: Run(epoch, tuple(numbers)) for carrier, numbers in news.items()}
+
+    @property
+    def busy(self) -> bool:
+        """See `Dealer`."""
+        return any(self._under_way)
 
     def finished(self, carrier: int, numbers: Iterable[int]) -> None:
         """See `Dealer`."""
@@ -167,6 +185,11 @@ class CommonQueue(Dealer):
         self._transport.aim(epoch, admission.first, goal.least if isinstance(goal, Steps) else 0)
         goes_on, self._epoch = epoch == self._epoch, epoch
         return {carrier: Run(epoch, ()) for carrier in range(self._transport.n_carriers) if goes_on}
+
+    @property
+    def busy(self) -> bool:
+        """See `Dealer`."""
+        return bool(self._under_way)
 
     def finished(self, carrier: int, numbers: Iterable[int]) -> None:
         """See `Dealer`."""

@@ -76,6 +76,11 @@ class _Member(Generic[C]):
         """Whether it has not said yet that it follows the last record that it was sent."""
         return self.answered != self.epoch
 
+    @property
+    def fresh(self) -> bool:
+        """Whether it has done nothing yet."""
+        return self.answered < 0
+
 
 class PoolSampler(BaseSampler, Generic[C]):
     """A sampler whose workers live in carriers: processes, threads, actors.
@@ -135,7 +140,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._came = CallsThatCame()
         places = n_carriers * self._overlap
         self._schedule = Schedule(places, in_order=self._stateful)
-        self._private = PrivateQueues(self._schedule, n_carriers, self._overlap)
+        self._private = PrivateQueues(self._schedule, n_carriers, self._overlap, self._is_up)
         self._common = CommonQueue(self._schedule, places, self._link) if self._link.shares_work else None
         self._dealer = self._private
         blocks = self._link.batch_blocks()
@@ -152,12 +157,23 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._configure(self._members, record)
         failures: list[Failure] = []
         while any(member.unanswered for member in self._members):
+            self._mind_the_absent()
             for member, reply in self._replies(None):
                 if reply is None:
                     status = self._link.exit_status(member.carrier)
-                    raise WorkerDied(_first_seat(member), None, status, 1, "It died before it was up.")
+                    hint = _sentences("It died before it was up.", self._link.obituary(member.carrier))
+                    raise WorkerDied(_first_seat(member), None, status, 1, hint)
                 failures += self._configured(member, reply)
         _raise_first(failures)
+
+    def _is_up(self, index: int) -> bool:
+        return self._link.is_up(self._members[index].carrier)
+
+    def _mind_the_absent(self) -> None:
+        """Say that those which are not up are needed."""
+        absent = [member.carrier for member in self._members if not self._link.is_up(member.carrier)]
+        if absent:
+            self._link.lacking(absent)
 
     def _interrupt(self) -> None:
         if self._transport is not None:
@@ -233,7 +249,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                     self._finished(member, reply, dealer)
             if self._closed is not None:
                 raise SamplerClosed("the sampler was shut down while this call was running")
-            late = [member for member in self._members if member.epoch != self._epoch]
+            late = [it for it in self._members if it.epoch != self._epoch and self._is_up(it.index)]
             if late:
                 self._configure(late, record)
             if not any(member.unanswered for member in self._members):
@@ -246,6 +262,8 @@ class PoolSampler(BaseSampler, Generic[C]):
                     break
             for index, request in dealer.deal(self._epoch, admission).items():
                 self._tell(self._members[index], request)
+            if not dealer.busy and not any(member.unanswered for member in self._members):
+                self._mind_the_absent()
             timeout = self._kill_overdue()
         self._ahead.update(admission.waiting)
         self._came = CallsThatCame()
@@ -370,7 +388,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         status = self._link.exit_status(member.carrier)
         noted = self._noted()
         running, lost = dealer.lost(member.index, noted)
-        if member.unanswered and noted[member.index] is None:
+        if (member.unanswered or member.fresh) and noted[member.index] is None:
             running = None  # it was not there yet when units were given to it
         worker = _first_seat(member) if running is None else running % self.n_workers
         hint = self._obituary(member)
@@ -379,7 +397,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._replace(member)
         if self._stateful:
             raise WorkerDied(worker, running, status, 1, f"{hint} What it remembered is lost.")
-        if running == admission.next or member.unanswered:
+        if running == admission.next or member.unanswered or member.fresh:
             deaths[running] = deaths.get(running, 0) + 1
             if deaths[running] > self._max_restarts:
                 raise WorkerDied(worker, running, status, deaths[running], hint)
@@ -398,7 +416,8 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _obituary(self, member: _Member[C]) -> str:
         if member.timed_out:
             return f"It was killed because the unit took longer than unit_timeout={self._unit_timeout} s."
-        return "Look for what ends the process: a crash in native code, lack of memory, os._exit."
+        known = self._link.obituary(member.carrier)
+        return _sentences("Look for what ends the process: a crash in native code, lack of memory, os._exit.", known)
 
     def _replace(self, member: _Member[C]) -> None:
         member.gone = True  # Ctrl-C may come before another one is there
@@ -431,7 +450,7 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _leave_hung_carriers(self) -> None:
         """After Ctrl-C, replace carriers that do not leave their unit."""
         self._replace_gone()
-        self._configure(self._members, self._record)
+        self._configure([member for member in self._members if self._is_up(member.index)], self._record)
         deadline = time.monotonic() + _GRACE_AFTER_INTERRUPT
         while any(m.unanswered for m in self._members) and (left := deadline - time.monotonic()) > 0:
             for member, reply in self._replies(left):
@@ -486,6 +505,10 @@ def _close_at_exit(sampler: PoolSampler[Any]) -> None:
 def _close_live() -> None:
     for sampler in list(_live):
         sampler.shutdown_worker()
+
+
+def _sentences(*texts: str) -> str:
+    return " ".join(filter(None, texts))
 
 
 def _first_seat(member: _Member[Any]) -> int:
