@@ -1,4 +1,4 @@
-"""The program's connection to Ray: used where there is one, else made by the first sampler and ended by the last."""
+"""The program's connection to Ray: used where there is one, else made by the first sampler, ended by the last."""
 
 from __future__ import annotations
 
@@ -12,15 +12,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-with_hook = sys.excepthook
 import psutil
-import ray  # noqa: E402 - it replaces the hook by which Python reports exceptions
+import ray
 
-sys.excepthook = with_hook
-
-log = logging.getLogger(__name__)
-
-_AUTH = "RAY_AUTH_MODE"
+from samplerkit_ray.aside import Aside
 
 _QUIET: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
 
@@ -28,23 +23,28 @@ _OWN: dict[str, Any] = {
     "include_dashboard": False,
     # Nobody but this machine reaches it.
     "_node_ip_address": "127.0.0.1",
-    # What nobody reads need not be measured.
-    "_system_config": {"metrics_report_interval_ms": 3_600_000},
+    "_system_config": {
+        # What nobody reads need not be measured.
+        "metrics_report_interval_ms": 3_600_000,
+        # Nothing outlives the program for long, however that ends.
+        "raylet_death_check_interval_milliseconds": 200,
+    },
 }
 
 
 class _Connection:
-    """What samplers of this program share."""
+    """What samplers of this program share. Only `_aside` changes it."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.users = 0
         self.job: str | None = None
         """Id of the job of the connection that samplers made; None where it is somebody else's."""
         self.started_ray = False
+        self.auth_mode: str | None = None
 
 
 _connection = _Connection()
+_aside = Aside()
 
 
 class Lease:
@@ -60,25 +60,34 @@ class Lease:
     """
 
     def __init__(self, address: str | None, namespace: str | None) -> None:
-        self._ended = False
-        with _connection.lock:
-            if not ray.is_initialized():
-                _connection.users, _connection.job = 0, None
-                _connect(address or os.environ.get("RAY_ADDRESS") or "local", namespace)
-                _connection.job = _job()
-                _connection.started_ray = (address or os.environ.get("RAY_ADDRESS") or "local") == "local"
-            else:
+        self._job, self._counts = "", False
+        with _signals_kept():
+            _aside.do(lambda: self._begin(address, namespace), self._end)
+
+    def _begin(self, address: str | None, namespace: str | None) -> None:
+        shared = _connection
+        try:
+            if ray.is_initialized():
                 _check_it_is(address)
+            else:
+                where = address or os.environ.get("RAY_ADDRESS") or "local"
+                shared.users, shared.job, shared.auth_mode = 0, None, os.environ.get("RAY_AUTH_MODE")
+                _connect(where, namespace)
+                shared.job, shared.started_ray = _job(), where == "local"
             self._job = _job()
-            self._counts = self._job == _connection.job
-            _connection.users += self._counts
+            self._counts = self._job == shared.job
+            shared.users += self._counts
+        finally:
+            if not shared.users:
+                _aside.dismiss()
 
     @property
     def default_num_cpus(self) -> float:
         """CPUs that an actor reserves if nobody says; none where there is nobody to share with."""
         return 0 if self._counts and _connection.started_ray else 1
 
-    def n_actors(self, num_cpus: float) -> int:
+    @staticmethod
+    def n_actors(num_cpus: float) -> int:
         """Return how many actors the cluster has room for, by their CPUs; at least 1."""
         return max(1, int(ray.cluster_resources().get("CPU", 1) // (num_cpus or 1)))
 
@@ -89,18 +98,22 @@ class Lease:
 
     def end(self) -> None:
         """Give it back; the last one of a connection that samplers made ends it."""
-        with _connection.lock:
-            if self._ended:
-                return
-            self._ended = True
-            if not self._counts or self._job != _connection.job:
-                return
-            _connection.users -= 1
-            if _connection.users == 0:
-                _connection.job = None
-                if self.holds:
-                    with _settings_kept():
-                        ray.shutdown()
+        with _signals_kept():
+            _aside.do(self._end)
+
+    def _end(self) -> None:
+        shared = _connection
+        counts, self._counts = self._counts and self._job == shared.job, False
+        shared.users -= counts
+        if shared.users:
+            return
+        _aside.dismiss()
+        if counts:
+            shared.job = None
+            if self.holds:
+                ray.shutdown()
+            if shared.auth_mode is None:
+                os.environ.pop("RAY_AUTH_MODE", None)
 
 
 def is_own(process: psutil.Process) -> bool:
@@ -118,9 +131,13 @@ def _job() -> str:
 
 def _connect(address: str, namespace: str | None) -> None:
     own = _OWN if address == "local" else {}
-    with _settings_kept(), _quiet():
+    hook, enabled = sys.excepthook, faulthandler.is_enabled()
+    with _quiet():
         ray.init(address=address, namespace=namespace, **_QUIET, **own)
         _print_no_errors()
+    sys.excepthook = hook
+    if not enabled:
+        faulthandler.disable()
 
 
 def _check_it_is(address: str | None) -> None:
@@ -139,19 +156,14 @@ def _check_it_is(address: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _settings_kept() -> Iterator[None]:
-    """Put back what Ray changes of the program's settings."""
+def _signals_kept() -> Iterator[None]:
+    """Put back the handler that Ray replaces, where one can."""
     handler = signal.getsignal(signal.SIGTERM)
-    hook, enabled, mode = sys.excepthook, faulthandler.is_enabled(), os.environ.get(_AUTH)
     try:
         yield
     finally:
-        sys.excepthook = hook
-        if not enabled:
-            faulthandler.disable()
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread() and handler is not None:
             signal.signal(signal.SIGTERM, handler)
-        del mode
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,6 +13,7 @@ from samplerkit.sampling import Option, Options, PoolSampler, check_count
 from samplerkit.sampling.options import check_seconds
 from samplerkit_ray import CAPABILITIES
 from samplerkit_ray import options as check
+from samplerkit_ray.aside import Aside
 
 if TYPE_CHECKING:
     from samplerkit_ray.transport import ActorCarrier, RayTransport
@@ -59,6 +62,7 @@ class RaySampler(PoolSampler["ActorCarrier"]):
     @contextmanager
     def standing_runtime(cls) -> Iterator[Callable[[Any], bool]]:
         """See `BaseSampler.standing_runtime`: Ray, and its processes that wait for work."""
+        _import_ray()
         from samplerkit_ray.runtime import Lease, is_own
 
         lease = Lease(None, None)
@@ -69,6 +73,7 @@ class RaySampler(PoolSampler["ActorCarrier"]):
 
     def make_transport(self) -> RayTransport:
         """Connect to Ray, or start it, and return the transport."""
+        _import_ray()
         from samplerkit_ray.runtime import Lease
         from samplerkit_ray.transport import Demand, RayTransport
 
@@ -82,3 +87,16 @@ class RaySampler(PoolSampler["ActorCarrier"]):
         except BaseException:
             lease.end()
             raise
+
+
+def _import_ray() -> None:
+    """Import Ray and what needs it; half an import, which Ctrl-C would leave, cannot be mended."""
+    hook = sys.excepthook
+    thread = Aside()
+
+    def work() -> None:
+        thread.dismiss()
+        importlib.import_module("samplerkit_ray.transport")
+
+    thread.do(work)
+    sys.excepthook = hook

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import ray
 
 from samplerkit.sampling import CarrierGone, Transport
+from samplerkit_ray.actor import LARGE, Carrier, Facts, versions
 from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers, RayLost
-from samplerkit_ray.runtime import Lease, ray
-
-from samplerkit_ray.actor import LARGE, Carrier, Facts, versions  # isort: skip - imports Ray, as quietly as above
+from samplerkit_ray.runtime import Lease
 
 log = logging.getLogger(__name__)
 

@@ -87,7 +87,7 @@ def descendants() -> dict[int, str]:
     found = {}
     with contextlib.suppress(psutil.NoSuchProcess):
         for process in psutil.Process().children(recursive=True):
-            if name := _living(process):
+            if (name := _living(process)) and not _is_apart(process.pid):
                 found[process.pid] = name
     return found
 
@@ -131,8 +131,6 @@ def _is_apart(pid: int) -> bool:
 
 def _processes() -> dict[int, str]:
     found = {**_session(), **descendants()}
-    if _apart is not None:
-        found = {pid: name for pid, name in found.items() if not _is_apart(pid)}
     for pid in _one_a_program():
         found.pop(pid, None)
     return found
@@ -146,7 +144,8 @@ def _session() -> dict[int, str]:
     found = {}
     for pid in psutil.pids():
         try:
-            if pid != me and os.getsid(pid) == me and (name := _living(psutil.Process(pid))):
+            ours = pid != me and os.getsid(pid) == me and not _is_apart(pid)
+            if ours and (name := _living(psutil.Process(pid))):
                 found[pid] = name
         except (OSError, psutil.NoSuchProcess):
             continue
