@@ -107,6 +107,8 @@ class RayTransport(Transport[ActorCarrier]):
         self._stored: dict[bytes, Any] = {}
         self._setup: tuple[bytes, Any] = (b"", b"")
 
+    lingers = 0.01
+
     @property
     def n_carriers(self) -> int:
         """The number of actors."""

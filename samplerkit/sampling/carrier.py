@@ -29,10 +29,17 @@ _REST = 30.0
 
 @dataclass(frozen=True)
 class CarrierSetup:
-    """What a carrier needs to know once."""
+    """What a carrier needs to know once.
+
+    Attributes:
+        host: see `HostSetup`.
+        announce_units: whether the pool watches the time that units take.
+        patience: see `Transport.lingers`.
+    """
 
     host: HostSetup
     announce_units: bool
+    patience: float = 0.0
 
 
 def serve(
@@ -65,7 +72,8 @@ class _Carrier:
         self._announce = setup.announce_units and work is None
         self._work = work
         # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
-        post, patience = (_no_post, 0.0) if work is None else (work.post, _PATIENCE)
+        post, patience = (_no_post, setup.patience) if work is None else (work.post, _PATIENCE)
+        self._lingers = patience > 0
         self._outbox = Outbox(send, post, patience)
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()
         self._next: Configure | Close | None = None
@@ -83,7 +91,7 @@ class _Carrier:
         reader = threading.Thread(target=self._read, args=(receive,), name="samplerkit-inbox", daemon=True)
         reader.start()
         watcher = threading.Thread(target=self._outbox.watch, name="samplerkit-outbox", daemon=True)
-        if self._work is not None:
+        if self._lingers:
             watcher.start()
         try:
             while not isinstance(request := self._work_until_told(), Close):
@@ -207,6 +215,8 @@ class _Carrier:
         number = next(iter(self._open))
         if self._work is not None:
             self._work.note(self._epoch, number)
+        elif self._announce and self._lingers:
+            self._outbox.run(number)
         elif self._announce:
             self._outbox.send(encode(Started(self._epoch, number)))
 
@@ -246,7 +256,7 @@ class _Carrier:
     def _configure(self, request: Configure) -> None:
         if self._closing:
             return
-        self._epoch = request.epoch
+        at_first, self._epoch = self._epoch < 0, request.epoch
         self._placement, self._ground_spec = request.placement, None
         if self._work is not None:
             self._work.note(self._epoch, -1)  # the time that this takes is not the last unit's
@@ -257,7 +267,8 @@ class _Carrier:
         self._broken = bool(failures)
         given_up = self._host.given_up
         answer = encode(Configured(request.epoch, failures, given_up))
-        if failures or given_up or self._work is None:  # nobody would watch the outbox
+        news = bool(failures or given_up or (at_first and self._work is None))
+        if news or not self._lingers:  # nobody would watch the outbox
             self._outbox.send(answer)
         else:
             self._outbox.owe(answer)

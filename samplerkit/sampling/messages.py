@@ -75,10 +75,17 @@ class Configured:
 
 @dataclass(frozen=True)
 class Started:
-    """A unit begins; sent where the pool watches the time and has no other way to know."""
+    """A unit began; sent where the pool watches the time and has no other way to know.
+
+    Attributes:
+        epoch: of the unit.
+        number: of the unit.
+        age: seconds since then.
+    """
 
     epoch: int
     number: int
+    age: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from samplerkit.sampling.admission import Admission, Goal
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.carrier import CarrierSetup
 from samplerkit.sampling.continuation import Continuation
-from samplerkit.sampling.dealing import CommonQueue, Dealer, PrivateQueues
+from samplerkit.sampling.dealing import CommonQueue, Dealer, DeepQueues, PrivateQueues
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import seating
 from samplerkit.sampling.messages import (
@@ -140,7 +140,10 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._came = CallsThatCame()
         places = n_carriers * self._overlap
         self._schedule = Schedule(places, in_order=self._stateful)
-        self._private = PrivateQueues(self._schedule, n_carriers, self._overlap, self._is_up)
+        # Where no restart is allowed the first death must be blamed on the right unit.
+        self._far = self._link.lingers > 0 and self._max_restarts > 0 and not self._stateful
+        queues = DeepQueues if self._far else PrivateQueues
+        self._private = queues(self._schedule, n_carriers, self._overlap, self._takes_units)
         self._common = CommonQueue(self._schedule, places, self._link) if self._link.shares_work else None
         self._dealer = self._private
         blocks = self._link.batch_blocks()
@@ -149,7 +152,11 @@ class PoolSampler(BaseSampler, Generic[C]):
             self._batch_memory = RecycledMemory(blocks.block)
             self._placing = Placing(blocks, self._batch_memory)
         self._carrier_setup = by_value(
-            CarrierSetup(self._setup, announce_units=self._unit_timeout is not None)
+            CarrierSetup(
+                self._setup,
+                announce_units=self._unit_timeout is not None,
+                patience=self._link.lingers if self._far else 0.0,
+            )
         )
         self._members = []
         for index in range(n_carriers):
@@ -168,6 +175,10 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _is_up(self, index: int) -> bool:
         return self._link.is_up(self._members[index].carrier)
+
+    def _takes_units(self, index: int) -> bool:
+        # What it says last before it dies may be lost on a long way: it has to answer first.
+        return self._is_up(index) and not (self._far and self._members[index].fresh)
 
     def _mind_the_absent(self) -> None:
         """Say that those which are not up are needed."""
@@ -244,7 +255,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 elif isinstance(reply, Configured):
                     failures += self._configured(member, reply)
                 elif isinstance(reply, Started):
-                    member.unit_started = time.monotonic()
+                    member.unit_started = time.monotonic() - reply.age
                 else:
                     self._finished(member, reply, dealer)
             if self._closed is not None:
@@ -397,7 +408,9 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._replace(member)
         if self._stateful:
             raise WorkerDied(worker, running, status, 1, f"{hint} What it remembered is lost.")
-        if running == admission.next or member.unanswered or member.fresh:
+        # One that had units may not have had the time to say that it got that far.
+        not_up = member.fresh or (member.unanswered and not self._far)
+        if running == admission.next or not_up:
             deaths[running] = deaths.get(running, 0) + 1
             if deaths[running] > self._max_restarts:
                 raise WorkerDied(worker, running, status, deaths[running], hint)
@@ -406,10 +419,11 @@ class PoolSampler(BaseSampler, Generic[C]):
         if self._streams_from is not None:
             lost = []
             self._schedule.restart(member.index)  # streams begin again, and what came already is dropped
+        suspects = dealer.suspects(running, lost)
         for number in lost:
             # Where the order counts a suspect must not wait: what comes after it would overtake it.
             # Of those that ran at once nobody knows which one it was.
-            suspect = number == running or self._overlap > 1
+            suspect = number in suspects or (self._overlap > 1 and not self._far)
             self._schedule.lost(number, suspect=suspect and not self._bound)
         self._tell_observers("carrier_restarted", member.index, status)
 

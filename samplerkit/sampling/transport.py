@@ -119,6 +119,14 @@ class Transport(abc.ABC, Generic[C]):
     def wake(self) -> None:
         """Make a `receive` in another thread return at once; the next one, if there is none just now."""
 
+    lingers: float = 0.0
+    """Seconds that results may wait in a carrier for others to travel with; for a transport where a message
+    costs far more than a short unit does, and that has no `shares_work`.
+
+    Carriers are then given many units ahead. Which one killed a carrier is found by running those that may
+    have done it again, each alone.
+    """
+
     # -- a queue that carriers share: optional ----------------------------------------------------
 
     shares_work: bool = False
