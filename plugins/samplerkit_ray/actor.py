@@ -49,6 +49,7 @@ class Carrier:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._early: dict[int, Sequence[Any]] = {}
         self._expected = 0
+        self._order = threading.Lock()
         self._outbox: list[Any] = []
         self._changed = threading.Condition()
         self._over = False
@@ -75,15 +76,24 @@ class Carrier:
             number: of the delivery: large ones may overtake each other.
             messages: bytes, or arrays in the object store.
         """
-        self._early[number] = messages
-        while self._expected in self._early:
-            for message in self._early.pop(self._expected):
-                self._inbox.put(message if isinstance(message, bytes) else message.data)
-            self._expected += 1
+        with self._order:
+            self._early[number] = messages
+            while self._expected in self._early:
+                for message in self._early.pop(self._expected):
+                    self._inbox.put(message if isinstance(message, bytes) else message.data)
+                self._expected += 1
 
     @ray.method(concurrency_group="out")
-    def collect(self) -> tuple[bool, list[Any]]:
-        """Wait until there is something to say, and return whether that is all, and all that there is."""
+    def exchange(self, number: int, *messages: Any) -> tuple[bool, list[Any]]:
+        """Take messages, wait until there is something to say, and return it.
+
+        Args:
+            number, messages: see `deliver`.
+
+        Returns:
+            Whether that is all, and messages.
+        """
+        self.deliver(number, *messages)
         with self._changed:
             while not self._outbox and not self._over:
                 self._changed.wait()

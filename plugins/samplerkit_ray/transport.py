@@ -77,6 +77,10 @@ class ActorCarrier:
         self.under_way = 0
         self.failed: BaseException | None = None
         self.ended = False
+        self.collects = False
+        """Whether a call waits there for what it says."""
+        self.over = False
+        """Whether it has said all."""
         self.stopped = False
 
 
@@ -107,7 +111,7 @@ class RayTransport(Transport[ActorCarrier]):
         self._stored: dict[bytes, Any] = {}
         self._setup: tuple[bytes, Any] = (b"", b"")
 
-    lingers = 0.01
+    lingers = 0.05
 
     @property
     def n_carriers(self) -> int:
@@ -124,7 +128,7 @@ class RayTransport(Transport[ActorCarrier]):
         with self._whole(carrier):
             self._expect(carrier, self._met, carrier.handle.hello.remote())
             self._expect(carrier, self._over, carrier.handle.run.remote(self._setup[1]))
-            self._expect(carrier, self._collected, carrier.handle.collect.remote())
+            self._exchange(carrier)
         return carrier
 
     def announce(self, carriers: Sequence[ActorCarrier], parts: Sequence[Any]) -> bytes:
@@ -181,7 +185,7 @@ class RayTransport(Transport[ActorCarrier]):
             carrier.failed = error
             log.debug("actor %d: %s", carrier.index, error)
             self.kill(carrier)
-        if carrier.under_way == 0 and not carrier.ended:
+        if carrier.under_way == 0 and (carrier.over or carrier.failed is not None) and not carrier.ended:
             carrier.ended = True
             self._heard.append((carrier, None))
 
@@ -208,10 +212,8 @@ class RayTransport(Transport[ActorCarrier]):
         """Nothing: its last messages come with `collect`."""
 
     def _collected(self, carrier: ActorCarrier, collected: tuple[bool, list[Any]]) -> None:
-        over, messages = collected
-        if not over and carrier.failed is None:
-            with self._whole(carrier):
-                self._expect(carrier, self._collected, carrier.handle.collect.remote())
+        carrier.over, messages = collected
+        carrier.collects = False
         self._heard += [
             (carrier, message if isinstance(message, bytes) else message.data) for message in messages
         ]
@@ -219,12 +221,25 @@ class RayTransport(Transport[ActorCarrier]):
     # -- sending ---------------------------------------------------------------------------------
 
     def _deliver(self, carrier: ActorCarrier) -> None:
-        if not carrier.outgoing or carrier.stopped:
+        """Send what is to be sent, and see to it that somebody waits for what comes back."""
+        if carrier.stopped or carrier.failed is not None:
             return
+        if not carrier.collects and not carrier.over:
+            self._exchange(carrier)
+        elif carrier.outgoing:
+            with self._whole(carrier):
+                outgoing, carrier.outgoing = carrier.outgoing, []
+                carrier.handle.deliver.remote(carrier.n_delivered, *outgoing)
+                carrier.n_delivered += 1
+
+    def _exchange(self, carrier: ActorCarrier) -> None:
+        """Do both with one call."""
         with self._whole(carrier):
             outgoing, carrier.outgoing = carrier.outgoing, []
-            carrier.handle.deliver.remote(carrier.n_delivered, *outgoing)
+            ref = carrier.handle.exchange.remote(carrier.n_delivered, *outgoing)
             carrier.n_delivered += 1
+            carrier.collects = True
+            self._expect(carrier, self._collected, ref)
 
     @contextlib.contextmanager
     def _whole(self, carrier: ActorCarrier) -> Iterator[None]:
@@ -269,7 +284,6 @@ class RayTransport(Transport[ActorCarrier]):
             carrier.stopped = True
             return
         if timeout > 0 and carrier.facts is not None:
-            self._deliver(carrier)
             self._listen_until_it_ends(carrier, timeout)
         self.kill(carrier)
         self._listen_until_it_ends(carrier, _TO_DIE)
@@ -279,6 +293,7 @@ class RayTransport(Transport[ActorCarrier]):
     def _listen_until_it_ends(self, carrier: ActorCarrier, timeout: float) -> None:
         until = time.monotonic() + timeout
         while not carrier.ended and (left := until - time.monotonic()) > 0:
+            self._deliver(carrier)
             self._listen(left)
 
     def wake(self) -> None:

@@ -78,6 +78,7 @@ class _Carrier:
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()
         self._next: Configure | Close | None = None
         self._own: deque[Claim] = deque()
+        self._tell_at = 0
         self._numbers = self._units()
         self._rests = False
         self._open: dict[int, None] = {}
@@ -142,6 +143,9 @@ class _Carrier:
                 self._open.pop(number, None)
                 if self._open:
                     self._note()
+                if len(self._own) < self._tell_at:
+                    self._tell_at = 0
+                    self._outbox.flush()
             if self._next is not None:
                 request, self._next = self._next, None
                 return request
@@ -250,6 +254,7 @@ class _Carrier:
     def _sort(self, request: Configure | Run | Close) -> None:
         if isinstance(request, Run):
             self._own.extend(Claim(request.epoch, number) for number in request.numbers)
+            self._tell_at = request.tell_at
         else:
             self._next = request
 

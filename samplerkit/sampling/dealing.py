@@ -17,8 +17,11 @@ from samplerkit.sampling.work import Claim
 _DEPTH = 2
 """Units that a carrier is given ahead: one that runs and one that waits, so that it never waits itself."""
 
-_SHARE = 0.6
+_SHARE = 0.75
 """Part of its share of what is missing that a carrier is given at once, where it is told its own."""
+
+_TELL_AT = 0.25
+"""Part of its units that a carrier has left when it says what it has done, so that it never waits."""
 
 _MEANWHILE = 0.004
 """Seconds of work that a carrier has left when it says so, or it would wait for more."""
@@ -183,17 +186,23 @@ class DeepQueues(PrivateQueues):
         horizon = self._schedule.horizon(admission, in_flight)
         missing = horizon - admission.next - len(admission.waiting)
         if isinstance(admission.goal, Steps):
-            horizon += math.isqrt(max(0, missing))
+            horizon += math.isqrt(max(0, missing)) // 2
         horizon = min(horizon, admission.next + _FURTHEST)
         depth = self._depth if not carriers else math.ceil(_SHARE * missing / len(carriers))
         depth = max(depth, self._depth, self._pace.units_meanwhile())
         for carrier in sorted(carriers, key=lambda it: len(self._under_way[it])):
+            if len(self._under_way[carrier]) > depth // 2:
+                continue  # few at a time are not worth a message
             while (room := depth - len(self._under_way[carrier])) > 0:
                 run = self._schedule.take_run(admission, horizon, room)
                 if not run:
                     break
                 self._give(carrier, run, news)
-        return {carrier: Run(epoch, tuple(numbers)) for carrier, numbers in news.items()}
+        return {carrier: self._run(epoch, carrier, numbers) for carrier, numbers in news.items()}
+
+    def _run(self, epoch: int, carrier: int, numbers: Sequence[int]) -> Run:
+        tell_at = max(1 + self._pace.units_meanwhile(), math.ceil(_TELL_AT * len(self._under_way[carrier])))
+        return Run(epoch, tuple(numbers), tell_at)
 
     def _depths(self) -> Iterable[float]:
         # Once a carrier died one by one, so that the next time it is known which one it was.
