@@ -242,8 +242,10 @@ def serve() -> None:
     asked = _listen(questions)
     from samplerkit.contract.examine import examine
     from samplerkit.contract.lab import Lab
+    from samplerkit.contract.standing import keep_runtime
 
     say: Callable[[str], None] = lambda text: write(answers, text)  # noqa: E731
+    keep_runtime(subject)
     lab = Lab(subject, profile, note=say)
     while True:
         question = asked.get()

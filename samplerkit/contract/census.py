@@ -10,7 +10,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -87,7 +87,7 @@ def descendants() -> dict[int, str]:
     found = {}
     with contextlib.suppress(psutil.NoSuchProcess):
         for process in psutil.Process().children(recursive=True):
-            if name := _living(process):
+            if (name := _living(process)) and not _is_apart(process.pid):
                 found[process.pid] = name
     return found
 
@@ -109,6 +109,26 @@ def _living(process: psutil.Process) -> str:
         return ""
 
 
+_apart: Callable[[psutil.Process], bool] | None = None
+
+
+def leave_out(is_apart: Callable[[psutil.Process], bool]) -> None:
+    """Do not count some processes: those of a runtime that outlives samplers.
+
+    Args:
+        is_apart: whether a process is one of them.
+    """
+    global _apart
+    _apart = is_apart
+
+
+def _is_apart(pid: int) -> bool:
+    try:
+        return _apart is not None and _apart(psutil.Process(pid))
+    except psutil.Error:
+        return False
+
+
 def _processes() -> dict[int, str]:
     found = {**_session(), **descendants()}
     for pid in _one_a_program():
@@ -124,7 +144,8 @@ def _session() -> dict[int, str]:
     found = {}
     for pid in psutil.pids():
         try:
-            if pid != me and os.getsid(pid) == me and (name := _living(psutil.Process(pid))):
+            ours = pid != me and os.getsid(pid) == me and not _is_apart(pid)
+            if ours and (name := _living(psutil.Process(pid))):
                 found[pid] = name
         except (OSError, psutil.NoSuchProcess):
             continue

@@ -38,7 +38,7 @@ from samplerkit.contract.reference import Expected
 from samplerkit.contract.subject import Pace
 from samplerkit.episodes.objects import encode
 from samplerkit.errors import SamplerClosed
-from samplerkit.interfaces import Sampler
+from samplerkit.interfaces import YES, Sampler
 
 _UNDER_WAY = 0.1
 """Seconds until a call that was started in another thread runs."""
@@ -124,7 +124,8 @@ class Trial:
         self._marker = folder / "struck"
         self._ledger = folder / "ledger"
         self._props = Props(cell, str(self._marker), str(self._ledger))
-        self._error = ExpectedError(cell, self._props)
+        known = lab.subject.capabilities.get("exit_status", YES)
+        self._error = ExpectedError(cell, self._props, status_known=bool(known))
 
     def run(self) -> None:
         """Make a sampler, let it fail, look at what is left, and shut it down.

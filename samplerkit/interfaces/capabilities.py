@@ -17,6 +17,7 @@ CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
         "restartable": "a carrier of workers that dies is replaced, and its units run again",
         "stateful": "workers or environments that remember earlier units",
         "unit_timeout": "a unit that takes too long is killed and run again",
+        "exit_status": "how a carrier of workers ended is known: its status, or the signal",
         "remote": "workers on other hosts",
     }
 )
@@ -57,7 +58,7 @@ _WHOLE_EPISODES: Capabilities = {
 }
 
 IN_PROCESS: Final[Capabilities] = MappingProxyType(
-    {**_WHOLE_EPISODES, "restartable": _HERE, "unit_timeout": _HERE, "remote": _HERE}
+    {**_WHOLE_EPISODES, "restartable": _HERE, "unit_timeout": _HERE, "exit_status": _HERE, "remote": _HERE}
 )
 """Of a sampler that runs units itself."""
 
@@ -66,6 +67,7 @@ IN_CARRIERS: Final[Capabilities] = MappingProxyType(
         **_WHOLE_EPISODES,
         "restartable": YES,
         "unit_timeout": YES,
+        "exit_status": YES,
         "remote": no("workers live on this machine"),
     }
 )

@@ -7,7 +7,7 @@ import functools
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar, Self
@@ -125,6 +125,18 @@ class BaseSampler(Sampler):
         self._reproducible = True
         self._statistics = Statistics()
         self._begin()
+
+    @classmethod
+    @contextmanager
+    def standing_runtime(cls) -> Iterator[Callable[[Any], bool]]:
+        """Hold what samplers of this class share, and start if it is not there, for the time of the block.
+
+        Each finds it there then, and leaves it: for programs that make many. The contract suite is one.
+
+        Yields:
+            Whether a process (a `psutil.Process`) is the runtime's own, rather than a sampler's.
+        """
+        yield lambda process: False
 
     @classmethod
     def from_worker_factory(cls, worker_factory: WorkerFactory, agents: Any, envs: Any) -> Self:

@@ -30,10 +30,17 @@ _REST = 30.0
 
 @dataclass(frozen=True)
 class CarrierSetup:
-    """What a carrier needs to know once."""
+    """What a carrier needs to know once.
+
+    Attributes:
+        host: see `HostSetup`.
+        announce_units: whether the pool watches the time that units take.
+        patience: see `Transport.lingers`.
+    """
 
     host: HostSetup
     announce_units: bool
+    patience: float = 0.0
 
 
 def serve(
@@ -67,12 +74,16 @@ class _Carrier:
         self._work = work
         # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
         if work is None:
-            self._outbox = Outbox(send, _no_post, _no_ring, 0.0)
+            patience = setup.patience
+            self._outbox = Outbox(send, _no_post, _no_ring, patience)
         else:
-            self._outbox = Outbox(send, work.post, work.ring, _PATIENCE)
+            patience = _PATIENCE
+            self._outbox = Outbox(send, work.post, work.ring, patience)
+        self._lingers = patience > 0
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()
         self._next: Configure | Close | None = None
         self._own: deque[Claim] = deque()
+        self._tell_at = 0
         self._numbers = self._units()
         self._rests = False
         self._open: dict[int, None] = {}
@@ -86,7 +97,7 @@ class _Carrier:
         reader = threading.Thread(target=self._read, args=(receive,), name="samplerkit-inbox", daemon=True)
         reader.start()
         watcher = threading.Thread(target=self._outbox.watch, name="samplerkit-outbox", daemon=True)
-        if self._work is not None:
+        if self._lingers:
             watcher.start()
         try:
             while not isinstance(request := self._work_until_told(), Close):
@@ -136,6 +147,9 @@ class _Carrier:
                 self._open.pop(number, None)
                 if self._open:
                     self._note()
+                if len(self._own) < self._tell_at:
+                    self._tell_at = 0
+                    self._outbox.flush()
             if self._next is not None:
                 request, self._next = self._next, None
                 return request
@@ -219,6 +233,8 @@ class _Carrier:
         number = next(iter(self._open))
         if self._work is not None:
             self._work.note(self._epoch, number)
+        elif self._announce and self._lingers:
+            self._outbox.run(number)
         elif self._announce:
             self._outbox.send(encode(Started(self._epoch, number)))
 
@@ -252,13 +268,14 @@ class _Carrier:
     def _sort(self, request: Configure | Run | Close) -> None:
         if isinstance(request, Run):
             self._own.extend(Claim(request.epoch, number) for number in request.numbers)
+            self._tell_at = request.tell_at
         else:
             self._next = request
 
     def _configure(self, request: Configure) -> None:
         if self._closing:
             return
-        self._epoch = request.epoch
+        at_first, self._epoch = self._epoch < 0, request.epoch
         self._placement, self._ground_spec = request.placement, None
         self._host.place = None if request.placement is None else self._place
         if self._work is not None:
@@ -270,7 +287,8 @@ class _Carrier:
         self._broken = bool(failures)
         given_up = self._host.given_up
         answer = encode(Configured(request.epoch, failures, given_up))
-        if failures or given_up or self._work is None:  # nobody would watch the outbox
+        news = bool(failures or given_up or (at_first and self._work is None))
+        if news or not self._lingers:  # nobody would watch the outbox
             self._outbox.send(answer)
         else:
             self._outbox.owe(answer)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from samplerkit.sampling.admission import Admission, Calls, Steps
@@ -15,6 +16,20 @@ from samplerkit.sampling.work import Claim
 
 _DEPTH = 2
 """Units that a carrier is given ahead: one that runs and one that waits, so that it never waits itself."""
+
+_SHARE = 0.75
+"""Part of its share of what is missing that a carrier is given at once, where it is told its own."""
+
+_TELL_AT = 0.25
+"""Part of its units that a carrier has left when it says what it has done, so that it never waits."""
+
+_MEANWHILE = 0.004
+"""Seconds of work that a carrier has left when it says so, or it would wait for more."""
+
+_MOST_MEANWHILE = 64
+
+_FEW = 4
+"""So many units that may have killed a carrier are tried one by one; of more those that were lost twice."""
 
 _SHARES = 4
 """How many times each carrier comes to the queue, at least, while units are taken several at a time."""
@@ -48,6 +63,11 @@ class Dealer(abc.ABC):
     def deal(self, epoch: int, admission: Admission) -> dict[int, Run]:
         """Give out what is likely to be needed; return what to tell which carrier."""
 
+    @property
+    @abc.abstractmethod
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+
     @abc.abstractmethod
     def finished(self, carrier: int, numbers: Iterable[int]) -> None:
         """Note that units ended."""
@@ -64,6 +84,15 @@ class Dealer(abc.ABC):
             The unit that it was running, and all that will not come unless they are dealt again.
         """
 
+    def suspects(self, running: int | None, numbers: Sequence[int]) -> set[int]:
+        """Return which of the lost units may have killed their carrier.
+
+        Args:
+            running: the one that ran, if that is known.
+            numbers: the lost ones.
+        """
+        return set() if running is None else {running}
+
     @abc.abstractmethod
     def forget(self) -> None:
         """Note that nothing is under way any more."""
@@ -75,10 +104,18 @@ class PrivateQueues(Dealer):
     Args:
         schedule, n_carriers: see `Dealer`.
         overlap: how many units a carrier runs at once.
+        is_up: whether a carrier is there; one that is not gets nothing.
     """
 
-    def __init__(self, schedule: Schedule, n_carriers: int, overlap: int = 1) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        n_carriers: int,
+        overlap: int = 1,
+        is_up: Callable[[int], bool] = lambda carrier: True,
+    ) -> None:
         super().__init__(schedule, n_carriers)
+        self._is_up = is_up
         self._depth = _DEPTH * overlap
         self._under_way: list[list[int]] = [[] for _ in range(n_carriers)]
 
@@ -92,9 +129,9 @@ class PrivateQueues(Dealer):
             window = 0  # there may be thousands of them, and each of any size
         window = max(self._depth * self._n_carriers, window)
         furthest = admission.next + int(min(window, _FURTHEST))
-        for depth in (math.inf,) if self._schedule.has_homes else range(1, self._depth + 1):
+        for depth in self._depths():
             for carrier, under_way in enumerate(self._under_way):
-                while len(under_way) < depth:
+                while len(under_way) < depth and self._is_up(carrier):
                     horizon = min(self._schedule.horizon(admission, in_flight), furthest)
                     number = self._schedule.take(carrier, admission, horizon)
                     if number is None:
@@ -103,6 +140,14 @@ class PrivateQueues(Dealer):
                     under_way.append(number)
                     news.setdefault(carrier, []).append(number)
         return {carrier: Run(epoch, tuple(numbers)) for carrier, numbers in news.items()}
+
+    def _depths(self) -> Iterable[float]:
+        return (math.inf,) if self._schedule.has_homes else range(1, self._depth + 1)
+
+    @property
+    def busy(self) -> bool:
+        """See `Dealer`."""
+        return any(self._under_way)
 
     def finished(self, carrier: int, numbers: Iterable[int]) -> None:
         """See `Dealer`."""
@@ -119,6 +164,121 @@ class PrivateQueues(Dealer):
         """See `Dealer`."""
         for under_way in self._under_way:
             under_way.clear()
+
+
+class DeepQueues(PrivateQueues):
+    """Each carrier is told many units ahead, because telling it takes longer than a short unit does.
+
+    Args:
+        schedule, n_carriers, overlap, is_up: see `PrivateQueues`.
+    """
+
+    def __init__(
+        self, schedule: Schedule, n_carriers: int, overlap: int, is_up: Callable[[int], bool]
+    ) -> None:
+        super().__init__(schedule, n_carriers, overlap, is_up)
+        self._losses: dict[int, int] = {}
+        self._alone: int | None = None
+        self._pace = _Pace(n_carriers)
+
+    def deal(self, epoch: int, admission: Admission) -> dict[int, Run]:
+        """See `Dealer`. Far from the end much of a carrier's share, near it no more than it needs meanwhile."""
+        if self._schedule.has_homes:
+            return super().deal(epoch, admission)
+        carriers = [carrier for carrier in range(self._n_carriers) if self._is_up(carrier)]
+        news = self._deal_suspect(admission, carriers)
+        carriers = [carrier for carrier in carriers if carrier != self._alone]
+        in_flight = sum(map(len, self._under_way))
+        horizon = self._schedule.horizon(admission, in_flight)
+        missing = horizon - admission.next - len(admission.waiting)
+        if isinstance(admission.goal, Steps):
+            horizon += math.isqrt(max(0, missing)) // 2
+        horizon = min(horizon, admission.next + _FURTHEST)
+        depth = self._depth if not carriers else math.ceil(_SHARE * missing / len(carriers))
+        depth = max(depth, self._depth, self._pace.units_meanwhile())
+        for carrier in sorted(carriers, key=lambda it: len(self._under_way[it])):
+            if len(self._under_way[carrier]) > depth // 2:
+                continue  # few at a time are not worth a message
+            while (room := depth - len(self._under_way[carrier])) > 0:
+                run = self._schedule.take_run(admission, horizon, room)
+                if not run:
+                    break
+                self._give(carrier, run, news)
+        return {carrier: self._run(epoch, carrier, numbers) for carrier, numbers in news.items()}
+
+    def _run(self, epoch: int, carrier: int, numbers: Sequence[int]) -> Run:
+        tell_at = max(1 + self._pace.units_meanwhile(), math.ceil(_TELL_AT * len(self._under_way[carrier])))
+        return Run(epoch, tuple(numbers), tell_at)
+
+    def _depths(self) -> Iterable[float]:
+        # Once a carrier died one by one, so that the next time it is known which one it was.
+        return (1,) if self._losses else super()._depths()
+
+    def _deal_suspect(self, admission: Admission, carriers: Sequence[int]) -> dict[int, list[int]]:
+        """Give a suspect whose turn it is to a carrier that has nothing else, and gets nothing else."""
+        news: dict[int, list[int]] = {}
+        if self._alone is not None and not self._under_way[self._alone]:
+            self._alone = None
+        if self._alone is None and carriers and self._schedule.suspects(admission.next):
+            self._alone = min(carriers, key=lambda it: len(self._under_way[it]))
+        if self._alone is not None and self._alone in carriers and not self._under_way[self._alone]:
+            self._give(self._alone, self._schedule.take_run(admission, admission.next + 1, 1), news)
+        return news
+
+    def _give(self, carrier: int, run: Sequence[int], news: dict[int, list[int]]) -> None:
+        if run and not self._under_way[carrier]:
+            self._pace.begins(carrier)
+        self._under_way[carrier] += run
+        news.setdefault(carrier, []).extend(run)
+
+    def finished(self, carrier: int, numbers: Iterable[int]) -> None:
+        """See `Dealer`."""
+        done = list(numbers)
+        super().finished(carrier, done)
+        self._pace.ended(carrier, len(done))
+
+    def lost(self, carrier: int, noted: Sequence[int | None]) -> tuple[int | None, list[int]]:
+        """See `Dealer`. What a carrier ran is known only where it had nothing else."""
+        _, numbers = super().lost(carrier, noted)
+        if carrier == self._alone:
+            self._alone = None
+        return (numbers[0] if len(numbers) == 1 else None), numbers
+
+    def suspects(self, running: int | None, numbers: Sequence[int]) -> set[int]:
+        """See `Dealer`: all, if they are few; of many only those that were lost before."""
+        for number in numbers:
+            self._losses[number] = self._losses.get(number, 0) + 1
+        few = len(numbers) <= _FEW
+        return {number for number in numbers if few or self._losses[number] > 1}
+
+    def forget(self) -> None:
+        """See `Dealer`."""
+        super().forget()
+        self._losses.clear()
+        self._alone = None
+
+
+class _Pace:
+    """How long a unit takes, as seen from here."""
+
+    def __init__(self, n_carriers: int) -> None:
+        self._since = [0.0] * n_carriers
+        self._seconds: float | None = None
+
+    def begins(self, carrier: int) -> None:
+        """Note that a carrier that had nothing gets units."""
+        self._since[carrier] = time.monotonic()
+
+    def ended(self, carrier: int, n_units: int) -> None:
+        """Note that so many of them ended since the last time."""
+        now = time.monotonic()
+        each = (now - self._since[carrier]) / max(1, n_units)
+        self._since[carrier] = now
+        self._seconds = each if self._seconds is None else self._seconds + 0.1 * (each - self._seconds)
+
+    def units_meanwhile(self) -> int:
+        """Return how many units a carrier runs until it can be given more."""
+        return 1 if not self._seconds else min(_MOST_MEANWHILE, math.ceil(_MEANWHILE / self._seconds))
 
 
 class CommonQueue(Dealer):
@@ -173,6 +333,11 @@ class CommonQueue(Dealer):
         self._transport.aim(epoch, admission.first, goal.least if isinstance(goal, Steps) else 0)
         goes_on, self._epoch = epoch == self._epoch, epoch
         return {carrier: Run(epoch, ()) for carrier in range(self._transport.n_carriers) if goes_on}
+
+    @property
+    def busy(self) -> bool:
+        """See `Dealer`."""
+        return bool(self._under_way)
 
     def finished(self, carrier: int, numbers: Iterable[int]) -> None:
         """See `Dealer`."""

@@ -40,10 +40,17 @@ class Configure:
 
 @dataclass(frozen=True)
 class Run:
-    """Run these units, in this order."""
+    """Run these units, in this order, after those that were given before.
+
+    Attributes:
+        epoch: of the units.
+        numbers: of the units.
+        tell_at: where results wait for each other, they are sent once no more units than this are left.
+    """
 
     epoch: int
     numbers: tuple[int, ...]
+    tell_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,10 +82,17 @@ class Configured:
 
 @dataclass(frozen=True)
 class Started:
-    """A unit begins; sent where the pool watches the time and has no other way to know."""
+    """A unit began; sent where the pool watches the time and has no other way to know.
+
+    Attributes:
+        epoch: of the unit.
+        number: of the unit.
+        age: seconds since then.
+    """
 
     epoch: int
     number: int
+    age: float = 0.0
 
 
 @dataclass(frozen=True)

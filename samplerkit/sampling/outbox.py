@@ -12,7 +12,7 @@ from samplerkit.episodes.recording import Recording
 from samplerkit.episodes.slices import EpisodeStore
 from samplerkit.episodes.tick_recording import TickRecording
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.messages import Finished, encode_parts
+from samplerkit.sampling.messages import Finished, Started, encode, encode_parts
 
 _BYTES = 1 << 22
 """No message waits for more to come; places in memory that are used again soon stay in the caches."""
@@ -62,6 +62,7 @@ class Outbox:
         self._owed: bytes | None = None
         # Whether something was posted quietly since the pool was last woken.
         self._unheard = False
+        self._running: tuple[int, float] | None = None
         self._lock = threading.Lock()
         self._filled = threading.Event()
         self._closed = threading.Event()
@@ -77,10 +78,15 @@ class Outbox:
             self._owed = message
             self._filled.set()
 
+    def run(self, number: int) -> None:
+        """Note that a unit begins; the pool hears of it if it takes long."""
+        self._running = number, time.monotonic()
+        self._filled.set()
+
     def begin(self, epoch: int, n_workers: int) -> None:
         """Drop what is left of earlier epochs; results are of this one from now on."""
         with self._lock:
-            self._owed = None
+            self._owed = self._running = None
             self._epoch = epoch
             self._n_workers = n_workers
             self._results.clear()
@@ -139,6 +145,14 @@ class Outbox:
             with self._lock:
                 if not self._ask:  # a policy that is at work cannot be asked: the end of the call sends this
                     self._flush()
+            self._tell_what_runs()
+
+    def _tell_what_runs(self) -> None:
+        with self._lock:
+            running, self._running = self._running, None
+            if running is not None:
+                number, since = running
+                self._send(encode(Started(self._epoch, number, time.monotonic() - since)))
 
     def close(self) -> None:
         """End `watch`."""

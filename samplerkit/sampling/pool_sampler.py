@@ -21,7 +21,7 @@ from samplerkit.sampling.admission import Admission, Goal
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.carrier import CarrierSetup
 from samplerkit.sampling.continuation import Continuation
-from samplerkit.sampling.dealing import CommonQueue, Dealer, PrivateQueues
+from samplerkit.sampling.dealing import CommonQueue, Dealer, DeepQueues, PrivateQueues
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import seating
 from samplerkit.sampling.messages import (
@@ -75,6 +75,11 @@ class _Member(Generic[C]):
     def unanswered(self) -> bool:
         """Whether it has not said yet that it follows the last record that it was sent."""
         return self.answered != self.epoch
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it has done nothing yet."""
+        return self.answered < 0
 
 
 class PoolSampler(BaseSampler, Generic[C]):
@@ -135,7 +140,10 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._came = CallsThatCame(self.n_workers)
         places = n_carriers * self._overlap
         self._schedule = Schedule(places, in_order=self._stateful)
-        self._private = PrivateQueues(self._schedule, n_carriers, self._overlap)
+        # Where no restart is allowed the first death must be blamed on the right unit.
+        self._far = self._link.lingers > 0 and self._max_restarts > 0 and not self._stateful
+        queues = DeepQueues if self._far else PrivateQueues
+        self._private = queues(self._schedule, n_carriers, self._overlap, self._takes_units)
         self._common = CommonQueue(self._schedule, places, self._link) if self._link.shares_work else None
         self._dealer = self._private
         blocks = self._link.batch_blocks()
@@ -144,7 +152,11 @@ class PoolSampler(BaseSampler, Generic[C]):
             self._batch_memory = RecycledMemory(blocks.block)
             self._placing = Placing(blocks, self._batch_memory)
         self._carrier_setup = by_value(
-            CarrierSetup(self._setup, announce_units=self._unit_timeout is not None)
+            CarrierSetup(
+                self._setup,
+                announce_units=self._unit_timeout is not None,
+                patience=self._link.lingers if self._far else 0.0,
+            )
         )
         self._members = []
         for index in range(n_carriers):
@@ -152,12 +164,27 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._configure(self._members, record)
         failures: list[Failure] = []
         while any(member.unanswered for member in self._members):
+            self._mind_the_absent()
             for member, reply in self._replies(None):
                 if reply is None:
                     status = self._link.exit_status(member.carrier)
-                    raise WorkerDied(_first_seat(member), None, status, 1, "It died before it was up.")
+                    hint = _sentences("It died before it was up.", self._link.obituary(member.carrier))
+                    raise WorkerDied(_first_seat(member), None, status, 1, hint)
                 failures += self._configured(member, reply)
         _raise_first(failures)
+
+    def _is_up(self, index: int) -> bool:
+        return self._link.is_up(self._members[index].carrier)
+
+    def _takes_units(self, index: int) -> bool:
+        # What it says last before it dies may be lost on a long way: it has to answer first.
+        return self._is_up(index) and not (self._far and self._members[index].fresh)
+
+    def _mind_the_absent(self) -> None:
+        """Say that those which are not up are needed."""
+        absent = [member.carrier for member in self._members if not self._link.is_up(member.carrier)]
+        if absent:
+            self._link.lacking(absent)
 
     def _interrupt(self) -> None:
         if self._transport is not None:
@@ -228,12 +255,12 @@ class PoolSampler(BaseSampler, Generic[C]):
                 elif isinstance(reply, Configured):
                     failures += self._configured(member, reply)
                 elif isinstance(reply, Started):
-                    member.unit_started = time.monotonic()
+                    member.unit_started = time.monotonic() - reply.age
                 else:
                     self._finished(member, reply, dealer)
             if self._closed is not None:
                 raise SamplerClosed("the sampler was shut down while this call was running")
-            late = [member for member in self._members if member.epoch != self._epoch]
+            late = [it for it in self._members if it.epoch != self._epoch and self._is_up(it.index)]
             if late:
                 # Units first where they wait in a queue: whoever follows the record finds them there.
                 news = dealer.deal(self._epoch, admission)
@@ -248,6 +275,8 @@ class PoolSampler(BaseSampler, Generic[C]):
                 if admission.complete:
                     break
             self._pass_on(dealer.deal(self._epoch, admission))
+            if not dealer.busy and not any(member.unanswered for member in self._members):
+                self._mind_the_absent()
             timeout = self._kill_overdue()
         self._ahead.update(admission.waiting)
         self._came = CallsThatCame(self.n_workers)
@@ -376,7 +405,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         status = self._link.exit_status(member.carrier)
         noted = self._noted()
         running, lost = dealer.lost(member.index, noted)
-        if member.unanswered and noted[member.index] is None:
+        if (member.unanswered or member.fresh) and noted[member.index] is None:
             running = None  # it was not there yet when units were given to it
         worker = _first_seat(member) if running is None else running % self.n_workers
         hint = self._obituary(member)
@@ -385,7 +414,9 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._replace(member)
         if self._stateful:
             raise WorkerDied(worker, running, status, 1, f"{hint} What it remembered is lost.")
-        if running == admission.next or member.unanswered:
+        # One that had units may not have had the time to say that it got that far.
+        not_up = member.fresh or (member.unanswered and not self._far)
+        if running == admission.next or not_up:
             deaths[running] = deaths.get(running, 0) + 1
             if deaths[running] > self._max_restarts:
                 raise WorkerDied(worker, running, status, deaths[running], hint)
@@ -394,17 +425,19 @@ class PoolSampler(BaseSampler, Generic[C]):
         if self._streams_from is not None:
             lost = []
             self._schedule.restart(member.index)  # streams begin again, and what came already is dropped
+        suspects = dealer.suspects(running, lost)
         for number in lost:
             # Where the order counts a suspect must not wait: what comes after it would overtake it.
             # Of those that ran at once nobody knows which one it was.
-            suspect = number == running or self._overlap > 1
+            suspect = number in suspects or (self._overlap > 1 and not self._far)
             self._schedule.lost(number, suspect=suspect and not self._bound)
         self._tell_observers("carrier_restarted", member.index, status)
 
     def _obituary(self, member: _Member[C]) -> str:
         if member.timed_out:
             return f"It was killed because the unit took longer than unit_timeout={self._unit_timeout} s."
-        return "Look for what ends the process: a crash in native code, lack of memory, os._exit."
+        known = self._link.obituary(member.carrier)
+        return _sentences("Look for what ends the process: a crash in native code, lack of memory, os._exit.", known)
 
     def _replace(self, member: _Member[C]) -> None:
         member.gone = True  # Ctrl-C may come before another one is there
@@ -437,7 +470,7 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _leave_hung_carriers(self) -> None:
         """After Ctrl-C, replace carriers that do not leave their unit."""
         self._replace_gone()
-        self._configure(self._members, self._record)
+        self._configure([member for member in self._members if self._is_up(member.index)], self._record)
         deadline = time.monotonic() + _GRACE_AFTER_INTERRUPT
         while any(m.unanswered for m in self._members) and (left := deadline - time.monotonic()) > 0:
             for member, reply in self._replies(left):
@@ -492,6 +525,10 @@ def _close_at_exit(sampler: PoolSampler[Any]) -> None:
 def _close_live() -> None:
     for sampler in list(_live):
         sampler.shutdown_worker()
+
+
+def _sentences(*texts: str) -> str:
+    return " ".join(filter(None, texts))
 
 
 def _first_seat(member: _Member[Any]) -> int:

@@ -79,6 +79,10 @@ class Schedule:
         if suspect:
             self._suspects.add(number)
 
+    def suspects(self, number: int) -> bool:
+        """Whether a unit waits for its turn because it may be what kills."""
+        return number in self._again and number in self._suspects
+
     def restart(self, carrier: int) -> None:
         """Note that a carrier runs all its units of this call again, in order."""
         self._handed_out.pop(carrier, None)

@@ -78,6 +78,29 @@ class Transport(abc.ABC, Generic[C]):
         Asked as soon as `receive` has reported the death: wait for the status, but no more than a second.
         """
 
+    def obituary(self, carrier: C) -> str:
+        """Return what is known of a death beside the status, in a sentence; empty for nothing."""
+        del carrier
+        return ""
+
+    def is_up(self, carrier: C) -> bool:
+        """Whether a carrier runs, or will within seconds.
+
+        One that waits for a place on some machine does not: others then run its units, if they can, and it
+        joins them once it is there. See to it that `receive` returns when that changes.
+        """
+        del carrier
+        return True
+
+    def lacking(self, carriers: Sequence[C]) -> None:
+        """Hear that nothing goes on until one of these, which are not up, is.
+
+        Called before each `receive` of that time, which must return now and then.
+
+        Raises whatever says best why none of them will be.
+        """
+        del carriers
+
     @abc.abstractmethod
     def kill(self, carrier: C) -> None:
         """End a carrier at once, by force; `receive` then reports its death."""
@@ -95,6 +118,14 @@ class Transport(abc.ABC, Generic[C]):
     @abc.abstractmethod
     def wake(self) -> None:
         """Make a `receive` in another thread return at once; the next one, if there is none just now."""
+
+    lingers: float = 0.0
+    """Seconds that results may wait in a carrier for others to travel with; for a transport where a message
+    costs far more than a short unit does, and that has no `shares_work`.
+
+    Carriers are then given many units ahead. Which one killed a carrier is found by running those that may
+    have done it again, each alone.
+    """
 
     # -- a queue that carriers share: optional ----------------------------------------------------
 

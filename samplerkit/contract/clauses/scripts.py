@@ -61,7 +61,9 @@ _KILLED = """
 from samplerkit.contract.census import descendants
 from samplerkit.contract.faults import sleep_a_little
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv
+from samplerkit.contract.standing import keep_runtime
 
+keep_runtime(subject)
 slow = Fault("step", sleep_a_little)
 sampler = subject.make(
     ProbePolicy(1), lambda: TattooEnv(fault=slow), n_workers=2, seed=5, max_episode_length=8

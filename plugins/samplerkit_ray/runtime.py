@@ -1,0 +1,190 @@
+"""The program's connection to Ray: used where there is one, else made by the first sampler, ended by the last."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import ray
+
+from samplerkit_ray.aside import Aside
+
+_QUIET: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
+
+_OWN: dict[str, Any] = {
+    "include_dashboard": False,
+    # Nobody but this machine reaches it.
+    "_node_ip_address": "127.0.0.1",
+    "_system_config": {
+        # What nobody reads need not be measured.
+        "metrics_report_interval_ms": 3_600_000,
+        # Nothing outlives the program for long, however that ends.
+        "raylet_death_check_interval_milliseconds": 200,
+    },
+}
+
+
+class _Connection:
+    """What samplers of this program share. Only `_aside` changes it."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.job: str | None = None
+        """Id of the job of the connection that samplers made; None where it is somebody else's."""
+        self.started_ray = False
+        self.auth_mode: str | None = None
+
+
+_connection = _Connection()
+_aside = Aside()
+
+
+class Lease:
+    """The right to use Ray, up to `end`.
+
+    Args:
+        address: see `RaySampler`.
+        namespace: of the connection.
+
+    Raises:
+        ConnectionError: if there is no cluster at the address.
+        ValueError: if the program is connected to another cluster, or by Ray Client.
+    """
+
+    def __init__(self, address: str | None, namespace: str | None) -> None:
+        self._job, self._counts = "", False
+        with _signals_kept():
+            _aside.do(lambda: self._begin(address, namespace), self._end)
+
+    def _begin(self, address: str | None, namespace: str | None) -> None:
+        shared = _connection
+        try:
+            if ray.is_initialized():
+                _check_it_is(address)
+            else:
+                where = address or os.environ.get("RAY_ADDRESS") or "local"
+                shared.users, shared.job, shared.auth_mode = 0, None, os.environ.get("RAY_AUTH_MODE")
+                _connect(where, namespace)
+                shared.job, shared.started_ray = _job(), where == "local"
+            self._job = _job()
+            self._counts = self._job == shared.job
+            shared.users += self._counts
+        finally:
+            if not shared.users:
+                _aside.dismiss()
+
+    @property
+    def default_num_cpus(self) -> float:
+        """CPUs that an actor reserves if nobody says; none where there is nobody to share with."""
+        return 0 if self._counts and _connection.started_ray else 1
+
+    @staticmethod
+    def n_actors(num_cpus: float) -> int:
+        """Return how many actors the cluster has room for, by their CPUs; at least 1."""
+        return max(1, int(ray.cluster_resources().get("CPU", 1) // (num_cpus or 1)))
+
+    @property
+    def holds(self) -> bool:
+        """Whether the connection is still the one that it was."""
+        return ray.is_initialized() and _job() == self._job
+
+    def end(self) -> None:
+        """Give it back; the last one of a connection that samplers made ends it."""
+        with _signals_kept():
+            _aside.do(self._end)
+
+    def _end(self) -> None:
+        shared = _connection
+        counts, self._counts = self._counts and self._job == shared.job, False
+        shared.users -= counts
+        if shared.users:
+            return
+        _aside.dismiss()
+        if counts:
+            shared.job = None
+            if self.holds:
+                ray.shutdown()
+            if shared.auth_mode is None:
+                os.environ.pop("RAY_AUTH_MODE", None)
+
+
+def is_own(process: psutil.Process) -> bool:
+    """Whether a process is Ray's, rather than an actor that carries workers."""
+    line = process.cmdline()
+    if line and line[0].startswith("ray::"):
+        return not line[0].startswith("ray::Carrier")
+    home = os.path.dirname(ray.__file__)
+    return any(word.startswith(home) for word in line)
+
+
+def _job() -> str:
+    return str(ray.get_runtime_context().get_job_id())
+
+
+def _connect(address: str, namespace: str | None) -> None:
+    own = _OWN if address == "local" else {}
+    hook, enabled = sys.excepthook, faulthandler.is_enabled()
+    with _quiet():
+        ray.init(address=address, namespace=namespace, **_QUIET, **own)
+        _print_no_errors()
+    sys.excepthook = hook
+    if not enabled:
+        faulthandler.disable()
+
+
+def _check_it_is(address: str | None) -> None:
+    """See whether the present connection leads to an address."""
+    if ray.util.client.ray.is_connected():
+        raise ValueError(
+            "the program is connected by Ray Client, through which no driver reads the object store: run it on "
+            "a machine of the cluster (ray job submit, say), with address='auto'"
+        )
+    present = ray.get_runtime_context().gcs_address
+    if address not in (None, "auto", "local", present):
+        raise ValueError(
+            f"address={address!r}, but the program is connected to {present!r} already: "
+            "leave address out, or call ray.shutdown() before"
+        )
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Put back the handler that Ray replaces, where one can."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGTERM, handler)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Let Ray report only errors while it starts."""
+    logger = logging.getLogger("ray")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _print_no_errors() -> None:
+    """End the thread that prints to the program's output when an actor died: the sampler logs that.
+
+    There is no public way to say so; where this one is gone, Ray prints.
+    """
+    with contextlib.suppress(AttributeError):
+        worker = ray._private.worker.global_worker
+        worker.threads_stopped.set()
+        worker.gcs_error_subscriber.close()
+        worker.listener_thread.join(5)

@@ -1,0 +1,326 @@
+"""Ray actors as carriers of workers, and how to reach them."""
+
+from __future__ import annotations
+
+import contextlib
+
+import logging
+import os
+import queue
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ray
+
+from samplerkit.sampling import CarrierGone, Transport
+from samplerkit_ray.actor import LARGE, Carrier, Facts, versions
+from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers, RayLost
+from samplerkit_ray.runtime import Lease
+
+log = logging.getLogger(__name__)
+
+_STORED = b"\x00ray"
+"""First bytes of what stands for a message in the object store. No other message begins with a zero."""
+
+_TO_DIE = 10.0
+"""Seconds that Ray has to end an actor."""
+
+_TO_LOOK = 1.0
+"""Seconds between two looks at the clock while actors wait for a place."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What each actor asks Ray for."""
+
+    num_cpus: float
+    num_gpus: float | None = None
+    resources: dict[str, float] | None = None
+    runtime_env: dict[str, Any] | None = None
+    placement: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Return it as Ray wants it."""
+        given = {
+            "num_cpus": self.num_cpus,
+            "num_gpus": self.num_gpus,
+            "resources": self.resources,
+            "runtime_env": self.runtime_env,
+            "scheduling_strategy": "SPREAD" if self.placement == "spread" else None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def bundle(self) -> dict[str, float]:
+        """Return the resources by Ray's names."""
+        every = {"CPU": self.num_cpus, "GPU": self.num_gpus or 0, **(self.resources or {})}
+        return {name: amount for name, amount in every.items() if amount}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{amount:g} {name}" for name, amount in self.bundle().items()) or "no resources"
+
+
+class ActorCarrier:
+    """An actor, and what is known of it."""
+
+    def __init__(self, index: int, handle: Any) -> None:
+        self.index = index
+        self.handle = handle
+        self.began = time.monotonic()
+        self.facts: Facts | None = None
+        self.outgoing: list[Any] = []
+        self.n_delivered = 0
+        self.under_way = 0
+        self.failed: BaseException | None = None
+        self.ended = False
+        self.collects = False
+        """Whether a call waits there for what it says."""
+        self.over = False
+        """Whether it has said all."""
+        self.stopped = False
+
+
+class RayTransport(Transport[ActorCarrier]):
+    """Starts actors and talks to them.
+
+    Args:
+        lease: the connection to Ray, which ends with this.
+        n_actors: how many.
+        demand: of each.
+        start_timeout: seconds that Ray has to place an actor.
+        needs: modules that an actor imports before anything else.
+    """
+
+    def __init__(
+        self, lease: Lease, n_actors: int, demand: Demand, start_timeout: float, needs: tuple[str, ...] = ()
+    ) -> None:
+        self._lease = lease
+        self._n_actors = n_actors
+        self._demand = demand
+        self._start_timeout = start_timeout
+        self._needs = needs
+        self._actor = ray.remote(concurrency_groups={"in": 1, "out": 1}, max_restarts=0, **demand.options())(
+            Carrier
+        )
+        self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._heard: list[tuple[ActorCarrier, Any]] = []
+        self._stored: dict[bytes, Any] = {}
+        self._setup: tuple[bytes, Any] = (b"", b"")
+
+    lingers = 0.05
+
+    @property
+    def n_carriers(self) -> int:
+        """The number of actors."""
+        return self._n_actors
+
+    def start(self, index: int, setup: bytes) -> ActorCarrier:
+        """Ask Ray for an actor."""
+        self._check_lease()
+        if self._setup[0] is not setup:
+            self._setup = (setup, ray.put(setup) if len(setup) >= LARGE else setup)
+        path = [os.path.abspath(entry) for entry in sys.path]
+        carrier = ActorCarrier(index, self._actor.remote(path, self._needs))
+        with self._whole(carrier):
+            self._expect(carrier, self._met, carrier.handle.hello.remote())
+            self._expect(carrier, self._over, carrier.handle.run.remote(self._setup[1]))
+            self._exchange(carrier)
+        return carrier
+
+    def announce(self, carriers: Sequence[ActorCarrier], parts: Sequence[Any]) -> bytes:
+        """Put a large message into the object store, once for all actors."""
+        message = b"".join(parts)
+        if len(message) < LARGE:
+            return message
+        self._check_lease()
+        ref = ray.put(np.frombuffer(message, np.uint8))
+        token = _STORED + ref.binary()
+        self._stored = {token: ref}
+        return token
+
+    def send(self, carrier: ActorCarrier, message: bytes) -> None:
+        """Leave a message to go with others at the next `receive` or `stop`."""
+        if carrier.ended or carrier.failed is not None or carrier.stopped:
+            raise CarrierGone
+        carrier.outgoing.append(self._stored.get(message, message))
+
+    def receive(
+        self, carriers: Sequence[ActorCarrier], timeout: float | None
+    ) -> list[tuple[ActorCarrier, bytes | memoryview | None]]:
+        """Sleep until an actor has something to say."""
+        for carrier in carriers:
+            self._deliver(carrier)
+        self._stored = {}
+        if not self._heard:
+            absent = any(carrier.facts is None for carrier in carriers)
+            self._listen(_TO_LOOK if absent and (timeout is None or timeout > _TO_LOOK) else timeout)
+        heard, self._heard = self._heard, []
+        return [(carrier, message) for carrier, message in heard if carrier in carriers]
+
+    def _listen(self, timeout: float | None) -> None:
+        """Wait until something happens, and take all that has."""
+        try:
+            event = self._events.get(timeout=timeout)
+        except queue.Empty:
+            return
+        while True:
+            if event is not None:
+                carrier, take, future = event
+                carrier.under_way -= 1
+                self._take(carrier, take, future)
+            try:
+                event = self._events.get_nowait()
+            except queue.Empty:
+                return
+
+    def _take(self, carrier: ActorCarrier, take: Callable[..., None], future: Future[Any]) -> None:
+        error = future.exception()
+        if error is None:
+            take(carrier, future.result())
+        elif carrier.failed is None:
+            carrier.failed = error
+            log.debug("actor %d: %s", carrier.index, error)
+            self.kill(carrier)
+        if carrier.under_way == 0 and (carrier.over or carrier.failed is not None) and not carrier.ended:
+            carrier.ended = True
+            self._heard.append((carrier, None))
+
+    # -- what comes back of an actor's methods ---------------------------------------------------
+
+    def _expect(self, carrier: ActorCarrier, take: Callable[..., None], ref: Any) -> None:
+        carrier.under_way += 1
+        events = self._events
+        ref.future().add_done_callback(lambda future: events.put((carrier, take, future)))
+
+    def _met(self, carrier: ActorCarrier, facts: Facts) -> None:
+        here = versions()
+        carrier.facts = facts
+        differ = [name for name, version in here.items() if facts.versions[name] != version]
+        if differ:
+            there = ", ".join(f"{name} {facts.versions[name]}" for name in differ)
+            mine = ", ".join(f"{name} {here[name]}" for name in differ)
+            raise NodeDiffers(
+                f"node {facts.node} has {there}, and this program {mine}: install the same versions, or "
+                "pass a runtime_env that does"
+            )
+
+    def _over(self, carrier: ActorCarrier, nothing: None) -> None:
+        """Nothing: its last messages come with `collect`."""
+
+    def _collected(self, carrier: ActorCarrier, collected: tuple[bool, list[Any]]) -> None:
+        carrier.over, messages = collected
+        carrier.collects = False
+        self._heard += [
+            (carrier, message if isinstance(message, bytes) else message.data) for message in messages
+        ]
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def _deliver(self, carrier: ActorCarrier) -> None:
+        """Send what is to be sent, and see to it that somebody waits for what comes back."""
+        if carrier.stopped or carrier.failed is not None:
+            return
+        if not carrier.collects and not carrier.over:
+            self._exchange(carrier)
+        elif carrier.outgoing:
+            with self._whole(carrier):
+                outgoing, carrier.outgoing = carrier.outgoing, []
+                carrier.handle.deliver.remote(carrier.n_delivered, *outgoing)
+                carrier.n_delivered += 1
+
+    def _exchange(self, carrier: ActorCarrier) -> None:
+        """Do both with one call."""
+        with self._whole(carrier):
+            outgoing, carrier.outgoing = carrier.outgoing, []
+            ref = carrier.handle.exchange.remote(carrier.n_delivered, *outgoing)
+            carrier.n_delivered += 1
+            carrier.collects = True
+            self._expect(carrier, self._collected, ref)
+
+    @contextlib.contextmanager
+    def _whole(self, carrier: ActorCarrier) -> Iterator[None]:
+        """After Ctrl-C in the middle of a call nobody knows whether it was made."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.kill(carrier)
+            raise
+
+    # -- the end of actors -----------------------------------------------------------------------
+
+    def exit_status(self, carrier: ActorCarrier) -> int | None:
+        """Return None: Ray does not say."""
+        del carrier
+        return None
+
+    def obituary(self, carrier: ActorCarrier) -> str:
+        """Return what Ray says."""
+        return "" if carrier.failed is None else str(carrier.failed)
+
+    def is_up(self, carrier: ActorCarrier) -> bool:
+        """Whether it has found a place."""
+        return carrier.facts is not None
+
+    def lacking(self, carriers: Sequence[ActorCarrier]) -> None:
+        """See whether Ray has had time enough."""
+        self._check_lease()
+        if time.monotonic() - min(carrier.began for carrier in carriers) > self._start_timeout:
+            raise ActorsNotPlaced(len(carriers), str(self._demand), _room(), self._start_timeout)
+
+    def kill(self, carrier: ActorCarrier) -> None:
+        """Let Ray end it by force."""
+        if self._lease.holds:
+            ray.kill(carrier.handle, no_restart=True)
+
+    def stop(self, carrier: ActorCarrier, timeout: float) -> None:
+        """Wait, then let Ray end it."""
+        if carrier.stopped:
+            return
+        if not self._lease.holds:
+            carrier.stopped = True
+            return
+        if timeout > 0 and carrier.facts is not None:
+            self._listen_until_it_ends(carrier, timeout)
+        self.kill(carrier)
+        self._listen_until_it_ends(carrier, _TO_DIE)
+        carrier.stopped = True
+        carrier.handle = None
+
+    def _listen_until_it_ends(self, carrier: ActorCarrier, timeout: float) -> None:
+        until = time.monotonic() + timeout
+        while not carrier.ended and (left := until - time.monotonic()) > 0:
+            self._deliver(carrier)
+            self._listen(left)
+
+    def wake(self) -> None:
+        """Leave a note where `receive` looks."""
+        self._events.put(None)
+
+    def close(self) -> None:
+        """Leave Ray."""
+        self._stored = {}
+        self._setup = (b"", b"")
+        self._heard = []
+        self._events = queue.SimpleQueue()
+        self._lease.end()
+
+    # -- the cluster -----------------------------------------------------------------------------
+
+    def _check_lease(self) -> None:
+        if not self._lease.holds:
+            raise RayLost("Ray was shut down while a sampler used it: make a new sampler")
+
+
+def _room() -> str:
+    """Say what the cluster has, in all and to spare."""
+    every, free = ray.cluster_resources(), ray.available_resources()
+    names = [name for name in every if ":" not in name and "memory" not in name]
+    found = ", ".join(f"{free.get(name, 0):g} of {every[name]:g} {name}" for name in sorted(names))
+    return f"the cluster has free: {found or 'nothing'}"
+
+
+
