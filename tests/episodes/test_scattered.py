@@ -35,7 +35,7 @@ def seen(spec, number):
 
 
 def calls(spec, first, n_calls, infos=None):
-    """Fragments of one step each, of slots that are cut together; the middle one ends in every second call."""
+    """Fragments of one step each, of slots that are cut together; one ends in every second call."""
     recorder, number = TickRecorder(spec, N), first
     for slot in range(N):
         recorder.begin(slot, seen(spec, number + slot), {"slot": slot})

@@ -405,3 +405,14 @@ def test_what_was_kept_last_is_put_in_order_without_a_copy():
     stepped(recorder, walks)
     recorder.cut_all([0, 1, 2])
     assert recording.arranged([together]) is None, "others were kept since"
+
+
+def test_recordings_of_large_observations_follow_each_other_in_the_same_memory():
+    spec = EnvSpec(spaces.Box(0, 255, (1 << 17,), np.uint8), TWO)
+    recorder, frame, places = TickRecorder(spec, 1), np.zeros(1 << 17, np.uint8), []
+    recorder.begin(0, frame)
+    for tick in range(400):
+        recorder.step([lambda _: (frame, 0.0, False, False, {})], recorder.act([0], {}, [0]), [0], math.inf)
+        if tick % 10 == 9:
+            places.append(recorder.cut_all([0]).store.observations.buffer.ctypes.data)
+    assert 1 <= len(set(places)) <= 2 < len(places)
