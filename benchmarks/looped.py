@@ -45,8 +45,7 @@ def run(key: str, title: str, batch: int, course: Course) -> dict[str, Any]:
     """Measure samplers with as many slots in each process beside bare loops of as many."""
     limit = _bare_name(course.processes)
     contestants: list[Contestant] = [bare(batch, course.processes), bare(batch, 1)]
-    for backend in ("vectorized", "multiprocessing+vectorized"):
-        contestants.append(_sampler(backend, batch, course))
+    contestants += [_sampler(name, batch, course) for name in ("vectorized", "multiprocessing+vectorized")]
     chosen = [it for it in contestants if it.name == limit or _wanted(it.name, course)]
     found = interleave(chosen, rounds=course.rounds, seconds=course.seconds, tell=course.tell)
     return {"key": key, "title": title, "limit": limit, "contestants": Results(found, limit).as_dicts()}

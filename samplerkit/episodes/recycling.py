@@ -27,10 +27,14 @@ class RecycledMemory:
 
     Args:
         new_block: makes an array of so many bytes.
+        most_kept: blocks that are kept for the next time.
     """
 
-    def __init__(self, new_block: Callable[[int], Array] | None = None) -> None:
+    def __init__(
+        self, new_block: Callable[[int], Array] | None = None, *, most_kept: int = _MOST_KEPT
+    ) -> None:
         self._new_block = new_block or _new_block
+        self._most_kept = most_kept
         self._free: list[Array] = []
         self._closed = False
 
@@ -63,7 +67,7 @@ class RecycledMemory:
 
     def _give_back(self, block: Array) -> None:
         if not self._closed:
-            self._free = [*self._free, block][-_MOST_KEPT:]
+            self._free = [*self._free, block][-self._most_kept :]
 
 
 def _new_block(size: int) -> Array:

@@ -13,6 +13,7 @@ from samplerkit.episodes.columns import Array, Column, Columns, map_column
 from samplerkit.episodes.info_table import InfoTable
 from samplerkit.episodes.infos import stack_infos
 from samplerkit.episodes.recorder import Cancellable, checked_reward
+from samplerkit.episodes.recycling import RecycledMemory
 from samplerkit.episodes.slices import EpisodeSlice
 from samplerkit.episodes.space_columns import ArrayColumn, ScalarColumn, plain_array
 from samplerkit.episodes.spec import EnvSpec
@@ -64,6 +65,7 @@ class TickRecorder:
         self.failing: int | None = None
         """The slot whose step raised an exception in `step`; None before."""
         self._warned: set[str] = set()
+        self._memory = RecycledMemory(most_kept=1)
         self._tick = 0
         # Ticks: where what is open begins, and where its episode began, perhaps in an earlier part.
         self._starts = [_CLOSED] * n_slots
@@ -418,7 +420,7 @@ class TickRecorder:
 
     def _new_recording(self, ticks: int) -> TickRecording:
         capacity = max(usual_ticks(self.env_spec, self.n_slots), ticks, 2 * self._longest)
-        return TickRecording(self.env_spec, self.n_slots, capacity, self._warned)
+        return TickRecording(self.env_spec, self.n_slots, capacity, self._warned, self._memory)
 
 
 def _finished(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from samplerkit.episodes.beginnings import Beginning, columns_of
-from samplerkit.episodes.columns import Array, Column, Columns, map_pair, rows_of
+from samplerkit.episodes.columns import Array, Column, Columns, map_column, map_pair, rows_of
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.finals import Finals, Standing, as_slice, picked
 from samplerkit.episodes.infos import concatenate_infos
 from samplerkit.episodes.recording import step_types
+from samplerkit.episodes.recycling import RecycledMemory
 from samplerkit.episodes.slices import EpisodeSlice, GatheringStore
 from samplerkit.episodes.space_columns import space_column
 from samplerkit.episodes.spec import EnvSpec
@@ -45,6 +46,7 @@ class TickRecording(GatheringStore):
         n_slots: how many.
         capacity: how many ticks there is room for.
         warned: see `space_column`.
+        memory: for observations, where these are large.
     """
 
     __slots__ = (
@@ -68,13 +70,22 @@ class TickRecording(GatheringStore):
         "rewards",
     )
 
-    def __init__(self, env_spec: EnvSpec, n_slots: int, capacity: int, warned: set[str]) -> None:
+    def __init__(
+        self,
+        env_spec: EnvSpec,
+        n_slots: int,
+        capacity: int,
+        warned: set[str],
+        memory: RecycledMemory | None = None,
+    ) -> None:
         self.env_spec = env_spec
         self.n_slots = n_slots
         self.capacity = capacity
         rows = capacity * n_slots
         space = env_spec.observation_space
-        self.observations = space_column(space, "observation", rows + n_slots, warned)
+        self.observations = space_column(space, "observation", 0, warned)
+        room = _room_of(memory or RecycledMemory(), rows + n_slots)
+        self.observations.use(map_column(room, self.observations.rows(slice(None))))
         self.actions = space_column(env_spec.action_space, "action", rows, warned)
         self.rewards: Array = np.empty(rows, np.float64)
         self.env_infos = RecordedInfos("env_infos", n_slots, capacity)
@@ -422,6 +433,10 @@ def usual_ticks(env_spec: EnvSpec, n_slots: int) -> int:
 def _copy_into(into: Array, rows: Array) -> Array:
     into[:] = rows
     return into
+
+
+def _room_of(memory: RecycledMemory, rows: int) -> Callable[[Array], Array]:
+    return lambda array: memory.array((rows, *array.shape[1:]), array.dtype)
 
 
 def _some(table: list[T], episodes: Sequence[int]) -> list[T]:

@@ -22,7 +22,11 @@ def bare():
 def test_its_episodes_are_those_of_a_sampler_with_its_seed(bare):
     workload = Workload("CartPole-v1", "benchmarks.policies:mlp32")
     with samplerkit.make_sampler(
-        "vectorized", agents=workload.make_policy(workload.make_env()), envs="CartPole-v1", n_workers=1, seed=0
+        "vectorized",
+        agents=workload.make_policy(workload.make_env()),
+        envs="CartPole-v1",
+        n_workers=1,
+        seed=0,
     ) as sampler:
         batch = sampler.obtain_exact_episodes(8)
     over = bare._terminated | bare._truncated

@@ -109,3 +109,10 @@ def test_objects_and_small_arrays_are_the_allocators(monkeypatch):
     monkeypatch.setattr(recycling, "_SMALLEST", 1000)
     assert RecycledMemory().array((10,), BYTE).flags.owndata
     assert RecycledMemory().array((1000,), np.dtype(object)).flags.owndata
+
+
+def test_whoever_needs_one_block_at_a_time_keeps_one():
+    memory = RecycledMemory(most_kept=1)
+    arrays = [memory.array((100,), BYTE) for _ in range(5)]
+    arrays.clear()
+    assert len(memory._free) == 1

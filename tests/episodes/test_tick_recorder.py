@@ -339,3 +339,80 @@ def _same(one, other):
     assert one.dtype == other.dtype
     assert one.tobytes() == other.tobytes()
     return one
+
+
+def opened(n_slots):
+    """Slots that have taken two steps, each by an environment of its own."""
+    recorder, walks = TickRecorder(SPEC, n_slots), [Walk(key, 99) for key in range(n_slots)]
+    for slot, walk in enumerate(walks):
+        recorder.begin(slot, walk.observe(), {"key": slot})
+    for _ in range(2):
+        stepped(recorder, walks)
+    return recorder, walks
+
+
+def stepped(recorder, walks):
+    live = list(range(len(walks)))
+    actions, infos = act(recorder.observations(live))
+    recorder.step([walk.step for walk in walks], recorder.act(actions, infos, live), live, math.inf)
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_slots_that_are_cut_together_are_like_slots_cut_one_by_one(n_steps):
+    found = []
+    for one_by_one in (True, False):
+        recorder, walks = opened(3)
+        parts = []
+        for _ in range(4):
+            if one_by_one:
+                parts += [recorder.keep(slot, StepType.MID, goes_on=True) for slot in range(3)]
+            else:
+                parts.append(recorder.cut_all([0, 1, 2]))
+            for _ in range(n_steps):
+                stepped(recorder, walks)
+        found.append(join(parts))
+    assert found[0].difference(found[1]) is None
+
+
+def test_infos_of_slots_that_are_cut_together_are_theirs():
+    recorder, walks = opened(2)
+    walks[1].info = lambda key, t: {"t": t}
+    stepped(recorder, walks)
+    stepped(recorder, walks)
+    first, second = recorder.cut_each([0, 1])
+    assert first.view().env_infos == {}
+    assert second.view().env_infos["t"][2:].tolist() == [3, 4]
+
+
+def test_what_followed_a_cut_outlives_the_next_episode_in_its_row():
+    recorder, _ = opened(2)
+    parts = recorder.cut_each([0, 1])
+    recorder.begin(1, np.array([50, 50], np.float32))
+    recorder.drop(0)
+    recorder.observations([1])  # which fills the rows of idle slots
+    assert join(parts).last_observations.tolist() == [[0, 2], [1, 2]]
+
+
+def test_what_was_kept_last_is_put_in_order_without_a_copy():
+    recorder, walks = opened(3)
+    ended = recorder.keep(1, StepType.TERMINAL)
+    first, last = recorder.cut_each([0, 2])
+    recording = ended.store
+    together = recording.arranged([first, ended, last])
+    assert together.view().observations[:, 0].tolist() == [0, 0, 1, 1, 2, 2]
+    assert together.view().last_observations.tolist() == [[0, 2], [1, 2], [2, 2]]
+    recorder.begin(1, walks[1].observe())
+    stepped(recorder, walks)
+    recorder.cut_all([0, 1, 2])
+    assert recording.arranged([together]) is None, "others were kept since"
+
+
+def test_recordings_of_large_observations_follow_each_other_in_the_same_memory():
+    spec = EnvSpec(spaces.Box(0, 255, (1 << 17,), np.uint8), TWO)
+    recorder, frame, places = TickRecorder(spec, 1), np.zeros(1 << 17, np.uint8), []
+    recorder.begin(0, frame)
+    for tick in range(400):
+        recorder.step([lambda _: (frame, 0.0, False, False, {})], recorder.act([0], {}, [0]), [0], math.inf)
+        if tick % 10 == 9:
+            places.append(recorder.cut_all([0]).store.observations.buffer.ctypes.data)
+    assert 1 <= len(set(places)) <= 2 < len(places)

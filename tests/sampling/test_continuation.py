@@ -199,3 +199,27 @@ def test_a_host_that_is_not_told_where_to_go_on_says_so():
     assert "FragmentWorker is to go on" in failure.message
     assert host.configure(0, {0: record.recipes[0]}, {0: Resumption((0,) * 8)}) == []
     host.close()
+
+
+def test_of_calls_that_came_only_the_last_observations_are_kept():
+    came = CallsThatCame(2)
+    passage = Passage(start(n_workers=2))
+    for number in range(0, 20, 2):
+        numbers = [number + 1, number]
+        came.add(numbers, [2, 2], fragments(*[(3, MID)] * 4, action=100 * number))
+    kept = [column for _, _, column in came._followed.values()]
+    assert [len(column) for column in kept] == [2, 2]
+    batches = [fragments(*[(3, MID)] * 4, action=100 * number) for number in range(0, 20, 2)]
+    whole, _ = passage.after(
+        [n for number in range(0, 20, 2) for n in (number + 1, number)],
+        [2] * 20,
+        EpisodeBatch.concatenate(*batches),
+    )
+    assert str(came.followed(passage)) == str(whole)
+
+
+def test_a_continuation_does_not_keep_a_batch_in_memory():
+    batch = fragments((3, MID), (3, MID))
+    after, _ = Passage(start()).after([0], [2], batch)
+    observation = after.workers[0].slots[1].observation
+    assert not np.may_share_memory(observation, batch.last_observations)

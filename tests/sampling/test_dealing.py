@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from samplerkit import EnvSpec
 from samplerkit.episodes import EpisodeSlice
 from samplerkit.sampling import Claim
-from samplerkit.sampling.admission import Admission, Goal, Steps, Units
+from samplerkit.sampling.admission import Admission, Calls, Goal, Steps, Units
 from samplerkit.sampling.dealing import CommonQueue, PrivateQueues
 from samplerkit.sampling.messages import Run
 from samplerkit.sampling.schedule import Schedule
@@ -415,3 +415,18 @@ def test_a_carrier_is_told_thousands_of_its_units_at_once_and_not_millions():
     assert numbers == tuple(range(7, 7 + len(numbers)))
     assert 1_000 < len(numbers) < 100_000
     assert queues.deal(0, admission) == {}
+
+
+def test_of_calls_that_nobody_knows_yet_a_few_are_dealt_and_then_what_may_wait():
+    pool = private(Calls(1000, 8), homes=(0, 1))
+    assert [carrier.own for carrier in pool.carriers] == [[0, 2], [1, 3]]
+    large = FakePool(Calls(1000, 10), 2, [10], shared=False, homes=(0, 1), step_bytes=1 << 20)
+    large.begin(0)
+    large.end(0)
+    large.send(0)
+    assert sorted(number for carrier in large.carriers for number in carrier.own) == [1, 2, 3, 4]
+    small = FakePool(Calls(1000, 10), 2, [10], shared=False, homes=(0, 1), step_bytes=10)
+    small.begin(0)
+    small.end(0)
+    small.send(0)
+    assert sum(len(carrier.own) for carrier in small.carriers) > 900

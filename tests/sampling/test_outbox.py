@@ -363,3 +363,49 @@ def test_whoever_watches_rings_for_what_was_sent_quietly(monkeypatch):
     bench.box.close()
     watcher.join(20.0)
     assert not watcher.is_alive()
+
+
+def test_a_policy_is_asked_for_its_hidden_state_when_the_last_call_of_its_worker_is_sent(monkeypatch):
+    bench, asked = Bench(patience=1.0), []
+    bench.use(monkeypatch)
+
+    def state_after(number):
+        def ask():
+            asked.append(number)
+            return b"%d" % number
+
+        return ask
+
+    for number in (0, 1, 2, 3, 4):
+        bench.box.put(number, bench.episode(number), state_after(number))
+    assert asked == []
+    bench.box.flush()
+    assert sorted(asked) == [3, 4]
+    assert bench.sent[-1].hidden == {3: b"3", 4: b"4"}
+    bench.box.put(6, bench.episode(6), lambda: None)
+    bench.box.flush()
+    assert bench.sent[-1].hidden == {}
+
+
+def test_a_policy_that_is_at_work_is_not_asked_for_its_hidden_state(monkeypatch):
+    monkeypatch.setattr(module, "_LATEST", 0.01)
+    bench, asked = Bench(patience=1e9), threading.Event()
+    watcher = threading.Thread(target=bench.box.watch)
+    watcher.start()
+    bench.box.put(0, bench.episode(0), asked.set)
+    assert not asked.wait(0.1)
+    assert bench.sent == []
+    bench.box.flush()
+    assert asked.is_set()
+    assert [message.numbers for message in bench.sent] == [(0,)]
+    bench.box.close()
+    watcher.join(5)
+
+
+def test_after_a_failure_nobody_is_asked_for_what_was_before_it(monkeypatch):
+    bench = Bench(patience=1e9)
+    bench.use(monkeypatch)
+    bench.box.put(0, bench.episode(0), lambda: b"too late")
+    bench.box.put(2, Failure.of(ValueError("no"), 0, 2))
+    assert bench.sent[-1].hidden == {}
+    assert bench.sent[-1].numbers == (0,)

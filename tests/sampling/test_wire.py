@@ -16,6 +16,7 @@ from made_up_values import nested_spaces, values_of
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeRecorder, StepType, join, whole
 from samplerkit.episodes.columns import arrays_of
+from samplerkit.episodes.finals import Finals
 from samplerkit.sampling import boundary, wire
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.messages import Configure, Finished, Run, decode, encode, encode_parts
@@ -241,3 +242,13 @@ def test_large_updates_are_left_out_of_the_pickle_and_arrive_as_they_were():
     assert came.checksum == agent.checksum
     small = Packed(b"small")
     assert [len(encode_parts(Configure(1, 2, {0: Recipe(small, None, ())}, (0,))))] == [1]
+
+
+def test_what_follows_a_cut_travels_once():
+    batch = batch_of(value=np.zeros((0, 3), np.float32))
+    batch.__dict__["observations"] = np.arange(9, dtype=np.float32).reshape(3, 3)
+    apart = np.full((1, 3), 9, np.float32)
+    sent = batch.with_finals(Finals(np.array([2, -1]), apart))
+    arrived = there_and_back(sent)
+    assert "last_observations" not in arrived.__dict__
+    assert arrived.last_observations.tolist() == [[6, 7, 8], [9, 9, 9]]
