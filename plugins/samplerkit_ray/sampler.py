@@ -16,10 +16,10 @@ from samplerkit_ray import options as check
 from samplerkit_ray.aside import Aside
 
 if TYPE_CHECKING:
-    from samplerkit_ray.transport import ActorCarrier, RayTransport
+    from samplerkit_ray.transport import RayTransport
 
 
-class RaySampler(PoolSampler["ActorCarrier"]):
+class RaySampler(PoolSampler[Any]):
     """Runs units in Ray actors, on this machine or on a cluster.
 
     A Ray that the program has initialised is used, and left running. Otherwise the first sampler connects to

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-
 import logging
 import os
 import queue
@@ -20,7 +19,7 @@ import ray
 from samplerkit.sampling import CarrierGone, Transport
 from samplerkit_ray.actor import LARGE, Carrier, Facts, versions
 from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers, RayLost
-from samplerkit_ray.runtime import Lease
+from samplerkit_ray.runtime import Lease, free_resources, total_resources
 
 log = logging.getLogger(__name__)
 
@@ -103,9 +102,9 @@ class RayTransport(Transport[ActorCarrier]):
         self._demand = demand
         self._start_timeout = start_timeout
         self._needs = needs
-        self._actor = ray.remote(concurrency_groups={"in": 1, "out": 1}, max_restarts=0, **demand.options())(
-            Carrier
-        )
+        remote: Any = ray.remote  # whose types lack what actors have
+        groups = {"in": 1, "out": 1}
+        self._actor = remote(concurrency_groups=groups, max_restarts=0, **demand.options())(Carrier)
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._heard: list[tuple[ActorCarrier, Any]] = []
         self._stored: dict[bytes, Any] = {}
@@ -317,10 +316,7 @@ class RayTransport(Transport[ActorCarrier]):
 
 def _room() -> str:
     """Say what the cluster has, in all and to spare."""
-    every, free = ray.cluster_resources(), ray.available_resources()
+    every, free = total_resources(), free_resources()
     names = [name for name in every if ":" not in name and "memory" not in name]
     found = ", ".join(f"{free.get(name, 0):g} of {every[name]:g} {name}" for name in sorted(names))
     return f"the cluster has free: {found or 'nothing'}"
-
-
-

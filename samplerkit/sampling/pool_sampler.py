@@ -431,7 +431,9 @@ class PoolSampler(BaseSampler, Generic[C]):
         if member.timed_out:
             return f"It was killed because the unit took longer than unit_timeout={self._unit_timeout} s."
         known = self._link.obituary(member.carrier)
-        return _sentences("Look for what ends the process: a crash in native code, lack of memory, os._exit.", known)
+        return _sentences(
+            "Look for what ends the process: a crash in native code, lack of memory, os._exit.", known
+        )
 
     def _replace(self, member: _Member[C]) -> None:
         member.gone = True  # Ctrl-C may come before another one is there
