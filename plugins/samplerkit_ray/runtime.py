@@ -1,4 +1,4 @@
-"""The program's connection to Ray: one that is there, or one that lasts from the first sampler to the last."""
+"""The program's connection to Ray: one that is there, or one from the first sampler to the last."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ _QUIET: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "l
 
 _OWN: dict[str, Any] = {
     "include_dashboard": False,
-    # Nobody but this machine reaches it.
-    "_node_ip_address": "127.0.0.1",
     "_system_config": {
         # What nobody reads need not be measured.
         "metrics_report_interval_ms": 3_600_000,

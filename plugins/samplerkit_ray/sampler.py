@@ -23,8 +23,8 @@ class RaySampler(PoolSampler[Any]):
     """Runs units in Ray actors, on this machine or on a cluster.
 
     A Ray that the program has initialised is used, and left running. Otherwise the first sampler connects to
-    the cluster at `address`, or starts a Ray of its own on this machine, without a dashboard and reachable
-    from this machine only; the last sampler that uses it stops it.
+    the cluster at `address`, or starts a Ray of its own on this machine, without a dashboard; the last
+    sampler that uses it stops it.
 
     Options:
         n_actors: how many; None means the cluster's CPUs by `num_cpus`. Never seen in a batch.

@@ -140,8 +140,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._came = CallsThatCame()
         places = n_carriers * self._overlap
         self._schedule = Schedule(places, in_order=self._stateful)
-        # Where no restart is allowed the first death must be blamed on the right unit.
-        self._far = self._link.lingers > 0 and self._max_restarts > 0 and not self._stateful
+        self._far = self._link.lingers > 0 and not self._stateful
         queues = DeepQueues if self._far else PrivateQueues
         self._private = queues(self._schedule, n_carriers, self._overlap, self._takes_units)
         self._common = CommonQueue(self._schedule, places, self._link) if self._link.shares_work else None
