@@ -74,31 +74,35 @@ class Carrier:
 
         Args:
             number: of the delivery: large ones may overtake each other.
-            messages: bytes, or arrays in the object store.
+            *messages: bytes, or arrays in the object store.
         """
-        with self._order:
-            self._early[number] = messages
-            while self._expected in self._early:
-                for message in self._early.pop(self._expected):
-                    self._inbox.put(message if isinstance(message, bytes) else message.data)
-                self._expected += 1
+        self._take(number, messages)
 
     @ray.method(concurrency_group="out")
     def exchange(self, number: int, *messages: Any) -> tuple[bool, list[Any]]:
         """Take messages, wait until there is something to say, and return it.
 
         Args:
-            number, messages: see `deliver`.
+            number: see `deliver`.
+            *messages: see `deliver`.
 
         Returns:
             Whether that is all, and messages.
         """
-        self.deliver(number, *messages)
+        self._take(number, messages)
         with self._changed:
             while not self._outbox and not self._over:
                 self._changed.wait()
-            messages, self._outbox = self._outbox, []
-            return self._over, messages
+            said, self._outbox = self._outbox, []
+            return self._over, said
+
+    def _take(self, number: int, messages: Sequence[Any]) -> None:
+        with self._order:
+            self._early[number] = messages
+            while self._expected in self._early:
+                for message in self._early.pop(self._expected):
+                    self._inbox.put(message if isinstance(message, bytes) else message.data)
+                self._expected += 1
 
     def _send(self, message: bytes) -> None:
         with self._changed:
@@ -108,4 +112,8 @@ class Carrier:
 
 def versions() -> dict[str, str]:
     """Return the versions that must agree between the program and its nodes."""
-    return {"samplerkit": samplerkit.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    return {
+        "samplerkit": samplerkit.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

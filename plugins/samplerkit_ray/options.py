@@ -66,5 +66,7 @@ def check_runtime_env(name: str, value: Any) -> dict[str, Any]:
 def check_placement(name: str, value: Any) -> str:
     """Return how actors are placed."""
     if not isinstance(value, str) or value.lower() not in _PLACEMENTS:
-        raise ValueError(f"{name} must be one of {', '.join(_PLACEMENTS)}, or None for Ray's own, not {value!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(_PLACEMENTS)}, or None for Ray's own, not {value!r}"
+        )
     return value.lower()

@@ -1,4 +1,4 @@
-"""The program's connection to Ray: used where there is one, else made by the first sampler, ended by the last."""
+"""The program's connection to Ray: one that is there, or one from the first sampler to the last."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ _QUIET: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "l
 
 _OWN: dict[str, Any] = {
     "include_dashboard": False,
-    # Nobody but this machine reaches it.
-    "_node_ip_address": "127.0.0.1",
     "_system_config": {
         # What nobody reads need not be measured.
         "metrics_report_interval_ms": 3_600_000,
@@ -89,7 +87,7 @@ class Lease:
     @staticmethod
     def n_actors(num_cpus: float) -> int:
         """Return how many actors the cluster has room for, by their CPUs; at least 1."""
-        return max(1, int(ray.cluster_resources().get("CPU", 1) // (num_cpus or 1)))
+        return max(1, int(total_resources().get("CPU", 1) // (num_cpus or 1)))
 
     @property
     def holds(self) -> bool:
@@ -114,6 +112,18 @@ class Lease:
                 ray.shutdown()
             if shared.auth_mode is None:
                 os.environ.pop("RAY_AUTH_MODE", None)
+
+
+def total_resources() -> dict[str, float]:
+    """Return what the cluster has in all."""
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return found
+
+
+def free_resources() -> dict[str, float]:
+    """Return what it has to spare."""
+    found: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+    return found
 
 
 def is_own(process: psutil.Process) -> bool:
@@ -142,10 +152,11 @@ def _connect(address: str, namespace: str | None) -> None:
 
 def _check_it_is(address: str | None) -> None:
     """See whether the present connection leads to an address."""
-    if ray.util.client.ray.is_connected():
+    client: Any = ray.util.client.ray
+    if client.is_connected():
         raise ValueError(
-            "the program is connected by Ray Client, through which no driver reads the object store: run it on "
-            "a machine of the cluster (ray job submit, say), with address='auto'"
+            "the program is connected by Ray Client, through which no driver reads the object store: run it "
+            "on a machine of the cluster (ray job submit, say), with address='auto'"
         )
     present = ray.get_runtime_context().gcs_address
     if address not in (None, "auto", "local", present):
@@ -184,7 +195,7 @@ def _print_no_errors() -> None:
     There is no public way to say so; where this one is gone, Ray prints.
     """
     with contextlib.suppress(AttributeError):
-        worker = ray._private.worker.global_worker
+        worker: Any = ray._private.worker.global_worker
         worker.threads_stopped.set()
         worker.gcs_error_subscriber.close()
         worker.listener_thread.join(5)

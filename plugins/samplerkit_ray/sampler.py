@@ -16,15 +16,15 @@ from samplerkit_ray import options as check
 from samplerkit_ray.aside import Aside
 
 if TYPE_CHECKING:
-    from samplerkit_ray.transport import ActorCarrier, RayTransport
+    from samplerkit_ray.transport import RayTransport
 
 
-class RaySampler(PoolSampler["ActorCarrier"]):
+class RaySampler(PoolSampler[Any]):
     """Runs units in Ray actors, on this machine or on a cluster.
 
     A Ray that the program has initialised is used, and left running. Otherwise the first sampler connects to
-    the cluster at `address`, or starts a Ray of its own on this machine, without a dashboard and reachable
-    from this machine only; the last sampler that uses it stops it.
+    the cluster at `address`, or starts a Ray of its own on this machine, without a dashboard; the last
+    sampler that uses it stops it.
 
     Options:
         n_actors: how many; None means the cluster's CPUs by `num_cpus`. Never seen in a batch.

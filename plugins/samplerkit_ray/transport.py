@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-
 import logging
 import os
 import queue
@@ -16,16 +15,19 @@ from typing import Any
 
 import numpy as np
 import ray
+from ray.exceptions import ActorDiedError
 
 from samplerkit.sampling import CarrierGone, Transport
 from samplerkit_ray.actor import LARGE, Carrier, Facts, versions
 from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers, RayLost
-from samplerkit_ray.runtime import Lease
+from samplerkit_ray.runtime import Lease, free_resources, total_resources
 
 log = logging.getLogger(__name__)
 
 _STORED = b"\x00ray"
 """First bytes of what stands for a message in the object store. No other message begins with a zero."""
+
+_STRATEGIES = {"spread": "SPREAD", "pack": "DEFAULT"}
 
 _TO_DIE = 10.0
 """Seconds that Ray has to end an actor."""
@@ -51,7 +53,7 @@ class Demand:
             "num_gpus": self.num_gpus,
             "resources": self.resources,
             "runtime_env": self.runtime_env,
-            "scheduling_strategy": "SPREAD" if self.placement == "spread" else None,
+            "scheduling_strategy": _STRATEGIES.get(self.placement or ""),
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -67,9 +69,9 @@ class Demand:
 class ActorCarrier:
     """An actor, and what is known of it."""
 
-    def __init__(self, index: int, handle: Any) -> None:
+    def __init__(self, index: int) -> None:
         self.index = index
-        self.handle = handle
+        self.handle: Any = None
         self.began = time.monotonic()
         self.facts: Facts | None = None
         self.outgoing: list[Any] = []
@@ -81,6 +83,7 @@ class ActorCarrier:
         """Whether a call waits there for what it says."""
         self.over = False
         """Whether it has said all."""
+        self.stopping = False
         self.stopped = False
 
 
@@ -103,9 +106,9 @@ class RayTransport(Transport[ActorCarrier]):
         self._demand = demand
         self._start_timeout = start_timeout
         self._needs = needs
-        self._actor = ray.remote(concurrency_groups={"in": 1, "out": 1}, max_restarts=0, **demand.options())(
-            Carrier
-        )
+        remote: Any = ray.remote  # whose types lack what actors have
+        groups = {"in": 1, "out": 1}
+        self._actor = remote(concurrency_groups=groups, max_restarts=0, **demand.options())(Carrier)
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._heard: list[tuple[ActorCarrier, Any]] = []
         self._stored: dict[bytes, Any] = {}
@@ -123,13 +126,17 @@ class RayTransport(Transport[ActorCarrier]):
         self._check_lease()
         if self._setup[0] is not setup:
             self._setup = (setup, ray.put(setup) if len(setup) >= LARGE else setup)
+        carrier = ActorCarrier(index)
+        self._ask_for(carrier)
+        return carrier
+
+    def _ask_for(self, carrier: ActorCarrier) -> None:
         path = [os.path.abspath(entry) for entry in sys.path]
-        carrier = ActorCarrier(index, self._actor.remote(path, self._needs))
+        carrier.handle = self._actor.remote(path, self._needs)
+        carrier.failed, carrier.n_delivered = None, 0
         with self._whole(carrier):
             self._expect(carrier, self._met, carrier.handle.hello.remote())
-            self._expect(carrier, self._over, carrier.handle.run.remote(self._setup[1]))
-            self._exchange(carrier)
-        return carrier
+            self._expect(carrier, self._ran, carrier.handle.run.remote(self._setup[1]))
 
     def announce(self, carriers: Sequence[ActorCarrier], parts: Sequence[Any]) -> bytes:
         """Put a large message into the object store, once for all actors."""
@@ -185,9 +192,20 @@ class RayTransport(Transport[ActorCarrier]):
             carrier.failed = error
             log.debug("actor %d: %s", carrier.index, error)
             self.kill(carrier)
-        if carrier.under_way == 0 and (carrier.over or carrier.failed is not None) and not carrier.ended:
-            carrier.ended = True
-            self._heard.append((carrier, None))
+        if carrier.under_way or carrier.ended or not (carrier.over or carrier.failed is not None):
+            return
+        if self._never_began(carrier):
+            self._ask_for(carrier)
+            return
+        carrier.ended = True
+        self._heard.append((carrier, None))
+
+    def _never_began(self, carrier: ActorCarrier) -> bool:
+        """Whether Ray sent it to a node that had died already, which Ray takes a while to notice."""
+        late = time.monotonic() - carrier.began > self._start_timeout
+        if carrier.facts is not None or carrier.stopping or late:
+            return False
+        return isinstance(carrier.failed, ActorDiedError) and "node has died" in str(carrier.failed)
 
     # -- what comes back of an actor's methods ---------------------------------------------------
 
@@ -208,7 +226,7 @@ class RayTransport(Transport[ActorCarrier]):
                 "pass a runtime_env that does"
             )
 
-    def _over(self, carrier: ActorCarrier, nothing: None) -> None:
+    def _ran(self, carrier: ActorCarrier, nothing: None) -> None:
         """Nothing: its last messages come with `collect`."""
 
     def _collected(self, carrier: ActorCarrier, collected: tuple[bool, list[Any]]) -> None:
@@ -222,7 +240,7 @@ class RayTransport(Transport[ActorCarrier]):
 
     def _deliver(self, carrier: ActorCarrier) -> None:
         """Send what is to be sent, and see to it that somebody waits for what comes back."""
-        if carrier.stopped or carrier.failed is not None:
+        if carrier.stopped or carrier.failed is not None or carrier.facts is None:
             return
         if not carrier.collects and not carrier.over:
             self._exchange(carrier)
@@ -283,6 +301,7 @@ class RayTransport(Transport[ActorCarrier]):
         if not self._lease.holds:
             carrier.stopped = True
             return
+        carrier.stopping = True
         if timeout > 0 and carrier.facts is not None:
             self._listen_until_it_ends(carrier, timeout)
         self.kill(carrier)
@@ -317,10 +336,7 @@ class RayTransport(Transport[ActorCarrier]):
 
 def _room() -> str:
     """Say what the cluster has, in all and to spare."""
-    every, free = ray.cluster_resources(), ray.available_resources()
+    every, free = total_resources(), free_resources()
     names = [name for name in every if ":" not in name and "memory" not in name]
     found = ", ".join(f"{free.get(name, 0):g} of {every[name]:g} {name}" for name in sorted(names))
     return f"the cluster has free: {found or 'nothing'}"
-
-
-

@@ -182,7 +182,7 @@ class DeepQueues(PrivateQueues):
         self._pace = _Pace(n_carriers)
 
     def deal(self, epoch: int, admission: Admission) -> dict[int, Run]:
-        """See `Dealer`. Far from the end much of a carrier's share, near it no more than it needs meanwhile."""
+        """See `Dealer`. Far from the end most of a carrier's share, near it as much as it needs meanwhile."""
         if self._schedule.has_homes:
             return super().deal(epoch, admission)
         carriers = [carrier for carrier in range(self._n_carriers) if self._is_up(carrier)]

@@ -140,8 +140,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._came = CallsThatCame(self.n_workers)
         places = n_carriers * self._overlap
         self._schedule = Schedule(places, in_order=self._stateful)
-        # Where no restart is allowed the first death must be blamed on the right unit.
-        self._far = self._link.lingers > 0 and self._max_restarts > 0 and not self._stateful
+        self._far = self._link.lingers > 0 and not self._stateful
         queues = DeepQueues if self._far else PrivateQueues
         self._private = queues(self._schedule, n_carriers, self._overlap, self._takes_units)
         self._common = CommonQueue(self._schedule, places, self._link) if self._link.shares_work else None
@@ -437,7 +436,9 @@ class PoolSampler(BaseSampler, Generic[C]):
         if member.timed_out:
             return f"It was killed because the unit took longer than unit_timeout={self._unit_timeout} s."
         known = self._link.obituary(member.carrier)
-        return _sentences("Look for what ends the process: a crash in native code, lack of memory, os._exit.", known)
+        return _sentences(
+            "Look for what ends the process: a crash in native code, lack of memory, os._exit.", known
+        )
 
     def _replace(self, member: _Member[C]) -> None:
         member.gone = True  # Ctrl-C may come before another one is there

@@ -124,7 +124,7 @@ class Transport(abc.ABC, Generic[C]):
     costs far more than a short unit does, and that has no `shares_work`.
 
     Carriers are then given many units ahead. Which one killed a carrier is found by running those that may
-    have done it again, each alone.
+    have done it again, each alone; a death counts for a unit once it is known.
     """
 
     # -- a queue that carriers share: optional ----------------------------------------------------

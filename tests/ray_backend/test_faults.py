@@ -1,0 +1,168 @@
+"""Every failure of an actor, or in one, is bounded, typed, atomic and clean."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import gymnasium
+import pytest
+import ray
+from fault_probes import FaultyEnv
+
+import samplerkit
+from samplerkit.policies import RandomPolicy
+from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers
+
+pytestmark = pytest.mark.usefixtures("standing_ray")
+
+
+def sampler(envs, name: str = "ray", **arguments):
+    arguments = {"seed": 5, "n_workers": 3, "max_episode_length": 20, **arguments}
+    if name == "ray":
+        arguments.setdefault("n_actors", 2)
+    policy = arguments.pop("agents", RandomPolicy(FaultyEnv.action_space))
+    return samplerkit.make_sampler(name, agents=policy, envs=envs, **arguments)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    with sampler(FaultyEnv, "local") as healthy:
+        return healthy.obtain_samples(0, 100)
+
+
+@pytest.mark.parametrize("kind", ["key error", "unpicklable error"])
+def test_an_exception_is_a_worker_error_with_the_remote_traceback(kind, expected):
+    with sampler(lambda: FaultyEnv(kind)) as s:
+        before = s.get_state()
+        with pytest.raises(samplerkit.WorkerError) as caught:
+            s.obtain_samples(0, 100)
+        assert caught.value.unit == 1
+        assert "in step" in caught.value.remote_traceback
+        assert s.get_state()["cursor"] == before["cursor"]
+        assert s.obtain_samples(0, 100, env_update=FaultyEnv).difference(expected) is None
+
+
+class Slow(FaultyEnv):
+    def step(self, action):
+        time.sleep(0.01)
+        return super().step(action)
+
+
+def kill_by_signal(carrier) -> None:
+    os.kill(carrier.facts.pid, signal.SIGKILL)
+
+
+def kill_by_ray(carrier) -> None:
+    ray.kill(carrier.handle, no_restart=True)
+
+
+@pytest.mark.parametrize("kill", [kill_by_signal, kill_by_ray])
+def test_an_actor_that_is_killed_in_mid_call_leaves_no_trace_in_the_batch(kill, expected):
+    with sampler(Slow) as s:
+        victim = s._members[0].carrier
+        timer = threading.Timer(0.1, kill, [victim])
+        timer.start()
+        batch = s.obtain_samples(0, 100)
+        timer.join()
+        again = s.obtain_samples(1, 100)
+        assert s.statistics().restarts == 1
+    assert batch.difference(expected) is None
+    with sampler(Slow, "local") as healthy:
+        healthy.obtain_samples(0, 100)
+        assert again.difference(healthy.obtain_samples(1, 100)) is None
+
+
+class Deadly(FaultyEnv):
+    """Kills its process, or raises, in few units, every time."""
+
+    def __init__(self, kill=True):
+        super().__init__()
+        self.kill = kill
+
+    def reset(self, *, seed=None, options=None):
+        found = super().reset(seed=seed, options=options)
+        if self.np_random.random() < 0.004:
+            if self.kill:
+                os._exit(3)
+            raise ValueError("deadly")
+        return found
+
+
+@pytest.mark.parametrize("max_restarts", [0, 1])
+def test_the_unit_that_kills_is_found_among_many_that_were_given_ahead(max_restarts):
+    with sampler(lambda: Deadly(kill=False), "local") as s, pytest.raises(samplerkit.WorkerError) as wanted:
+        s.obtain_samples(0, 2000)
+    with sampler(Deadly, max_restarts=max_restarts) as s:
+        with pytest.raises(samplerkit.WorkerDied, match="actor") as caught:
+            s.obtain_samples(0, 2000)
+    error = caught.value
+    assert (error.unit, error.deaths, error.exitcode) == (wanted.value.unit, max_restarts + 1, None)
+    assert error.unit > 10
+
+
+def test_a_unit_that_hangs_is_killed_and_blamed():
+    with sampler(lambda: FaultyEnv("hang"), unit_timeout=0.5, max_restarts=1) as s:
+        with pytest.raises(samplerkit.WorkerDied, match="unit_timeout"):
+            s.obtain_samples(0, 100)
+
+
+def test_ctrl_c_ends_a_call_which_has_not_happened(expected):
+    with sampler(Slow) as s:
+        timer = threading.Timer(0.15, signal.raise_signal, [signal.SIGINT])
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            s.obtain_samples(0, 10**6)
+        assert s.obtain_samples(0, 100).difference(expected) is None
+
+
+def test_actors_for_which_there_is_no_room_are_an_error_that_says_what_was_asked_for():
+    with pytest.raises(ActorsNotPlaced, match=r"start_timeout=0\.5 s: each asks for 1 simulator") as caught:
+        sampler(FaultyEnv, resources={"simulator": 1}, start_timeout=0.5)
+    assert caught.value.waiting == 2
+
+
+def test_a_node_with_another_version_is_refused(monkeypatch):
+    monkeypatch.setattr("samplerkit.__version__", "99.0")
+    with pytest.raises(NodeDiffers, match=r"samplerkit 0.*this program samplerkit 99.0"):
+        sampler(FaultyEnv)
+
+
+def test_a_runtime_env_reaches_the_environment():
+    class Told(gymnasium.Env):
+        observation_space = gymnasium.spaces.Discrete(10)
+        action_space = gymnasium.spaces.Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            return int(os.environ["SAMPLERKIT_TEST_NUMBER"]), {}
+
+        def step(self, action):
+            return 0, 0.0, True, False, {}
+
+    env = {"env_vars": {"SAMPLERKIT_TEST_NUMBER": "7"}}
+    with sampler(Told, agents=RandomPolicy(Told.action_space), runtime_env=env, n_actors=1) as s:
+        assert s.obtain_samples(0, 1).observations.tolist() == [7]
+
+
+def test_nothing_is_left_in_the_object_store():
+    class Heavy(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(0, 1, (100_000,))
+        action_space = gymnasium.spaces.Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return self.observation_space.sample(), {}
+
+        def step(self, action):
+            return self.observation_space.sample(), 0.0, True, False, {}
+
+    full = ray.available_resources()["object_store_memory"]
+    with sampler(Heavy, agents=RandomPolicy(Heavy.action_space)) as s:
+        batch = s.obtain_samples(0, 30)
+    del batch
+    until = time.monotonic() + 10
+    while (free := ray.available_resources()["object_store_memory"]) < full and time.monotonic() < until:
+        time.sleep(0.1)
+    assert free == full

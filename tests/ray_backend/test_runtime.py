@@ -1,0 +1,113 @@
+"""Whose Ray it is, who ends it, and what is said before there is one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import gymnasium
+import pytest
+import ray
+
+import samplerkit
+from samplerkit.policies import RandomPolicy
+
+
+def sampler(**arguments):
+    policy = RandomPolicy(gymnasium.spaces.Discrete(2))
+    arguments = {"n_workers": 2, "n_actors": 1, "seed": 1, **arguments}
+    return samplerkit.make_sampler("ray", agents=policy, envs="CartPole-v1", **arguments)
+
+
+@pytest.fixture
+def somebodys_ray():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    yield
+    ray.shutdown()
+
+
+def test_a_ray_that_is_there_is_used_and_left_running(somebodys_ray):
+    job = ray.get_runtime_context().get_job_id()
+    with sampler() as s:
+        s.obtain_samples(0, 10)
+        assert ray.available_resources()["CPU"] == 1, "an actor reserves a CPU of what is shared"
+    assert ray.get_runtime_context().get_job_id() == job
+    with pytest.raises(ValueError, match="is connected to"):
+        sampler(address="192.0.2.1:6379")
+
+
+def test_the_last_sampler_ends_the_ray_that_the_first_one_started():
+    handler, hook, threads = __import__("signal").getsignal(15), sys.excepthook, threading.active_count()
+    with sampler() as first:
+        with sampler() as second:
+            first.shutdown_worker()
+            assert ray.is_initialized()
+            assert len(second.obtain_samples(0, 10).rewards) >= 10
+        assert not ray.is_initialized()
+    assert __import__("signal").getsignal(15) is handler
+    assert sys.excepthook is hook
+    assert threading.active_count() == threads
+    assert "RAY_AUTH_MODE" not in os.environ
+
+
+def test_a_program_without_ray_is_told_what_to_install_and_keeps_the_other_backends():
+    program = """
+        import sys
+        sys.modules["ray"] = None
+        import importlib.util
+        find = importlib.util.find_spec
+        importlib.util.find_spec = lambda name, *rest: None if name == "ray" else find(name, *rest)
+        import samplerkit
+        states = {backend.name: backend for backend in samplerkit.backends()}
+        print(states["ray"].state, states["multiprocessing"].state)
+        try:
+            samplerkit.make_sampler("ray", agents=None, envs="CartPole-v1")
+        except samplerkit.BackendUnavailable as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("unavailable ok\n")
+    assert 'pip install "samplerkit[ray]"' in done.stdout
+
+
+def test_the_description_and_the_class_are_had_without_importing_ray():
+    program = """
+        import sys, samplerkit
+        samplerkit.backends()
+        samplerkit.get_backend("ray")
+        print("ray" in sys.modules)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "False\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"address": "ray://10.0.0.1:10001"}, ValueError, "Ray Client"),
+        ({"address": ""}, ValueError, "address must not be empty"),
+        ({"namespace": 3}, TypeError, "namespace must be a string"),
+        ({"runtime_env": ["pip"]}, TypeError, "runtime_env must be a dict"),
+        ({"num_cpus": -1}, ValueError, "num_cpus must be at least 0"),
+        ({"num_gpus": "1"}, TypeError, "num_gpus must be a number"),
+        ({"resources": {"CPU": 1}}, ValueError, "num_cpus and num_gpus"),
+        ({"placement": "tidy"}, ValueError, "spread, pack"),
+        ({"n_actors": 0}, ValueError, "n_actors"),
+        ({"start_timeout": 0}, ValueError, "start_timeout"),
+        ({"n_processes": 2}, TypeError, "has no option 'n_processes'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_bad_options_are_refused_before_ray_is_started(options, error, said):
+    with pytest.raises(error, match=said):
+        sampler(**{"n_actors": 1, **options})
+    assert not ray.is_initialized()
