@@ -5,7 +5,17 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from benchmarks import heavy_tails, looped, memory, native, recurrent, startup, weights
+from benchmarks import (
+    admission_model,
+    driver,
+    heavy_tails,
+    looped,
+    memory,
+    native,
+    recurrent,
+    startup,
+    weights,
+)
 from benchmarks.running import run_setting
 from benchmarks.workloads import settings
 
@@ -22,4 +32,7 @@ def entries() -> dict[str, tuple[str, Any]]:
     known.update(native.entries())
     for module in (weights, startup, memory):
         known[module.__name__.rpartition(".")[2]] = module.TITLE, module.run
+    known["driver"] = driver.TITLE, driver.run
+    known["driver-updates"] = driver.UPDATES, driver.run_updates
+    known["admission"] = admission_model.TITLE, admission_model.run
     return known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import time
 from typing import Any
 
 import gymnasium
@@ -117,3 +118,14 @@ class OneStep(Env):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """End."""
         return np.zeros(1, np.float32), 0.0, True, False, {}
+
+
+class Sleeper(OneStep):
+    """Episodes of one step that take a while and no core."""
+
+    seconds = 0.1
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Sleep, and end."""
+        time.sleep(self.seconds)
+        return super().step(action)

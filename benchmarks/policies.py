@@ -75,3 +75,21 @@ class Laden:
     def set_param_values(self, params: Any) -> None:
         """Take weights, without a copy: what an algorithm that reads them in place does."""
         self._weights = params["weights"]
+
+
+class First:
+    """Always the first action; nothing to be told."""
+
+    def reset(self, do_resets: Any = None) -> None:
+        """Nothing is remembered."""
+
+    def get_action(self, observation: Any) -> tuple[Any, dict[str, Any]]:
+        """Return action 0."""
+        return np.int64(0), {}
+
+    def get_param_values(self) -> Any:
+        """Return no weights."""
+        return {}
+
+    def set_param_values(self, params: Any) -> None:
+        """Take none."""
