@@ -25,7 +25,9 @@ def sampler(**arguments):
 
 @pytest.fixture
 def somebodys_ray():
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(
+        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+    )
     yield
     ray.shutdown()
 
@@ -42,6 +44,7 @@ def test_a_ray_that_is_there_is_used_and_left_running(somebodys_ray):
 
 def test_the_last_sampler_ends_the_ray_that_the_first_one_started():
     handler, hook, threads = __import__("signal").getsignal(15), sys.excepthook, threading.active_count()
+    mode = os.environ.get("RAY_AUTH_MODE")
     with sampler() as first:
         with sampler() as second:
             first.shutdown_worker()
@@ -51,7 +54,7 @@ def test_the_last_sampler_ends_the_ray_that_the_first_one_started():
     assert __import__("signal").getsignal(15) is handler
     assert sys.excepthook is hook
     assert threading.active_count() == threads
-    assert "RAY_AUTH_MODE" not in os.environ
+    assert os.environ.get("RAY_AUTH_MODE") == mode
 
 
 def test_a_program_without_ray_is_told_what_to_install_and_keeps_the_other_backends():
