@@ -14,7 +14,7 @@ from typing import Any
 
 from samplerkit.sampling import serve
 from samplerkit_multiprocessing.arena import IN_ARENA, SMALLEST, Arena, Reader, places
-from samplerkit_multiprocessing.shared import File, Work
+from samplerkit_multiprocessing.shared import LARGEST_LETTER, File, Work
 
 _GRACE = 1.0
 """Seconds to close environments once the parent is gone; then the process ends by force."""
@@ -32,6 +32,7 @@ class Belongings:
         queue: of units, see `Share`.
         board: to note units on.
         index: of the slot there.
+        letterbox: for messages that the parent finds when it wakes for another reason.
         arena: for large messages to the parent, with the pipe that tells what is free again there; None
             where there cannot be one.
         bulletin: with large messages from the parent, and the pipe to tell it what is free again.
@@ -43,6 +44,7 @@ class Belongings:
     queue: File
     board: File
     index: int
+    letterbox: File
     arena: tuple[File, File] | None
     bulletin: tuple[File, File] | None
     cpu: int | None
@@ -69,7 +71,8 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
         importlib.import_module(module)
     way = _Way(belongings)
     it = belongings
-    serve(setup, way.receive, way.send, Work(it.queue, it.board, it.index, way.post, it.batches))
+    work = Work(it.queue, it.board, it.index, way.post, way.ring, it.batches)
+    serve(setup, way.receive, way.send, work)
     belongings.connection.close()
 
 
@@ -78,6 +81,7 @@ class _Way:
 
     def __init__(self, belongings: Belongings) -> None:
         self._connection = belongings.connection
+        self._letterbox = belongings.letterbox
         self._arena: Arena | None = None
         self._bulletin: Reader | None = None
         if belongings.arena is not None and belongings.bulletin is not None:
@@ -104,16 +108,30 @@ class _Way:
             # The parent is gone, and so is whoever wanted the answer.
             _end_soon()
 
-    def post(self, parts: Sequence[Any]) -> bool:
-        """Bring a large message to the parent; return False for a small one, or if there is no room."""
-        if self._arena is None or sum(map(len, parts)) < SMALLEST:
-            return False
+    def post(self, parts: Sequence[Any], quietly: bool) -> bool:
+        """Bring a message to the parent if there is a better way than the pipe; see `SharedWork.post`."""
+        size = sum(map(len, parts))
+        if size < SMALLEST or self._arena is None:
+            return quietly and size <= LARGEST_LETTER and self._drop(b"".join(parts))
         for place in places(self._freed):
             self._arena.free(*place)
         told = self._arena.write(parts)
-        if told is not None:
+        if told is None:
+            return False
+        if not (quietly and self._drop(IN_ARENA + told)):
             self.send(IN_ARENA + told)
-        return told is not None
+        return True
+
+    def ring(self) -> None:
+        """Wake the parent, which then looks into the letterbox."""
+        self.send(b"")
+
+    def _drop(self, letter: bytes) -> bool:
+        try:
+            os.write(self._letterbox.fd, letter)
+        except OSError:  # it is full, or the parent is gone
+            return False
+        return True
 
 
 def _end_soon() -> None:

@@ -15,11 +15,12 @@ import math
 import mmap
 import os
 import select
+import socket
 import struct
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing import reduction
 from typing import Any
 
@@ -42,6 +43,9 @@ _MOST_STEPS = (1 << 32) - 1
 
 _MANY = 24
 """Units from the first that runs to the next, from which on arrays are faster: where workers overlap them."""
+
+LARGEST_LETTER = 1 << 16
+"""Bytes of a message in a letterbox, at most; more than one of them fit into what a kernel buffers."""
 
 _MOST_AT_ONCE = 4096 // _ENTRY.size
 """POSIX promises that so much is written whole or not at all."""
@@ -80,6 +84,21 @@ def pipe() -> tuple[File, File]:
     for end in ends:
         os.set_blocking(end, False)
     return File(ends[0]), File(ends[1])
+
+
+def letterbox() -> tuple[File, File]:
+    """Return the ends, to read and to write, of a way for whole messages that never blocks."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for end in ends:
+        end.setblocking(False)
+    return File(ends[0].detach()), File(ends[1].detach())
+
+
+def letters(box: File) -> Iterator[bytes]:
+    """Yield the messages that lie in a letterbox."""
+    with contextlib.suppress(OSError):
+        while letter := os.read(box.fd, LARGEST_LETTER):
+            yield letter
 
 
 def drained(end: File) -> bytes:
@@ -154,7 +173,7 @@ class Work(SharedWork):
     Args:
         queue, board: the parent's.
         index: of this process's slot.
-        post: see `SharedWork.post`.
+        post, ring: see `SharedWork`.
         batches: what `SharedWork.batch_memory` is a view of.
     """
 
@@ -163,17 +182,19 @@ class Work(SharedWork):
         queue: File,
         board: File,
         index: int,
-        post: Callable[[Sequence[Any]], bool],
+        post: Callable[[Sequence[Any], bool], bool],
+        ring: Callable[[], None],
         batches: File | None = None,
     ) -> None:
         self._queue = queue
         self._post = post
+        self._ring = ring
         self._notes = mmap.mmap(board.fd, 0)
         board.close()
         self._slot = index * _SLOT
-        self._tally_at = len(self._notes) - _PLACES * _WORD.size
-        self._aim_at = self._tally_at - _SLOT
-        self._tally = np.frombuffer(self._notes, np.int64, offset=self._tally_at)
+        tally_at = len(self._notes) - _PLACES * _WORD.size
+        self._aim_at = tally_at - _SLOT
+        self._tally = np.frombuffer(self._notes, np.int64, offset=tally_at)
         self._epochs = np.frombuffer(self._notes, np.int64, self._aim_at // 8)[:: _SLOT // 8]
         self._batches = None if batches is None else np.frombuffer(mmap.mmap(batches.fd, 0), np.uint8)
         self._call = (-1, -1)
@@ -212,9 +233,13 @@ class Work(SharedWork):
         with contextlib.suppress(BlockingIOError):
             os.write(self._waker.fd, b"!")
 
-    def post(self, parts: Sequence[Any]) -> bool:
+    def post(self, parts: Sequence[Any], *, quietly: bool = False) -> bool:
         """See `SharedWork`."""
-        return self._post(parts)
+        return self._post(parts, quietly)
+
+    def ring(self) -> None:
+        """See `SharedWork`."""
+        self._ring()
 
     def note(self, epoch: int, number: int) -> None:
         """See `SharedWork`."""
@@ -230,8 +255,8 @@ class Work(SharedWork):
 
     def score(self, epoch: int, number: int, n_steps: int) -> None:
         """See `SharedWork`."""
-        place = self._tally_at + number % _PLACES * _WORD.size
-        _WORD.pack_into(self._notes, place, _tag(epoch, number) | min(n_steps, _MOST_STEPS))
+        word = n_steps if n_steps < _MOST_STEPS else _MOST_STEPS
+        self._tally[number % _PLACES] = _tag(epoch, number) | word
 
     def need(self, epoch: int, number: int) -> Need:
         """See `SharedWork`. Those before the unit that still run are taken to be as long as the others."""

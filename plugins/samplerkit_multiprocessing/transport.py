@@ -14,20 +14,26 @@ from typing import Any, TypeAlias
 from samplerkit.sampling import CarrierGone, Claim, Running, Transport
 from samplerkit_multiprocessing import child, launch
 from samplerkit_multiprocessing.arena import IN_ARENA, SMALLEST, BatchMemory, Bulletin, Reader, arena_file
-from samplerkit_multiprocessing.shared import Share, pipe
+from samplerkit_multiprocessing.shared import File, Share, letterbox, letters, pipe
 
 Received: TypeAlias = "tuple[ProcessCarrier, bytes | memoryview | None]"
 
 
 class ProcessCarrier:
-    """A worker process and the parent's end of its pipe."""
+    """A worker process and the parent's ends of the ways to it."""
 
     def __init__(
-        self, index: int, process: BaseProcess, pipe: Connection, arena: Reader | None = None
+        self,
+        index: int,
+        process: BaseProcess,
+        pipe: Connection,
+        letterbox: File,
+        arena: Reader | None = None,
     ) -> None:
         self.index = index
         self.process = process
         self.pipe = pipe
+        self.letterbox = letterbox
         self.arena = arena
         self.ended = False
         self.stopped = False
@@ -68,6 +74,7 @@ class ProcessTransport(Transport[ProcessCarrier]):
         """Start a process."""
         context = launch.context(self._start_method, self._needs)
         mine, theirs = context.Pipe()
+        letters_out, letters_in = letterbox()
         self._share.clear(index)
         file = None if self._bulletin is None else arena_file()
         reader, arena, bulletin = None, None, None
@@ -78,7 +85,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
         try:
             cpu = self._cpus[index % len(self._cpus)] if self._cpus else None
             batches = None if self._batches is None else self._batches.file
-            ways = (theirs, self._share.queue, self._share.board, index, arena, bulletin, cpu, batches)
+            share = self._share
+            ways = (theirs, share.queue, share.board, index, letters_in, arena, bulletin, cpu, batches)
             arguments = (child.Belongings(*ways), setup, self._needs)
             process = launch.start(context, child.main, arguments, f"samplerkit-{index}")
         except BaseException:
@@ -86,7 +94,7 @@ class ProcessTransport(Transport[ProcessCarrier]):
             raise
         finally:
             theirs.close()
-        return ProcessCarrier(index, process, mine, reader)
+        return ProcessCarrier(index, process, mine, letters_out, reader)
 
     def announce(self, carriers: Sequence[ProcessCarrier], parts: Sequence[Any]) -> bytes:
         """Put a large message where all processes can read it."""
@@ -109,6 +117,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
         self._watch(carriers)
         ready = [key for key, _ in self._selector.select(timeout)]
         received: list[Received] = []
+        for carrier in carriers:
+            self._read_letters(carrier, received)
         for key in ready:
             if isinstance(key.fileobj, Connection):
                 self._read(key.data, received)
@@ -132,13 +142,16 @@ class ProcessTransport(Transport[ProcessCarrier]):
             self._selector.register(carrier.process.sentinel, selectors.EVENT_READ, carrier)
         self._watched = list(carriers)
 
+    def _read_letters(self, carrier: ProcessCarrier, received: list[Received]) -> None:
+        """Take what a process did not think worth waking the parent for."""
+        received += [(carrier, _in_full(carrier, letter)) for letter in letters(carrier.letterbox)]
+
     def _read(self, carrier: ProcessCarrier, received: list[Received]) -> None:
         try:
             with _whole_messages(carrier):
-                message: bytes | memoryview = carrier.pipe.recv_bytes()
-                if message[:1] == IN_ARENA and carrier.arena is not None:
-                    message = carrier.arena.read(bytes(message[1:]))
-                received.append((carrier, message))
+                message = carrier.pipe.recv_bytes()
+                if message:  # otherwise it only woke us
+                    received.append((carrier, _in_full(carrier, message)))
         except (EOFError, OSError):
             # Half a message, or the end: the sentinel says the rest.
             carrier.ended = True
@@ -147,6 +160,7 @@ class ProcessTransport(Transport[ProcessCarrier]):
 
     def _read_last(self, carrier: ProcessCarrier, received: list[Received]) -> None:
         """What a process sent before it died still counts."""
+        self._read_letters(carrier, received)
         while not carrier.ended and carrier.pipe.poll():
             self._read(carrier, received)
         received.append((carrier, None))
@@ -176,6 +190,7 @@ class ProcessTransport(Transport[ProcessCarrier]):
         carrier.stopped = True
         process.close()
         carrier.pipe.close()
+        carrier.letterbox.close()
 
     def _listen_until_it_ends(self, carrier: ProcessCarrier, timeout: float) -> None:
         """Read on meanwhile: a process whose last batch nobody takes would wait for ever."""
@@ -225,6 +240,13 @@ class ProcessTransport(Transport[ProcessCarrier]):
             self._batches.file.close()
         self._wake_end.close()
         self._waker.close()
+
+
+def _in_full(carrier: ProcessCarrier, message: bytes) -> bytes | memoryview:
+    """Return the message itself where this one says only where it is."""
+    if message[:1] == IN_ARENA and carrier.arena is not None:
+        return carrier.arena.read(message[1:])
+    return message
 
 
 @contextlib.contextmanager

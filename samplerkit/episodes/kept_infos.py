@@ -28,13 +28,13 @@ class KeptInfos:
         lengths: of the episodes that the recording keeps; it grows when one is kept.
     """
 
-    __slots__ = ("_columns", "_episodes", "_lengths", "_name", "_table", "rows")
+    __slots__ = ("_episodes", "_lengths", "_name", "_table", "columns", "rows")
 
     def __init__(self, name: str, lengths: list[int]) -> None:
         self._name = name
         self._lengths = lengths
-        # Key, type, how to append, and where the values are.
-        self._columns: list[tuple[str, type, Callable[[Any], object], list[Any] | _Rows]] = []
+        self.columns: list[tuple[str, type, Callable[[Any], object], list[Any] | _Rows]] = []
+        """Key, type, how to append, and where the values are; without any and rows there are no infos."""
         self._table: InfoTable | None = None
         self._episodes: list[Columns] = []
         self.rows = 0
@@ -46,7 +46,7 @@ class KeptInfos:
         Raises:
             ValueError, TypeError: where a value does not fit to those before it in the episode.
         """
-        columns = self._columns
+        columns = self.columns
         if row == self.rows and len(info) == len(columns):
             for key, kind, append, _ in columns:
                 value = info.get(key)
@@ -62,10 +62,10 @@ class KeptInfos:
         """Forget what came of the running episode, which begins at `start`."""
         if start == 0:
             self.rows = 0
-            self._columns = []
+            self.columns = []
         elif self.rows > start:
             self.rows = start
-            for _, _, _, values in self._columns:
+            for _, _, _, values in self.columns:
                 del values[start:]
         if self._table is not None:
             self._table.clear()
@@ -76,7 +76,7 @@ class KeptInfos:
         Raises:
             ValueError, TypeError: where values do not fit together.
         """
-        if self.rows != stop and (self.rows != 0 or self._columns):
+        if self.rows != stop and (self.rows != 0 or self.columns):
             table = self._own_table(start)
             self._episodes.append(table.finish(stop - start))
             table.clear()
@@ -87,7 +87,7 @@ class KeptInfos:
         Raises:
             ValueError, TypeError: where values do not fit together.
         """
-        if self.rows == stop or (self.rows == 0 and not self._columns):
+        if self.rows == stop or (self.rows == 0 and not self.columns):
             return self._regular(slice(start, stop))
         return self._own_table(start).finish(stop - start)
 
@@ -106,12 +106,12 @@ class KeptInfos:
         if other.rows < 0:
             self.rows, self._table, other._table = -1, other._table, None
             return
-        for key, kind, _, values in other._columns:
+        for key, kind, _, values in other.columns:
             self._add_column(key, kind, values[start : other.rows])
         self.rows = max(0, other.rows - start)
 
     def _regular(self, rows: slice) -> Columns:
-        return {key: _column(self._name, key, kind, values, rows) for key, kind, _, values in self._columns}
+        return {key: _column(self._name, key, kind, values, rows) for key, kind, _, values in self.columns}
 
     def _learn(self, info: Mapping[str, Any]) -> bool:
         """See from the first row what all will probably look like; return whether this one is plain."""
@@ -126,9 +126,9 @@ class KeptInfos:
     def _add_column(self, key: str, kind: type, values: Any) -> None:
         if isinstance(values, np.ndarray):
             rows = _Rows(values)
-            self._columns.append((key, kind, rows.append, rows))
+            self.columns.append((key, kind, rows.append, rows))
         else:
-            self._columns.append((key, kind, values.append, values))
+            self.columns.append((key, kind, values.append, values))
 
     def _own_table(self, start: int) -> InfoTable:
         """Return the table of the running episode, which from now on is different."""
@@ -139,7 +139,7 @@ class KeptInfos:
             self._episodes = [self._regular(slice(*ends)) for ends in zip([0, *stops], stops, strict=False)]
             if self.rows > start:
                 rows = slice(start, self.rows)
-                self._table.add_regular({key: values[rows] for key, _, _, values in self._columns})
+                self._table.add_regular({key: values[rows] for key, _, _, values in self.columns})
             self.rows = -1  # last of all: another thread may be looking
         return self._table
 

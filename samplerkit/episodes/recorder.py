@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +17,6 @@ from samplerkit.episodes.space_columns import plain_array, plain_scalar
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
 
-_NO_PLACE = nullcontext()
 _FLOATS = frozenset({float, np.float64})
 _PLAIN_REWARDS = frozenset({int, bool, np.float64, np.float32, np.int64})
 
@@ -107,8 +105,7 @@ class EpisodeRecorder:
             row = self._turn_over()
         self._action_row = -1
         recording = self._recording
-        recording.env_infos.drop(row)
-        recording.agent_infos.drop(row)
+        recording.drop_infos(row)
         observation = recording.observations.put(row, observation)
         self._episode_info = stack_infos((episode_info,), "episode_infos") if episode_info else {}
         self._first_step_type = first_step_type
@@ -190,10 +187,11 @@ class EpisodeRecorder:
             ValueError, TypeError: as `start`, `cast_action`, `add` and `keep`.
         """
         array, floats = np.ndarray, _FLOATS
-        recording = None
+        recording, place = None, None
         for first, info in beginnings:
-            place = None if next_place is None else next_place()
-            with _NO_PLACE if place is None else self._recording_at(place):
+            if next_place is not None and (place := next_place()) is not None:
+                before = self._record_at(place)
+            try:
                 observation = self.start(first, info)
                 if self._recording is not recording:
                     recording = self._recording
@@ -235,18 +233,17 @@ class EpisodeRecorder:
                 recording.put_last(observation)
                 self._row = row
                 yield self._keep(StepType.TERMINAL if terminated else StepType.TIMEOUT)
+            finally:
+                if place is not None:
+                    self._recording, self._start = before
+                    self._row = self._start
 
-    @contextmanager
-    def _recording_at(self, place: Place) -> Iterator[None]:
-        """Record an episode whose observations go to a given place; then go on where it was before."""
+    def _record_at(self, place: Place) -> tuple[Recording, int]:
+        """Let the observations of an episode go to a given place; return where it was before."""
         before = self._recording, self._start
         self._recording = Recording(self.env_spec, place.n_rows, self._warned, place)
         self._start = self._row = 0
-        try:
-            yield
-        finally:
-            self._recording, self._start = before
-            self._row = self._start
+        return before
 
     def _places(self) -> tuple[Any, Any, Array, int, tuple[Any, Any, Any, Any, Any], Any, Any]:
         """Return where steps go now, and how.

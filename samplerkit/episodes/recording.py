@@ -90,6 +90,12 @@ class Recording:
         self.capacity = capacity
         self.placed = False
 
+    def drop_infos(self, start: int) -> None:
+        """Forget the infos of the running episode, which begins at `start`."""
+        for infos in (self.env_infos, self.agent_infos):
+            if infos.rows or infos.columns:
+                infos.drop(start)
+
     def put_last(self, observation: Any) -> None:
         """Take the observation that follows the last step of an episode that is kept next.
 
@@ -123,8 +129,9 @@ class Recording:
         Raises:
             ValueError, TypeError: where infos of its steps do not fit together.
         """
-        self.env_infos.keep(start, stop)
-        self.agent_infos.keep(start, stop)
+        for infos in (self.env_infos, self.agent_infos):
+            if infos.rows or infos.columns:
+                infos.keep(start, stop)
         lengths = self._lengths
         episode = len(lengths)
         self._first_step_types.append(first)

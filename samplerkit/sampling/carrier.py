@@ -65,16 +65,18 @@ def serve(
 
 class _Carrier:
     def __init__(self, setup: CarrierSetup, send: Callable[[bytes], None], work: SharedWork | None) -> None:
-        self._host = WorkerHost(setup.host, catch_interrupts=True, place=self._place)
+        self._host = WorkerHost(setup.host, catch_interrupts=True)
         self._placement: Placement | None = None
         self._ground: Ground | None = None
         self._ground_spec: EnvSpec | None = None
         self._announce = setup.announce_units and work is None
         self._work = work
         # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
-        post, patience = (_no_post, setup.patience) if work is None else (work.post, _PATIENCE)
-        self._lingers = patience > 0
-        self._outbox = Outbox(send, post, patience)
+        if work is None:
+            self._outbox = Outbox(send, _no_post, _no_ring, setup.patience)
+        else:
+            self._outbox = Outbox(send, work.post, work.ring, _PATIENCE)
+        self._lingers = work is not None or setup.patience > 0
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()
         self._next: Configure | Close | None = None
         self._own: deque[Claim] = deque()
@@ -131,15 +133,14 @@ class _Carrier:
 
     def _work_until_told(self) -> Configure | Close:
         """Run units until there is a request of another kind, and return that."""
+        put, continues = self._outbox.put, self._host.continues
+        score = None if self._work is None else self._work.score
         while True:
             self._open.clear()
             for number, result in self._host.run(self._numbers, self._seats):
-                hidden = None
-                if self._host.continues:
-                    hidden = self._host.hidden_state(self._seats[number % len(self._seats)])
-                self._outbox.put(number, result, hidden)
-                if self._work is not None and not isinstance(result, Failure):
-                    self._work.score(self._epoch, number, result.n_steps)
+                put(number, result, self._hidden_state(number) if continues else None)
+                if score is not None and not isinstance(result, Failure):
+                    score(self._epoch, number, result.n_steps)
                 self._open.pop(number, None)
                 if self._open:
                     self._note()
@@ -151,6 +152,9 @@ class _Carrier:
                 return request
             self._outbox.flush()
             self._sleep()
+
+    def _hidden_state(self, number: int) -> bytes | None:
+        return self._host.hidden_state(self._seats[number % len(self._seats)])
 
     def _sleep(self) -> None:
         """Wait until there is something to do."""
@@ -194,11 +198,18 @@ class _Carrier:
 
     def _is_needed(self, number: int) -> bool:
         """Whether a unit is to run that may be one too many; what it may wait for is sent before it."""
-        need = self._work.need(self._epoch, number) if self._work is not None else Need.DOUBTFUL
-        if need is not Need.LIKELY:
+        need = self._need(number)
+        if need is Need.DOUBTFUL:
+            self._outbox.flush(quietly=True)
+            # Whoever ended the last unit that is needed has woken the pool, but perhaps before this.
+            need = self._need(number)
+        if need is Need.NONE:
             self._outbox.flush()
         self._rests = need is Need.NONE
         return not self._rests
+
+    def _need(self, number: int) -> Need:
+        return self._work.need(self._epoch, number) if self._work is not None else Need.DOUBTFUL
 
     def _place(self, number: int, spec: EnvSpec) -> Place | None:
         """Return where the observations of a unit go that begins."""
@@ -244,7 +255,7 @@ class _Carrier:
         else:
             claim = self._work.claim()
         if claim is not None and claim.epoch > self._epoch:
-            # The request that begins this epoch was sent before the unit was put into the queue.
+            # The request that begins this epoch is on its way.
             self._own.appendleft(claim)
             while self._next is None:
                 self._sort(self._inbox.get())
@@ -263,6 +274,7 @@ class _Carrier:
             return
         at_first, self._epoch = self._epoch < 0, request.epoch
         self._placement, self._ground_spec = request.placement, None
+        self._host.place = None if request.placement is None else self._place
         if self._work is not None:
             self._work.note(self._epoch, -1)  # the time that this takes is not the last unit's
         self._seats = request.seats
@@ -279,6 +291,10 @@ class _Carrier:
             self._outbox.owe(answer)
 
 
-def _no_post(parts: Sequence[Any]) -> bool:
-    del parts
+def _no_post(parts: Sequence[Any], *, quietly: bool) -> bool:
+    del parts, quietly
     return False
+
+
+def _no_ring() -> None:
+    return

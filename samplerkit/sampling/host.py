@@ -69,19 +69,14 @@ class WorkerHost:
         setup: factory and options.
         catch_interrupts: whether a KeyboardInterrupt in a worker is the worker's own (as in a process
             that ignores SIGINT) rather than the caller's.
-        place: given the number of a unit that begins and its spaces, returns where its observations go;
-            None for memory of the worker's own.
     """
 
-    def __init__(
-        self,
-        setup: HostSetup,
-        *,
-        catch_interrupts: bool,
-        place: Callable[[int, EnvSpec], Place | None] | None = None,
-    ) -> None:
+    place: Callable[[int, EnvSpec], Place | None] | None = None
+    """Given the number of a unit that begins and its spaces, returns where its observations go; None for
+    memory of the worker's own. May be set between calls of `run`."""
+
+    def __init__(self, setup: HostSetup, *, catch_interrupts: bool) -> None:
         self._setup = setup
-        self._place = place
         self._seats: dict[int, _Seat] = {}
         self._seeds = UnitSeeds(0)
         self._running: Worker | None = None
@@ -156,8 +151,6 @@ class WorkerHost:
         worker.reseed = self._setup.reseed
         worker.n_workers = self._setup.n_workers
         worker.one_at_a_time = self._setup.one_at_a_time
-        if isinstance(worker, DefaultWorker):
-            worker.place = self._place
         try:
             self._update_agent(worker, recipe.agent)
             if recipe.params is not None:
@@ -230,6 +223,8 @@ class WorkerHost:
         try:
             worker = self._worker(seat)
             self._running = worker
+            if isinstance(worker, DefaultWorker):
+                worker.place = self.place
             worker.resume()
             if self._cancelled:
                 raise UnitCancelled

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from samplerkit.episodes import EpisodeSlice, append, merged
+from samplerkit.episodes import EpisodeSlice, merged
 from samplerkit.episodes.recording import Recording
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.messages import Finished, Started, encode, encode_parts
@@ -25,19 +25,23 @@ class Outbox:
     Args:
         send: takes a message.
         post: takes a message in parts, and says whether it could; see `SharedWork.post`.
+        ring: see `SharedWork.ring`.
         patience: seconds that a result may wait for others; 0 sends each at once.
     """
 
     def __init__(
-        self, send: Callable[[bytes], None], post: Callable[[Sequence[Any]], bool], patience: float
+        self,
+        send: Callable[[bytes], None],
+        post: Callable[..., bool],
+        ring: Callable[[], None],
+        patience: float,
     ) -> None:
         self._send = send
         self._post = post
+        self._ring = ring
         self._patience = patience
         self._epoch = -1
         self._results: list[tuple[int, EpisodeSlice]] = []
-        # The same, as few as possible.
-        self._pieces: list[EpisodeSlice] = []
         self._failures: dict[int, Failure] = {}
         self._hidden: dict[int, bytes] = {}
         self._bytes = 0
@@ -47,6 +51,8 @@ class Outbox:
         self._n_workers = 1
         self._owed: bytes | None = None
         self._running: tuple[int, float] | None = None
+        # Whether something was posted quietly since the pool was last woken.
+        self._unheard = False
         self._lock = threading.Lock()
         self._filled = threading.Event()
         self._closed = threading.Event()
@@ -74,7 +80,6 @@ class Outbox:
             self._epoch = epoch
             self._n_workers = n_workers
             self._results.clear()
-            self._pieces.clear()
             self._failures.clear()
             self._hidden.clear()
             self._bytes = 0
@@ -102,7 +107,6 @@ class Outbox:
                     self._flush()
                 self._placed = placed
             self._results.append((number, result))
-            append(self._pieces, result)
             # Of what is in its place only final observations travel.
             rows = result.n_episodes if placed else result.stop_row - result.first_row
             self._bytes += rows * result.store.env_spec.step_bytes
@@ -111,10 +115,15 @@ class Outbox:
             elif len(self._results) == 1:
                 self._filled.set()
 
-    def flush(self) -> None:
-        """Send what there is."""
+    def flush(self, *, quietly: bool = False) -> None:
+        """Send what there is.
+
+        Args:
+            quietly: whether the pool need not wake for it. It will in a while, or when it is sent something
+                that it has to hear of.
+        """
         with self._lock:
-            self._flush()
+            self._flush(quietly)
 
     def watch(self) -> None:
         """Send what waits while a unit takes long, until `close`. Runs in a thread of its own."""
@@ -135,50 +144,56 @@ class Outbox:
         self._closed.set()
         self._filled.set()
 
-    def _flush(self) -> None:
+    def _flush(self, quietly: bool = False) -> None:
         if self._results or self._failures:
             results, self._results = self._results, []
-            pieces, self._pieces = self._pieces, []
             failures, self._failures = self._failures, {}
             self._bytes = 0
             self._owed = None
-            self._send_all(results, pieces, failures)
+            self._send_all(results, failures, quietly)
         elif self._owed is not None:
             message, self._owed = self._owed, None
-            self._send(message)
+            self._pass([message], quietly)
+        elif self._unheard and not quietly:
+            self._ring()
+            self._unheard = False
         self._sent = time.monotonic()
+
+    def _pass(self, message: list[Any], quietly: bool) -> None:
+        posted = self._post(message, quietly=quietly)
+        if not posted:
+            self._send(b"".join(message))
+        self._unheard = posted and quietly
+        if self._unheard:
+            self._filled.set()
 
     def _send_all(
         self,
         results: Sequence[tuple[int, EpisodeSlice]],
-        pieces: Sequence[EpisodeSlice],
         failures: dict[int, Failure],
+        quietly: bool,
     ) -> None:
         try:
-            message = self._message(results, pieces, failures)
+            message = self._message(results, failures)
         except Exception as error:
             if len(results) > 1:
                 # Units that do not go together (infos of different kinds, say) go one by one.
                 for number, piece in results:
-                    self._send_all([(number, piece)], [piece], {})
+                    self._send_all([(number, piece)], {}, quietly)
                 if failures:
-                    self._send_all([], [], failures)
+                    self._send_all([], failures, quietly)
                 return
             # An info, say, that no pickler can carry: the unit failed, the carrier did not.
             [(number, _)] = results
             failed = Failure.of(error, number % self._n_workers, number)
-            message = self._message([], [], {**failures, number: failed})
-        if not self._post(message):
-            self._send(b"".join(message))
+            message = self._message([], {**failures, number: failed})
+        self._pass(message, quietly)
 
     def _message(
-        self,
-        results: Sequence[tuple[int, EpisodeSlice]],
-        pieces: Sequence[EpisodeSlice],
-        failures: dict[int, Failure],
+        self, results: Sequence[tuple[int, EpisodeSlice]], failures: dict[int, Failure]
     ) -> list[Any]:
         numbers = tuple([number for number, _ in results])
         n_episodes = tuple([piece[2] - piece[1] for _, piece in results])
         hidden = {number: self._hidden[number] for number in numbers if number in self._hidden}
-        batch = merged(pieces) if pieces else None
+        batch = merged([piece for _, piece in results]) if results else None
         return encode_parts(Finished(self._epoch, numbers, n_episodes, batch, failures, hidden, self._placed))

@@ -11,7 +11,7 @@ import atexit
 import logging
 import time
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic
 
 from samplerkit.episodes import EpisodeSlice, RecycledMemory, cut
@@ -261,7 +261,10 @@ class PoolSampler(BaseSampler, Generic[C]):
                 raise SamplerClosed("the sampler was shut down while this call was running")
             late = [it for it in self._members if it.epoch != self._epoch and self._is_up(it.index)]
             if late:
+                # Units first where they wait in a queue: whoever follows the record finds them there.
+                news = dealer.deal(self._epoch, admission)
                 self._configure(late, record)
+                self._pass_on(news)
             if not any(member.unanswered for member in self._members):
                 # Only now, so that it is the same worker's error however many carriers it struck.
                 _raise_first(failures)
@@ -270,14 +273,17 @@ class PoolSampler(BaseSampler, Generic[C]):
                     admission.offer_all(ahead)
                 if admission.complete:
                     break
-            for index, request in dealer.deal(self._epoch, admission).items():
-                self._tell(self._members[index], request)
+            self._pass_on(dealer.deal(self._epoch, admission))
             if not dealer.busy and not any(member.unanswered for member in self._members):
                 self._mind_the_absent()
             timeout = self._kill_overdue()
         self._ahead.update(admission.waiting)
         self._came = CallsThatCame()
         return admission.admitted()
+
+    def _pass_on(self, news: Mapping[int, Request]) -> None:
+        for index, request in news.items():
+            self._tell(self._members[index], request)
 
     def _begin_dealing(self, record: Record) -> Dealer:
         homes = self._homes(record.seats(self._bound))
@@ -296,7 +302,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         """Take results of units."""
         assert isinstance(reply, Finished), "the only reply left"
         member.unit_started = None
-        member.answered = reply.epoch
+        member.answered = max(member.answered, reply.epoch)
         results = self._results(reply)
         if reply.epoch != self._epoch:
             self._discard(results.values())
@@ -351,7 +357,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _configured(self, member: _Member[C], reply: Reply) -> list[Failure]:
         assert isinstance(reply, Configured), "the first reply to Configure"
-        member.answered = reply.epoch
+        member.answered = max(member.answered, reply.epoch)
         member.unit_started = None
         for failure in reply.failures:
             member.keys.pop(failure.worker, None)

@@ -66,7 +66,8 @@ class Need(enum.Enum):
 class SharedWork(abc.ABC):
     """The carriers' end, for the thread that runs units.
 
-    `wake` is called from another thread, and `post` from another one too, but never at the same time.
+    `wake` is called from another thread, and `post` and `ring` from another one too, but never at the same
+    time.
     """
 
     @abc.abstractmethod
@@ -85,14 +86,23 @@ class SharedWork(abc.ABC):
     def wake(self) -> None:
         """End the present or the next `wait`. Called from another thread."""
 
-    def post(self, parts: Sequence[Any]) -> bool:
+    def post(self, parts: Sequence[Any], *, quietly: bool = False) -> bool:
         """Bring a message, given in bytes-like parts, to the pool by a way of its own, if there is one.
+
+        Args:
+            parts: of the message.
+            quietly: whether `Transport.receive` need not wake for it; but what it returns next, whatever it
+                wakes for, has this message too, though perhaps not in order with those that were not quiet.
 
         Returns:
             Whether it is on its way. If not, it is sent like any other, which copies it once more.
         """
-        del parts
+        del parts, quietly
         return False
+
+    def ring(self) -> None:
+        """Wake `Transport.receive`, because of what was posted quietly. Only where that has happened."""
+        return
 
     @abc.abstractmethod
     def note(self, epoch: int, number: int) -> None:

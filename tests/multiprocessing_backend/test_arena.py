@@ -25,7 +25,7 @@ from samplerkit_multiprocessing.arena import (
     places,
 )
 from samplerkit_multiprocessing.child import Belongings, _Way
-from samplerkit_multiprocessing.shared import File, anonymous_file, pipe
+from samplerkit_multiprocessing.shared import File, anonymous_file, letterbox, pipe
 from samplerkit_multiprocessing.transport import ProcessCarrier, ProcessTransport
 
 SIZE = 4096
@@ -261,14 +261,20 @@ class Ends:
         self.bulletin = Bulletin(news)
         queue, board = pipe()[0], anonymous_file(64)
         arena, bulletin = (duplicate(file), freed), (duplicate(news), self.bulletin.add(0))
-        self.way = _Way(Belongings(theirs, queue, board, 0, arena, bulletin, None))
+        letters_out, letters_in = letterbox()
+        self.way = _Way(Belongings(theirs, queue, board, 0, letters_in, arena, bulletin, None))
         self.theirs = theirs
-        self.carrier = ProcessCarrier(0, None, self.mine, Reader(file, said))
+        self.carrier = ProcessCarrier(0, None, self.mine, letters_out, Reader(file, said))
 
     def received(self) -> list[memoryview | bytes]:
         got: list = []
         while self.mine.poll():
             ProcessTransport._read(None, self.carrier, got)
+        return [data for _, data in got]
+
+    def letters(self) -> list[memoryview | bytes]:
+        got: list = []
+        ProcessTransport._read_letters(None, self.carrier, got)
         return [data for _, data in got]
 
     def close(self) -> None:
@@ -284,21 +290,44 @@ def ends():
 
 
 def test_a_large_message_goes_through_memory_and_a_small_one_does_not(ends):
-    assert ends.way.post([b"x" * SMALLEST])
-    assert not ends.way.post([b"x" * (SMALLEST - 1)])
+    assert ends.way.post([b"x" * SMALLEST], False)
+    assert not ends.way.post([b"x" * (SMALLEST - 1)], False)
     [received] = ends.received()
     assert isinstance(received, memoryview)
     assert bytes(received) == b"x" * SMALLEST
 
 
+@pytest.mark.parametrize("size", [1, SMALLEST - 1, SMALLEST])
+def test_a_quiet_message_lies_in_the_letterbox_and_makes_no_noise(ends, size):
+    assert ends.way.post([b"x" * size], True)
+    assert not ends.mine.poll(), "nobody is woken"
+    [letter] = ends.letters()
+    assert bytes(letter) == b"x" * size
+
+
+def test_a_ring_wakes_the_parent_and_is_no_message(ends):
+    ends.way.ring()
+    assert ends.mine.poll()
+    assert ends.received() == []
+
+
+def test_a_letterbox_that_is_full_takes_no_more_and_loses_nothing(ends):
+    sent = 0
+    while ends.way.post([bytes([sent % 256]) * (SMALLEST - 1)], True):
+        sent += 1
+    assert sent >= 2
+    assert [bytes(letter[:1]) for letter in ends.letters()] == [bytes([i % 256]) for i in range(sent)]
+    assert ends.way.post([b"again"], True)
+
+
 def test_where_memory_is_full_the_pipe_is_left(ends):
     size = 3 * (1 << 18)
-    assert ends.way.post([b"1" * size])
+    assert ends.way.post([b"1" * size], False)
     held = ends.received()
-    assert not ends.way.post([b"2" * size]), "the caller sends it by the pipe"
+    assert not ends.way.post([b"2" * size], False), "the caller sends it by the pipe"
     del held[:]
     gc.collect()
-    assert ends.way.post([b"3" * size]), "what was freed is used again"
+    assert ends.way.post([b"3" * size], False), "what was freed is used again"
     assert bytes(ends.received()[0]) == b"3" * size
 
 
@@ -321,7 +350,7 @@ def test_an_announcement_is_read_in_place_and_given_back(ends):
 def test_a_transport_announces_large_messages_once_and_small_ones_as_they_are():
     transport = ProcessTransport(2, "spawn")
     try:
-        carriers = [ProcessCarrier(index, None, None) for index in range(2)]
+        carriers = [ProcessCarrier(index, None, None, None) for index in range(2)]
         assert transport.announce(carriers, [b"small", b" one"]) == b"small one"
         told = transport.announce(carriers, [b"x" * SMALLEST, b"y"])
         assert told[:1] == IN_ARENA

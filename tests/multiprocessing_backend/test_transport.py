@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from samplerkit_multiprocessing.shared import letterbox
 from samplerkit_multiprocessing.transport import ProcessCarrier, ProcessTransport
 
 
@@ -38,7 +39,7 @@ def interrupted():
     with theirs, silent, writer, InterruptedConnection(os.dup(mine.fileno())) as pipe:
         mine.close()
         theirs.send_bytes(b"message")
-        yield ProcessCarrier(0, process, pipe), signals
+        yield ProcessCarrier(0, process, pipe, letterbox()[0]), signals
 
 
 def test_a_process_that_was_sent_half_a_message_is_killed(transport, interrupted):
@@ -53,3 +54,28 @@ def test_a_process_of_which_half_a_message_was_read_is_killed(transport, interru
     with pytest.raises(KeyboardInterrupt):
         transport.receive([carrier], 5.0)
     assert signals == ["SIGKILL"]
+
+
+def test_letters_come_with_whatever_else_wakes_the_parent(transport, interrupted):
+    carrier, _ = interrupted
+    out, into = letterbox()
+    mine, theirs = Pipe()
+    with mine, theirs:
+        quiet = ProcessCarrier(0, carrier.process, mine, out)
+        os.write(into.fd, b"letter")
+        assert transport.receive([quiet], 0.0) == [(quiet, b"letter")]
+        os.write(into.fd, b"another")
+        theirs.send_bytes(b"")
+        assert transport.receive([quiet], 5.0) == [(quiet, b"another")]
+
+
+def test_letters_of_a_process_that_died_come_before_the_news_of_its_death(transport):
+    out, into = letterbox()
+    mine, theirs = Pipe()
+    alive, dead = Pipe()
+    process = SimpleNamespace(sentinel=alive.fileno())
+    with mine, theirs, alive:
+        carrier = ProcessCarrier(0, process, mine, out)
+        os.write(into.fd, b"letter")
+        dead.close()
+        assert transport.receive([carrier], 5.0) == [(carrier, b"letter"), (carrier, None)]

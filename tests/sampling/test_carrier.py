@@ -333,6 +333,47 @@ def test_an_urgent_unit_that_is_needed_lets_results_wait(make):
     assert stage.reply().numbers == (0, 1)
 
 
+class Hall(Tally):
+    """A tally where messages can be left quietly; what happened is noted in order."""
+
+    def __init__(self, *answers: Need) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.happened: list[str] = []
+
+    def need(self, epoch: int, number: int) -> Need:
+        self.happened.append("asked")
+        return self.answers.pop(0)
+
+    def post(self, parts, *, quietly=False):
+        if quietly:
+            self.happened.append("quiet")
+        return quietly
+
+    def ring(self) -> None:
+        self.happened.append("rang")
+
+
+def test_what_a_doubtful_unit_may_be_too_many_for_is_left_quietly_and_then_it_runs(make):
+    work = Hall(Need.DOUBTFUL, Need.DOUBTFUL)
+    stage = make(work)
+    work.offer(Claim(1, 0), Claim(1, 1, urgent=True))
+    stage.configure(1)
+    assert stage.reply().numbers == (1,)
+    assert work.happened == ["asked", "quiet", "asked"]
+
+
+def test_whoever_learns_too_late_that_there_was_enough_rings_itself(make, monkeypatch):
+    # The one who ended the last unit woke the pool before this one's results were there.
+    monkeypatch.setattr(carrier, "_REST", PATIENCE)
+    work = Hall(Need.DOUBTFUL, Need.NONE)
+    stage = make(work)
+    work.offer(Claim(1, 0), Claim(1, 1, urgent=True))
+    stage.configure(1)
+    assert work.rests.acquire(timeout=PATIENCE)
+    assert work.happened == ["asked", "quiet", "asked", "rang"]
+
+
 def test_a_unit_that_is_not_needed_waits_for_another_call(make, monkeypatch):
     monkeypatch.setattr(carrier, "_REST", PATIENCE)
     work = Tally(u1=Need.NONE, u2=Need.LIKELY)

@@ -28,9 +28,11 @@ class Bench:
         self.now = 100.0
         self.sent = []
         self.posted = []
+        self.quiet = []
+        self.rings = 0
         self.takes_posts = takes_posts
         self.recorder = EpisodeRecorder(spec)
-        self.box = Outbox(self._send, self._post, patience)
+        self.box = Outbox(self._send, self._post, self._ring, patience)
         with pytest.MonkeyPatch.context() as patch:
             self.use(patch)
             self.box.begin(5, 2)
@@ -41,10 +43,13 @@ class Bench:
     def _send(self, message):
         self.sent.append(decode(message))
 
-    def _post(self, parts):
+    def _post(self, parts, *, quietly):
         if self.takes_posts:
-            self.posted.append(decode(b"".join(parts)))
+            (self.quiet if quietly else self.posted).append(decode(b"".join(parts)))
         return self.takes_posts
+
+    def _ring(self):
+        self.rings += 1
 
     def episode(self, number, info=None, length=1):
         """Return an episode that says which unit it is."""
@@ -71,6 +76,10 @@ def make(monkeypatch):
         return bench
 
     return make_one
+
+
+def no_post(parts, *, quietly):
+    return False
 
 
 def failure(number):
@@ -244,7 +253,7 @@ def test_somebody_else_may_send_what_waits_for_a_long_unit(monkeypatch):
     arrived = threading.Event()
     bench = Bench(patience=1000.0)
     bench.box = Outbox(
-        lambda message: (bench.sent.append(decode(message)), arrived.set()), bench._post, 1000.0
+        lambda message: (bench.sent.append(decode(message)), arrived.set()), bench._post, bench._ring, 1000.0
     )
     bench.box.begin(5, 2)
     watcher = threading.Thread(target=bench.box.watch, daemon=True)
@@ -260,7 +269,7 @@ def test_somebody_else_may_send_what_waits_for_a_long_unit(monkeypatch):
 
 
 def test_watching_ends_at_once_where_nothing_ever_came():
-    box = Outbox(lambda message: None, lambda parts: False, 1000.0)
+    box = Outbox(lambda message: None, no_post, lambda: None, 1000.0)
     box.close()
     box.watch()
 
@@ -293,10 +302,64 @@ def test_a_new_epoch_owes_nothing_to_the_old_one(make):
 def test_whoever_watches_pays_what_is_owed(monkeypatch):
     monkeypatch.setattr(module, "_LATEST", 0.01)
     arrived = threading.Event()
-    box = Outbox(lambda message: arrived.set(), lambda parts: False, 1000.0)
+    box = Outbox(lambda message: arrived.set(), no_post, lambda: None, 1000.0)
     watcher = threading.Thread(target=box.watch, daemon=True)
     watcher.start()
     box.owe(encode("answer"))
     assert arrived.wait(20.0)
     box.close()
     watcher.join(20.0)
+
+
+def test_what_is_sent_quietly_wakes_nobody_until_there_is_a_reason_to(make):
+    bench = make(takes_posts=True)
+    bench.put(0)
+    bench.box.flush(quietly=True)
+    assert [message.numbers for message in bench.quiet] == [(0,)]
+    assert (bench.posted, bench.sent, bench.rings) == ([], [], 0)
+    bench.box.flush()
+    bench.box.flush()
+    assert bench.rings == 1, "there is nothing more to send, but something to be heard of"
+
+
+def test_a_message_that_wakes_the_pool_needs_no_ring_for_those_before_it(make):
+    bench = make(takes_posts=True)
+    bench.put(0)
+    bench.box.flush(quietly=True)
+    bench.put(1)
+    bench.box.flush()
+    assert [message.numbers for message in bench.posted] == [(1,)]
+    bench.box.flush()
+    assert bench.rings == 0
+
+
+def test_a_quiet_message_that_nobody_takes_is_sent_like_any_other(make):
+    bench = make()
+    bench.put(0)
+    bench.box.flush(quietly=True)
+    assert bench.numbers == [(0,)]
+    bench.box.flush()
+    assert bench.rings == 0, "it woke the pool by itself"
+
+
+def test_what_is_owed_may_be_paid_quietly(make):
+    bench = make(takes_posts=True)
+    bench.box.owe(encode("answer"))
+    bench.box.flush(quietly=True)
+    assert (bench.quiet, bench.sent) == (["answer"], [])
+
+
+def test_whoever_watches_rings_for_what_was_sent_quietly(monkeypatch):
+    monkeypatch.setattr(module, "_LATEST", 0.01)
+    rang = threading.Event()
+    bench = Bench(patience=1000.0, takes_posts=True)
+    bench.box = Outbox(bench._send, bench._post, rang.set, 1000.0)
+    bench.box.begin(5, 2)
+    bench.put(0)
+    bench.box.flush(quietly=True)
+    watcher = threading.Thread(target=bench.box.watch, daemon=True)
+    watcher.start()
+    assert rang.wait(20.0)
+    bench.box.close()
+    watcher.join(20.0)
+    assert not watcher.is_alive()
