@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import psutil
 import ray
 
@@ -124,6 +125,16 @@ def free_resources() -> dict[str, float]:
     """Return what it has to spare."""
     found: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
     return found
+
+
+def warm_up() -> None:
+    """Let Ray make the connections that it makes once, when something large first goes to and fro."""
+    remote: Any = ray.remote(num_cpus=0)
+    ray.get(remote(_next).remote(ray.put(np.zeros(1 << 21, np.uint8))))
+
+
+def _next(data: Any) -> Any:
+    return data + 1
 
 
 def is_own(process: psutil.Process) -> bool:

@@ -63,10 +63,11 @@ class RaySampler(PoolSampler[Any]):
     def standing_runtime(cls) -> Iterator[Callable[[Any], bool]]:
         """See `BaseSampler.standing_runtime`: Ray, and its processes that wait for work."""
         _import_ray()
-        from samplerkit_ray.runtime import Lease, is_own
+        from samplerkit_ray.runtime import Lease, is_own, warm_up
 
         lease = Lease(None, None)
         try:
+            warm_up()
             yield is_own
         finally:
             lease.end()

@@ -8,6 +8,7 @@ import os
 import queue
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -76,11 +77,10 @@ class ActorCarrier:
         self.facts: Facts | None = None
         self.outgoing: list[Any] = []
         self.n_delivered = 0
-        self.under_way = 0
+        self.pending: dict[Future[Any], Callable[..., None]] = {}
+        """Calls that have not come back, and who takes what they return."""
         self.failed: BaseException | None = None
         self.ended = False
-        self.collects = False
-        """Whether a call waits there for what it says."""
         self.over = False
         """Whether it has said all."""
         self.stopping = False
@@ -109,7 +109,8 @@ class RayTransport(Transport[ActorCarrier]):
         remote: Any = ray.remote  # whose types lack what actors have
         groups = {"in": 1, "out": 1}
         self._actor = remote(concurrency_groups=groups, max_restarts=0, **demand.options())(Carrier)
-        self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._events: deque[tuple[ActorCarrier, Future[Any]]] = deque()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._heard: list[tuple[ActorCarrier, Any]] = []
         self._stored: dict[bytes, Any] = {}
         self._setup: tuple[bytes, Any] = (b"", b"")
@@ -170,19 +171,17 @@ class RayTransport(Transport[ActorCarrier]):
 
     def _listen(self, timeout: float | None) -> None:
         """Wait until something happens, and take all that has."""
-        try:
-            event = self._events.get(timeout=timeout)
-        except queue.Empty:
-            return
-        while True:
-            if event is not None:
-                carrier, take, future = event
-                carrier.under_way -= 1
+        with contextlib.suppress(queue.Empty):
+            self._bell.get(timeout=timeout)
+            while True:
+                self._bell.get_nowait()
+        while self._events:
+            carrier, future = self._events[0]
+            # At once, as Ctrl-C may come anywhere: a result may then be lost, and nothing else.
+            take = carrier.pending.pop(future, None)
+            if take is not None:
                 self._take(carrier, take, future)
-            try:
-                event = self._events.get_nowait()
-            except queue.Empty:
-                return
+            self._events.popleft()
 
     def _take(self, carrier: ActorCarrier, take: Callable[..., None], future: Future[Any]) -> None:
         error = future.exception()
@@ -192,7 +191,7 @@ class RayTransport(Transport[ActorCarrier]):
             carrier.failed = error
             log.debug("actor %d: %s", carrier.index, error)
             self.kill(carrier)
-        if carrier.under_way or carrier.ended or not (carrier.over or carrier.failed is not None):
+        if carrier.pending or carrier.ended or not (carrier.over or carrier.failed is not None):
             return
         if self._never_began(carrier):
             self._ask_for(carrier)
@@ -210,9 +209,15 @@ class RayTransport(Transport[ActorCarrier]):
     # -- what comes back of an actor's methods ---------------------------------------------------
 
     def _expect(self, carrier: ActorCarrier, take: Callable[..., None], ref: Any) -> None:
-        carrier.under_way += 1
-        events = self._events
-        ref.future().add_done_callback(lambda future: events.put((carrier, take, future)))
+        events, bell = self._events, self._bell
+        future: Future[Any] = ref.future()
+        carrier.pending[future] = take
+
+        def ring(future: Future[Any]) -> None:
+            events.append((carrier, future))
+            bell.put(None)
+
+        future.add_done_callback(ring)
 
     def _met(self, carrier: ActorCarrier, facts: Facts) -> None:
         here = versions()
@@ -231,7 +236,6 @@ class RayTransport(Transport[ActorCarrier]):
 
     def _collected(self, carrier: ActorCarrier, collected: tuple[bool, list[Any]]) -> None:
         carrier.over, messages = collected
-        carrier.collects = False
         self._heard += [
             (carrier, message if isinstance(message, bytes) else message.data) for message in messages
         ]
@@ -242,7 +246,8 @@ class RayTransport(Transport[ActorCarrier]):
         """Send what is to be sent, and see to it that somebody waits for what comes back."""
         if carrier.stopped or carrier.failed is not None or carrier.facts is None:
             return
-        if not carrier.collects and not carrier.over:
+        waits = self._collected in carrier.pending.values()
+        if not waits and not carrier.over:
             self._exchange(carrier)
         elif carrier.outgoing:
             with self._whole(carrier):
@@ -256,7 +261,6 @@ class RayTransport(Transport[ActorCarrier]):
             outgoing, carrier.outgoing = carrier.outgoing, []
             ref = carrier.handle.exchange.remote(carrier.n_delivered, *outgoing)
             carrier.n_delivered += 1
-            carrier.collects = True
             self._expect(carrier, self._collected, ref)
 
     @contextlib.contextmanager
@@ -313,18 +317,20 @@ class RayTransport(Transport[ActorCarrier]):
         until = time.monotonic() + timeout
         while not carrier.ended and (left := until - time.monotonic()) > 0:
             self._deliver(carrier)
+            if not carrier.pending:
+                return  # nothing that could say so
             self._listen(left)
 
     def wake(self) -> None:
         """Leave a note where `receive` looks."""
-        self._events.put(None)
+        self._bell.put(None)
 
     def close(self) -> None:
         """Leave Ray."""
         self._stored = {}
         self._setup = (b"", b"")
         self._heard = []
-        self._events = queue.SimpleQueue()
+        self._events.clear()
         self._lease.end()
 
     # -- the cluster -----------------------------------------------------------------------------

@@ -74,12 +74,10 @@ class _Carrier:
         self._work = work
         # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
         if work is None:
-            patience = setup.patience
-            self._outbox = Outbox(send, _no_post, _no_ring, patience)
+            self._outbox = Outbox(send, _no_post, _no_ring, setup.patience)
         else:
-            patience = _PATIENCE
-            self._outbox = Outbox(send, work.post, work.ring, patience)
-        self._lingers = patience > 0
+            self._outbox = Outbox(send, work.post, work.ring, _PATIENCE)
+        self._lingers = work is not None or setup.patience > 0
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()
         self._next: Configure | Close | None = None
         self._own: deque[Claim] = deque()

@@ -28,6 +28,9 @@ _MEANWHILE = 0.004
 
 _MOST_MEANWHILE = 64
 
+_LONGEST = 0.5
+"""Seconds of work that a carrier is given ahead at most: what it had is lost if it dies."""
+
 _FEW = 4
 """So many units that may have killed a carrier are tried one by one; of more those that were lost twice."""
 
@@ -195,7 +198,7 @@ class DeepQueues(PrivateQueues):
             horizon += math.isqrt(max(0, missing)) // 2
         horizon = min(horizon, admission.next + _FURTHEST)
         depth = self._depth if not carriers else math.ceil(_SHARE * missing / len(carriers))
-        depth = max(depth, self._depth, self._pace.units_meanwhile())
+        depth = max(min(depth, self._pace.units_in(_LONGEST)), self._depth, self._pace.units_meanwhile())
         for carrier in sorted(carriers, key=lambda it: len(self._under_way[it])):
             if len(self._under_way[carrier]) > depth // 2:
                 continue  # few at a time are not worth a message
@@ -278,7 +281,11 @@ class _Pace:
 
     def units_meanwhile(self) -> int:
         """Return how many units a carrier runs until it can be given more."""
-        return 1 if not self._seconds else min(_MOST_MEANWHILE, math.ceil(_MEANWHILE / self._seconds))
+        return 1 if not self._seconds else min(_MOST_MEANWHILE, self.units_in(_MEANWHILE))
+
+    def units_in(self, seconds: float) -> int:
+        """Return how many units a carrier runs in so many seconds; many while nobody knows."""
+        return _FURTHEST if not self._seconds else math.ceil(seconds / self._seconds)
 
 
 class CommonQueue(Dealer):

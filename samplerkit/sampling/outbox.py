@@ -60,9 +60,9 @@ class Outbox:
         self._sent = 0.0
         self._n_workers = 1
         self._owed: bytes | None = None
+        self._running: tuple[int, float] | None = None
         # Whether something was posted quietly since the pool was last woken.
         self._unheard = False
-        self._running: tuple[int, float] | None = None
         self._lock = threading.Lock()
         self._filled = threading.Event()
         self._closed = threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -43,18 +44,18 @@ def test_a_ray_that_is_there_is_used_and_left_running(somebodys_ray):
 
 
 def test_the_last_sampler_ends_the_ray_that_the_first_one_started():
-    handler, hook, threads = __import__("signal").getsignal(15), sys.excepthook, threading.active_count()
-    mode = os.environ.get("RAY_AUTH_MODE")
+    def settings():
+        handler = signal.getsignal(signal.SIGTERM)
+        return handler, sys.excepthook, threading.active_count(), os.environ.get("RAY_AUTH_MODE")
+
+    before = settings()
     with sampler() as first:
         with sampler() as second:
             first.shutdown_worker()
             assert ray.is_initialized()
             assert len(second.obtain_samples(0, 10).rewards) >= 10
         assert not ray.is_initialized()
-    assert __import__("signal").getsignal(15) is handler
-    assert sys.excepthook is hook
-    assert threading.active_count() == threads
-    assert os.environ.get("RAY_AUTH_MODE") == mode
+    assert settings() == before
 
 
 def test_a_program_without_ray_is_told_what_to_install_and_keeps_the_other_backends():

@@ -16,7 +16,7 @@ from samplerkit import EnvSpec
 from samplerkit.episodes import EpisodeSlice
 from samplerkit.sampling import Claim
 from samplerkit.sampling.admission import Admission, Calls, Goal, Steps, Units
-from samplerkit.sampling.dealing import CommonQueue, PrivateQueues
+from samplerkit.sampling.dealing import CommonQueue, DeepQueues, PrivateQueues
 from samplerkit.sampling.messages import Run
 from samplerkit.sampling.schedule import Schedule
 
@@ -430,3 +430,59 @@ def test_of_calls_that_nobody_knows_yet_a_few_are_dealt_and_then_what_may_wait()
     small.end(0)
     small.send(0)
     assert sum(len(carrier.own) for carrier in small.carriers) > 900
+
+
+# -- queues that are filled far ahead ----------------------------------------------------------------
+
+
+def deep(n_carriers: int, up=lambda carrier: True) -> tuple[DeepQueues, Schedule]:
+    schedule = Schedule(n_carriers, in_order=False)
+    schedule.begin([None])
+    return DeepQueues(schedule, n_carriers, 1, up), schedule
+
+
+def test_deep_queues_give_most_of_a_call_at_once_and_the_rest_when_they_hear_of_results():
+    dealer, _ = deep(2)
+    admission = Admission(Units(100), 0)
+    first = dealer.deal(EPOCH, admission)
+    assert sorted(len(run.numbers) for run in first.values()) == [38, 38]
+    assert dealer.deal(EPOCH, admission) == {}, "few at a time are not worth a message"
+    for carrier, run in first.items():
+        done = run.numbers[: -run.tell_at] or run.numbers
+        dealer.finished(carrier, done)
+        admission.offer_all({number: result(1) for number in done})
+    given = {
+        number for run in (first, dealer.deal(EPOCH, admission)) for r in run.values() for number in r.numbers
+    }
+    assert len(given) > 76
+
+
+def test_deep_queues_leave_out_a_carrier_that_is_not_up():
+    dealer, _ = deep(3, up=lambda carrier: carrier != 1)
+    assert set(dealer.deal(EPOCH, Admission(Units(60), 0))) == {0, 2}
+
+
+def test_of_many_units_that_may_have_killed_a_carrier_none_is_suspected_before_it_was_lost_twice():
+    dealer, _ = deep(2)
+    admission = Admission(Units(100), 0)
+    dealer.deal(EPOCH, admission)
+    running, lost = dealer.lost(0, [None, None])
+    assert running is None
+    assert dealer.suspects(running, lost) == set()
+    assert dealer.suspects(running, lost[:10]) == set(lost[:10])
+
+
+def test_a_suspect_runs_alone_so_that_the_next_death_is_certain():
+    dealer, schedule = deep(2)
+    admission = Admission(Units(100), 0)
+    first = dealer.deal(EPOCH, admission)
+    _, lost = dealer.lost(0, [None, None])
+    for number in lost:
+        schedule.lost(number, suspect=number < 3)
+    assert dealer.deal(EPOCH, admission)[0].numbers == (0,)
+    assert dealer.deal(EPOCH, admission).get(0) is None, "nothing beside it"
+    dealer.finished(0, [0])
+    admission.offer(0, result(1))
+    assert dealer.deal(EPOCH, admission)[0].numbers == (1,)
+    assert dealer.lost(0, [None, None]) == (1, [1])
+    assert first[1].numbers
