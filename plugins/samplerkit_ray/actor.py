@@ -46,6 +46,9 @@ class Carrier:
         sys.setswitchinterval(_SWITCH)
         for module in needs:
             importlib.import_module(module)
+        self._begin()
+
+    def _begin(self) -> None:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._early: dict[int, Sequence[Any]] = {}
         self._expected = 0
@@ -53,6 +56,11 @@ class Carrier:
         self._outbox: list[Any] = []
         self._changed = threading.Condition()
         self._over = False
+
+    def again(self, path: Sequence[str]) -> None:
+        """Be as new, for another sampler; `run` is over."""
+        sys.path += [entry for entry in path if entry not in sys.path]
+        self._begin()
 
     def hello(self) -> Facts:
         """Return what it takes to see whether this node will do."""

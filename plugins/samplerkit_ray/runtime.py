@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import ray
 
+from samplerkit_ray import reserve
 from samplerkit_ray.aside import Aside
 
 _QUIET: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
@@ -138,10 +139,10 @@ def _next(data: Any) -> Any:
 
 
 def is_own(process: psutil.Process) -> bool:
-    """Whether a process is Ray's, rather than an actor that carries workers."""
+    """Whether a process is Ray's or an actor that is kept, rather than one that carries workers."""
     line = process.cmdline()
     if line and line[0].startswith("ray::"):
-        return not line[0].startswith("ray::Carrier")
+        return not line[0].startswith("ray::Carrier") or reserve.has(process.pid)
     home = os.path.dirname(ray.__file__)
     return any(word.startswith(home) for word in line)
 

@@ -61,14 +61,19 @@ class RaySampler(PoolSampler[Any]):
     @classmethod
     @contextmanager
     def standing_runtime(cls) -> Iterator[Callable[[Any], bool]]:
-        """See `BaseSampler.standing_runtime`: Ray, and its processes that wait for work."""
+        """See `BaseSampler.standing_runtime`: Ray, its idle processes, and actors that have done their work.
+
+        What an actor has imported, and what environments have left in its modules, is there for the next one.
+        """
         _import_ray()
+        from samplerkit_ray.reserve import keeping
         from samplerkit_ray.runtime import Lease, is_own, warm_up
 
         lease = Lease(None, None)
         try:
             warm_up()
-            yield is_own
+            with keeping():
+                yield is_own
         finally:
             lease.end()
 

@@ -19,6 +19,7 @@ import ray
 from ray.exceptions import ActorDiedError
 
 from samplerkit.sampling import CarrierGone, Transport
+from samplerkit_ray import reserve
 from samplerkit_ray.actor import LARGE, Carrier, Facts, versions
 from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers, RayLost
 from samplerkit_ray.runtime import Lease, free_resources, total_resources
@@ -80,6 +81,8 @@ class ActorCarrier:
         self.pending: dict[Future[Any], Callable[..., None]] = {}
         """Calls that have not come back, and who takes what they return."""
         self.failed: BaseException | None = None
+        self.used_before = False
+        """Whether another sampler had it, and it may have died since."""
         self.ended = False
         self.over = False
         """Whether it has said all."""
@@ -118,6 +121,10 @@ class RayTransport(Transport[ActorCarrier]):
     lingers = 0.05
 
     @property
+    def _kind(self) -> tuple[Demand, tuple[str, ...]]:
+        return self._demand, self._needs
+
+    @property
     def n_carriers(self) -> int:
         """The number of actors."""
         return self._n_actors
@@ -133,9 +140,13 @@ class RayTransport(Transport[ActorCarrier]):
 
     def _ask_for(self, carrier: ActorCarrier) -> None:
         path = [os.path.abspath(entry) for entry in sys.path]
-        carrier.handle = self._actor.remote(path, self._needs)
+        kept = reserve.take(self._kind)
+        carrier.handle = self._actor.remote(path, self._needs) if kept is None else kept
+        carrier.used_before = kept is not None
         carrier.failed, carrier.n_delivered = None, 0
         with self._whole(carrier):
+            if carrier.used_before:
+                carrier.handle.again.remote(path)
             self._expect(carrier, self._met, carrier.handle.hello.remote())
             self._expect(carrier, self._ran, carrier.handle.run.remote(self._setup[1]))
 
@@ -200,10 +211,14 @@ class RayTransport(Transport[ActorCarrier]):
         self._heard.append((carrier, None))
 
     def _never_began(self, carrier: ActorCarrier) -> bool:
-        """Whether Ray sent it to a node that had died already, which Ray takes a while to notice."""
+        """Whether it had died already when it was asked: alone, or with its node, which Ray takes a while to
+        notice.
+        """
         late = time.monotonic() - carrier.began > self._start_timeout
         if carrier.facts is not None or carrier.stopping or late:
             return False
+        if carrier.used_before and carrier.failed is not None:
+            return True
         return isinstance(carrier.failed, ActorDiedError) and "node has died" in str(carrier.failed)
 
     # -- what comes back of an actor's methods ---------------------------------------------------
@@ -308,10 +323,16 @@ class RayTransport(Transport[ActorCarrier]):
         carrier.stopping = True
         if timeout > 0 and carrier.facts is not None:
             self._listen_until_it_ends(carrier, timeout)
-        self.kill(carrier)
-        self._listen_until_it_ends(carrier, _TO_DIE)
+        if not self._keeps(carrier):
+            self.kill(carrier)
+            self._listen_until_it_ends(carrier, _TO_DIE)
         carrier.stopped = True
         carrier.handle = None
+
+    def _keeps(self, carrier: ActorCarrier) -> bool:
+        if not carrier.ended or carrier.failed is not None or carrier.facts is None:
+            return False
+        return reserve.give(self._kind, carrier.handle, carrier.facts.pid)
 
     def _listen_until_it_ends(self, carrier: ActorCarrier, timeout: float) -> None:
         until = time.monotonic() + timeout
