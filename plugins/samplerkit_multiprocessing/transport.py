@@ -64,6 +64,7 @@ class ProcessTransport(Transport[ProcessCarrier]):
         self._batches = None if file is None else BatchMemory(file)
         self._selector = selectors.DefaultSelector()
         self._watched: list[ProcessCarrier] = []
+        self._started: list[ProcessCarrier] = []
 
     @property
     def n_carriers(self) -> int:
@@ -94,7 +95,9 @@ class ProcessTransport(Transport[ProcessCarrier]):
             raise
         finally:
             theirs.close()
-        return ProcessCarrier(index, process, mine, letters_out, reader)
+        carrier = ProcessCarrier(index, process, mine, letters_out, reader)
+        self._started.append(carrier)
+        return carrier
 
     def announce(self, carriers: Sequence[ProcessCarrier], parts: Sequence[Any]) -> bytes:
         """Put a large message where all processes can read it."""
@@ -191,6 +194,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
         process.close()
         carrier.pipe.close()
         carrier.letterbox.close()
+        if carrier in self._started:
+            self._started.remove(carrier)
 
     def _listen_until_it_ends(self, carrier: ProcessCarrier, timeout: float) -> None:
         """Read on meanwhile: a process whose last batch nobody takes would wait for ever."""
@@ -232,6 +237,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
 
     def close(self) -> None:
         """Close what processes share, and the pair of sockets that `wake` uses."""
+        for carrier in list(self._started):  # which Ctrl-C kept from whoever asked for it
+            self.stop(carrier, 0.0)
         self._selector.close()
         self._share.close()
         if self._bulletin is not None:

@@ -115,6 +115,7 @@ class RayTransport(Transport[ActorCarrier]):
         self._events: deque[tuple[ActorCarrier, Future[Any]]] = deque()
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._heard: list[tuple[ActorCarrier, Any]] = []
+        self._all_well = True
         self._stored: dict[bytes, Any] = {}
         self._setup: tuple[bytes, Any] = (b"", b"")
 
@@ -310,6 +311,7 @@ class RayTransport(Transport[ActorCarrier]):
 
     def kill(self, carrier: ActorCarrier) -> None:
         """Let Ray end it by force."""
+        self._all_well = False
         if self._lease.holds:
             ray.kill(carrier.handle, no_restart=True)
 
@@ -330,7 +332,8 @@ class RayTransport(Transport[ActorCarrier]):
         carrier.handle = None
 
     def _keeps(self, carrier: ActorCarrier) -> bool:
-        if not carrier.ended or carrier.failed is not None or carrier.facts is None:
+        """Whether it is kept for another sampler; after any trouble nobody is."""
+        if not (self._all_well and carrier.ended) or carrier.failed is not None or carrier.facts is None:
             return False
         return reserve.give(self._kind, carrier.handle, carrier.facts.pid)
 

@@ -113,7 +113,7 @@ _apart: Callable[[psutil.Process], bool] | None = None
 
 
 def leave_out(is_apart: Callable[[psutil.Process], bool]) -> None:
-    """Do not count some processes: those of a runtime that outlives samplers.
+    """Do not count some processes, nor connections to them: those of a runtime that outlives samplers.
 
     Args:
         is_apart: whether a process is one of them.
@@ -174,7 +174,19 @@ def _files() -> dict[int, str]:
         # The one that was used to list them is closed by now.
         with contextlib.suppress(OSError):
             found[int(name)] = os.readlink(_FILES / name)
+    for number in _connections_apart():
+        found.pop(number, None)
     return found
+
+
+def _connections_apart() -> list[int]:
+    """Return the descriptors of this process that lead to processes which do not count."""
+    if _apart is None:
+        return []
+    every = psutil.net_connections("tcp")
+    apart = {pid for pid in {it.pid for it in every if it.pid is not None} if _is_apart(pid)}
+    ports = {it.laddr.port for it in every if it.pid in apart}
+    return [it.fd for it in every if it.pid == os.getpid() and it.raddr and it.raddr.port in ports]
 
 
 def _more_files(now: Mapping[int, str], before: Mapping[int, str]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +13,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from samplerkit.contract.census import Census, alive, left_over
+import pytest
+
+from samplerkit.contract import census
+from samplerkit.contract.census import Census, alive, leave_out, left_over
 
 
 @contextmanager
@@ -50,6 +54,37 @@ def test_a_thread_that_is_left_is_named() -> None:
     go.set()
     thread.join()
     assert left == "threads are left: left-behind"
+
+
+def test_what_is_said_to_be_apart_does_not_count_and_neither_do_connections_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(census, "_apart", None)
+    program = """if True:
+        import socket
+        server = socket.create_server(("127.0.0.1", 0))
+        print(server.getsockname()[1], flush=True)
+        input()
+    """
+    before = Census.take()
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        try:
+            with socket.create_connection(("127.0.0.1", int(process.stdout.readline()))):
+                pipes = [process.stdin, process.stdout]
+                left = left_over(before, patience=0)
+                assert left is not None
+                assert "processes are left" in left
+                assert f"{len(pipes) + 1} file descriptors are left" in left
+                leave_out(lambda other: other.pid == process.pid)
+                left = left_over(before, patience=0)
+                assert left is not None
+                assert "processes" not in left
+                assert f"{len(pipes)} file descriptors are left" in left
+        finally:
+            process.kill()
 
 
 def test_file_descriptors_are_counted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -79,3 +80,12 @@ def test_letters_of_a_process_that_died_come_before_the_news_of_its_death(transp
         os.write(into.fd, b"letter")
         dead.close()
         assert transport.receive([carrier], 5.0) == [(carrier, b"letter"), (carrier, None)]
+
+
+def test_a_process_that_nobody_took_over_ends_with_the_transport(transport):
+    # Ctrl-C came when it had been started, and its carrier was not kept anywhere yet.
+    transport.start(0, b"")
+    [process] = [it for it in multiprocessing.active_children() if it.name == "samplerkit-0"]
+    transport.close()
+    with pytest.raises(ValueError, match="closed"):
+        process.is_alive()
