@@ -71,7 +71,7 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
         importlib.import_module(module)
     way = _Way(belongings)
     it = belongings
-    work = Work(it.queue, it.board, it.index, way.post, way.ring, it.batches)
+    work = Work(it.queue, it.board, it.index, way.post, way.leave, way.ring, it.batches)
     serve(setup, way.receive, way.send, work)
     belongings.connection.close()
 
@@ -108,19 +108,31 @@ class _Way:
             # The parent is gone, and so is whoever wanted the answer.
             _end_soon()
 
-    def post(self, parts: Sequence[Any], quietly: bool) -> bool:
-        """Bring a message to the parent if there is a better way than the pipe; see `SharedWork.post`."""
-        size = sum(map(len, parts))
-        if size < SMALLEST or self._arena is None:
-            return quietly and size <= LARGEST_LETTER and self._drop(b"".join(parts))
+    def post(self, parts: Sequence[Any]) -> bool:
+        """Bring a large message to the parent; return False for a small one, or if there is no room."""
+        told = self._in_arena(parts)
+        if told is not None:
+            self.send(told)
+        return told is not None
+
+    def leave(self, parts: Sequence[Any]) -> bool:
+        """Put a message into the letterbox; return False if there is no room."""
+        letter = self._in_arena(parts) or b"".join(parts)
+        if len(letter) <= LARGEST_LETTER and self._drop(letter):
+            return True
+        if letter[:1] == IN_ARENA:  # it is there, and so it has to be told
+            self.send(letter)
+            return True
+        return False
+
+    def _in_arena(self, parts: Sequence[Any]) -> bytes | None:
+        """Put a large message into the arena, and return what to tell the parent of it."""
+        if self._arena is None or sum(map(len, parts)) < SMALLEST:
+            return None
         for place in places(self._freed):
             self._arena.free(*place)
-        told = self._arena.write(parts)
-        if told is None:
-            return False
-        if not (quietly and self._drop(IN_ARENA + told)):
-            self.send(IN_ARENA + told)
-        return True
+        place = self._arena.write(parts)
+        return None if place is None else IN_ARENA + place
 
     def ring(self) -> None:
         """Wake the parent, which then looks into the letterbox."""

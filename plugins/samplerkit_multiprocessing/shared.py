@@ -173,7 +173,7 @@ class Work(SharedWork):
     Args:
         queue, board: the parent's.
         index: of this process's slot.
-        post, ring: see `SharedWork`.
+        post, leave, ring: see `SharedWork`.
         batches: what `SharedWork.batch_memory` is a view of.
     """
 
@@ -182,12 +182,14 @@ class Work(SharedWork):
         queue: File,
         board: File,
         index: int,
-        post: Callable[[Sequence[Any], bool], bool],
+        post: Callable[[Sequence[Any]], bool],
+        leave: Callable[[Sequence[Any]], bool],
         ring: Callable[[], None],
         batches: File | None = None,
     ) -> None:
         self._queue = queue
         self._post = post
+        self._leave = leave
         self._ring = ring
         self._notes = mmap.mmap(board.fd, 0)
         board.close()
@@ -233,9 +235,13 @@ class Work(SharedWork):
         with contextlib.suppress(BlockingIOError):
             os.write(self._waker.fd, b"!")
 
-    def post(self, parts: Sequence[Any], *, quietly: bool = False) -> bool:
+    def post(self, parts: Sequence[Any]) -> bool:
         """See `SharedWork`."""
-        return self._post(parts, quietly)
+        return self._post(parts)
+
+    def leave(self, parts: Sequence[Any]) -> bool:
+        """See `SharedWork`."""
+        return self._leave(parts)
 
     def ring(self) -> None:
         """See `SharedWork`."""

@@ -7,9 +7,8 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import threadpoolctl
 
@@ -73,10 +72,7 @@ class _Carrier:
         self._announce = setup.announce_units and work is None
         self._work = work
         # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
-        if work is None:
-            self._outbox = Outbox(send, _no_post, _no_ring, setup.patience)
-        else:
-            self._outbox = Outbox(send, work.post, work.ring, _PATIENCE)
+        self._outbox = Outbox(send, work, setup.patience if work is None else _PATIENCE)
         self._lingers = work is not None or setup.patience > 0
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()
         self._next: Configure | Close | None = None
@@ -290,12 +286,3 @@ class _Carrier:
             self._outbox.send(answer)
         else:
             self._outbox.owe(answer)
-
-
-def _no_post(parts: Sequence[Any], *, quietly: bool) -> bool:
-    del parts, quietly
-    return False
-
-
-def _no_ring() -> None:
-    return

@@ -13,6 +13,7 @@ from samplerkit.episodes.slices import EpisodeStore
 from samplerkit.episodes.tick_recording import TickRecording
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.messages import Finished, Started, encode, encode_parts
+from samplerkit.sampling.work import SharedWork
 
 _BYTES = 1 << 22
 """No message waits for more to come; places in memory that are used again soon stay in the caches."""
@@ -32,21 +33,13 @@ class Outbox:
 
     Args:
         send: takes a message.
-        post: takes a message in parts, and says whether it could; see `SharedWork.post`.
-        ring: see `SharedWork.ring`.
+        work: has better ways for messages, perhaps; see `SharedWork`.
         patience: seconds that a result may wait for others; 0 sends each at once.
     """
 
-    def __init__(
-        self,
-        send: Callable[[bytes], None],
-        post: Callable[..., bool],
-        ring: Callable[[], None],
-        patience: float,
-    ) -> None:
+    def __init__(self, send: Callable[[bytes], None], work: SharedWork | None, patience: float) -> None:
         self._send = send
-        self._post = post
-        self._ring = ring
+        self._work = work
         self._patience = patience
         self._epoch = -1
         self._results: list[tuple[int, EpisodeSlice]] = []
@@ -61,7 +54,7 @@ class Outbox:
         self._n_workers = 1
         self._owed: bytes | None = None
         self._running: tuple[int, float] | None = None
-        # Whether something was posted quietly since the pool was last woken.
+        # Whether something was left for the pool since it was last woken.
         self._unheard = False
         self._lock = threading.Lock()
         self._filled = threading.Event()
@@ -176,17 +169,18 @@ class Outbox:
             message, self._owed = self._owed, None
             self._pass([message], quietly)
         elif self._unheard and not quietly:
-            self._ring()
+            assert self._work is not None, "something was left there"
+            self._work.ring()
             self._unheard = False
         self._sent = time.monotonic()
 
     def _pass(self, message: list[Any], quietly: bool) -> None:
-        posted = self._post(message, quietly=quietly)
-        if not posted:
-            self._send(b"".join(message))
-        self._unheard = posted and quietly
+        work = self._work
+        self._unheard = quietly and work is not None and work.leave(message)
         if self._unheard:
             self._filled.set()
+        elif work is None or not work.post(message):
+            self._send(b"".join(message))
 
     def _send_all(
         self,

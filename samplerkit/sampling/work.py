@@ -66,7 +66,7 @@ class Need(enum.Enum):
 class SharedWork(abc.ABC):
     """The carriers' end, for the thread that runs units.
 
-    `wake` is called from another thread, and `post` and `ring` from another one too, but never at the same
+    `wake` is called from another thread; `post`, `leave` and `ring` from another one too, but never at the same
     time.
     """
 
@@ -86,22 +86,27 @@ class SharedWork(abc.ABC):
     def wake(self) -> None:
         """End the present or the next `wait`. Called from another thread."""
 
-    def post(self, parts: Sequence[Any], *, quietly: bool = False) -> bool:
+    def post(self, parts: Sequence[Any]) -> bool:
         """Bring a message, given in bytes-like parts, to the pool by a way of its own, if there is one.
-
-        Args:
-            parts: of the message.
-            quietly: whether `Transport.receive` need not wake for it; but what it returns next, whatever it
-                wakes for, has this message too, though perhaps not in order with those that were not quiet.
 
         Returns:
             Whether it is on its way. If not, it is sent like any other, which copies it once more.
         """
-        del parts, quietly
+        del parts
+        return False
+
+    def leave(self, parts: Sequence[Any]) -> bool:
+        """Leave a message, given in bytes-like parts, where `Transport.receive` finds it when it wakes for
+        whatever reason, perhaps not in order with messages of the other kind.
+
+        Returns:
+            Whether it is there. If not, it is posted or sent.
+        """
+        del parts
         return False
 
     def ring(self) -> None:
-        """Wake `Transport.receive`, because of what was posted quietly. Only where that has happened."""
+        """Wake `Transport.receive` because of what was left. Called only where something was."""
         return
 
     @abc.abstractmethod

@@ -290,8 +290,8 @@ def ends():
 
 
 def test_a_large_message_goes_through_memory_and_a_small_one_does_not(ends):
-    assert ends.way.post([b"x" * SMALLEST], False)
-    assert not ends.way.post([b"x" * (SMALLEST - 1)], False)
+    assert ends.way.post([b"x" * SMALLEST])
+    assert not ends.way.post([b"x" * (SMALLEST - 1)])
     [received] = ends.received()
     assert isinstance(received, memoryview)
     assert bytes(received) == b"x" * SMALLEST
@@ -299,7 +299,7 @@ def test_a_large_message_goes_through_memory_and_a_small_one_does_not(ends):
 
 @pytest.mark.parametrize("size", [1, SMALLEST - 1, SMALLEST])
 def test_a_quiet_message_lies_in_the_letterbox_and_makes_no_noise(ends, size):
-    assert ends.way.post([b"x" * size], True)
+    assert ends.way.leave([b"x" * size])
     assert not ends.mine.poll(), "nobody is woken"
     [letter] = ends.letters()
     assert bytes(letter) == b"x" * size
@@ -313,21 +313,21 @@ def test_a_ring_wakes_the_parent_and_is_no_message(ends):
 
 def test_a_letterbox_that_is_full_takes_no_more_and_loses_nothing(ends):
     sent = 0
-    while ends.way.post([bytes([sent % 256]) * (SMALLEST - 1)], True):
+    while ends.way.leave([bytes([sent % 256]) * (SMALLEST - 1)]):
         sent += 1
     assert sent >= 2
     assert [bytes(letter[:1]) for letter in ends.letters()] == [bytes([i % 256]) for i in range(sent)]
-    assert ends.way.post([b"again"], True)
+    assert ends.way.leave([b"again"])
 
 
 def test_where_memory_is_full_the_pipe_is_left(ends):
     size = 3 * (1 << 18)
-    assert ends.way.post([b"1" * size], False)
+    assert ends.way.post([b"1" * size])
     held = ends.received()
-    assert not ends.way.post([b"2" * size], False), "the caller sends it by the pipe"
+    assert not ends.way.post([b"2" * size]), "the caller sends it by the pipe"
     del held[:]
     gc.collect()
-    assert ends.way.post([b"3" * size], False), "what was freed is used again"
+    assert ends.way.post([b"3" * size]), "what was freed is used again"
     assert bytes(ends.received()[0]) == b"3" * size
 
 

@@ -23,12 +23,12 @@ def duplicate(file: File) -> File:
     return File(os.dup(file.fd))
 
 
-def no_post(parts, quietly):
+def no_way(parts):
     return False
 
 
 def work_of(share: Share, index: int = 0) -> Work:
-    return Work(duplicate(share.queue), duplicate(share.board), index, no_post, lambda: None)
+    return Work(duplicate(share.queue), duplicate(share.board), index, no_way, no_way, lambda: None)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_many_threads_claim_each_entry_exactly_once(share):
 
 
 def _claim_until_told(queue: File, board: File, index: int, answers) -> None:
-    work = Work(queue, board, index, no_post, lambda: None)
+    work = Work(queue, board, index, no_way, no_way, lambda: None)
     taken = []
     while True:
         claim = work.claim()

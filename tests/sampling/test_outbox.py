@@ -32,7 +32,7 @@ class Bench:
         self.rings = 0
         self.takes_posts = takes_posts
         self.recorder = EpisodeRecorder(spec)
-        self.box = Outbox(self._send, self._post, self._ring, patience)
+        self.box = Outbox(self._send, self, patience)
         with pytest.MonkeyPatch.context() as patch:
             self.use(patch)
             self.box.begin(5, 2)
@@ -43,12 +43,17 @@ class Bench:
     def _send(self, message):
         self.sent.append(decode(message))
 
-    def _post(self, parts, *, quietly):
+    def post(self, parts):
         if self.takes_posts:
-            (self.quiet if quietly else self.posted).append(decode(b"".join(parts)))
+            self.posted.append(decode(b"".join(parts)))
         return self.takes_posts
 
-    def _ring(self):
+    def leave(self, parts):
+        if self.takes_posts:
+            self.quiet.append(decode(b"".join(parts)))
+        return self.takes_posts
+
+    def ring(self):
         self.rings += 1
 
     def episode(self, number, info=None, length=1):
@@ -76,10 +81,6 @@ def make(monkeypatch):
         return bench
 
     return make_one
-
-
-def no_post(parts, *, quietly):
-    return False
 
 
 def failure(number):
@@ -252,9 +253,7 @@ def test_somebody_else_may_send_what_waits_for_a_long_unit(monkeypatch):
     monkeypatch.setattr(module, "_LATEST", 0.01)
     arrived = threading.Event()
     bench = Bench(patience=1000.0)
-    bench.box = Outbox(
-        lambda message: (bench.sent.append(decode(message)), arrived.set()), bench._post, bench._ring, 1000.0
-    )
+    bench.box = Outbox(lambda message: (bench.sent.append(decode(message)), arrived.set()), None, 1000.0)
     bench.box.begin(5, 2)
     watcher = threading.Thread(target=bench.box.watch, daemon=True)
     watcher.start()
@@ -269,7 +268,7 @@ def test_somebody_else_may_send_what_waits_for_a_long_unit(monkeypatch):
 
 
 def test_watching_ends_at_once_where_nothing_ever_came():
-    box = Outbox(lambda message: None, no_post, lambda: None, 1000.0)
+    box = Outbox(lambda message: None, None, 1000.0)
     box.close()
     box.watch()
 
@@ -302,7 +301,7 @@ def test_a_new_epoch_owes_nothing_to_the_old_one(make):
 def test_whoever_watches_pays_what_is_owed(monkeypatch):
     monkeypatch.setattr(module, "_LATEST", 0.01)
     arrived = threading.Event()
-    box = Outbox(lambda message: arrived.set(), no_post, lambda: None, 1000.0)
+    box = Outbox(lambda message: arrived.set(), None, 1000.0)
     watcher = threading.Thread(target=box.watch, daemon=True)
     watcher.start()
     box.owe(encode("answer"))
@@ -353,7 +352,8 @@ def test_whoever_watches_rings_for_what_was_sent_quietly(monkeypatch):
     monkeypatch.setattr(module, "_LATEST", 0.01)
     rang = threading.Event()
     bench = Bench(patience=1000.0, takes_posts=True)
-    bench.box = Outbox(bench._send, bench._post, rang.set, 1000.0)
+    bench.ring = rang.set
+    bench.box = Outbox(bench._send, bench, 1000.0)
     bench.box.begin(5, 2)
     bench.put(0)
     bench.box.flush(quietly=True)
