@@ -66,7 +66,7 @@ class Need(enum.Enum):
 class SharedWork(abc.ABC):
     """The carriers' end, for the thread that runs units.
 
-    `wake` is called from another thread; `post`, `leave` and `ring` from another one too, but by one at a time.
+    `wake` is called from another thread; `post`, `leave`, `ring` from another one too, but by one at a time.
     """
 
     @abc.abstractmethod
