@@ -131,8 +131,8 @@ class _Way:
             return None
         for place in places(self._freed):
             self._arena.free(*place)
-        place = self._arena.write(parts)
-        return None if place is None else IN_ARENA + place
+        told = self._arena.write(parts)
+        return None if told is None else IN_ARENA + told
 
     def ring(self) -> None:
         """Wake the parent, which then looks into the letterbox."""
