@@ -28,6 +28,7 @@ _STORE = 100 << 20
 @pytest.fixture(scope="module")
 def cluster():
     """Three nodes, of which the first is the program's; the program is connected."""
+    ray.shutdown()  # of whatever ran before in this process
     nodes = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 2, "include_dashboard": False, "object_store_memory": _STORE},
