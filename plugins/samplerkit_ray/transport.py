@@ -237,9 +237,11 @@ class RayTransport(Transport[ActorCarrier]):
 
     def _met(self, carrier: ActorCarrier, facts: Facts) -> None:
         here = versions()
-        carrier.facts = facts
         differ = [name for name, version in here.items() if facts.versions[name] != version]
-        if differ:
+        if not differ:
+            carrier.facts = facts
+        else:
+            self.kill(carrier)
             there = ", ".join(f"{name} {facts.versions[name]}" for name in differ)
             mine = ", ".join(f"{name} {here[name]}" for name in differ)
             raise NodeDiffers(
@@ -343,7 +345,8 @@ class RayTransport(Transport[ActorCarrier]):
             self._deliver(carrier)
             if not carrier.pending:
                 return  # nothing that could say so
-            self._listen(left)
+            with contextlib.suppress(NodeDiffers):  # another one is on such a node: it ends, too
+                self._listen(left)
 
     def wake(self) -> None:
         """Leave a note where `receive` looks."""

@@ -14,6 +14,7 @@ from fault_probes import FaultyEnv
 
 import samplerkit
 from samplerkit.policies import RandomPolicy
+from samplerkit_ray import runtime
 from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers
 
 pytestmark = pytest.mark.usefixtures("standing_ray")
@@ -126,8 +127,11 @@ def test_actors_for_which_there_is_no_room_are_an_error_that_says_what_was_asked
 
 def test_a_node_with_another_version_is_refused(monkeypatch):
     monkeypatch.setattr("samplerkit.__version__", "99.0")
-    with pytest.raises(NodeDiffers, match=r"samplerkit 0.*this program samplerkit 99.0"):
-        sampler(FaultyEnv)
+    users = runtime._connection.users
+    for _ in range(3):  # the others speak while the sampler is stopped because of the first, or before
+        with pytest.raises(NodeDiffers, match=r"samplerkit 0.*this program samplerkit 99.0"):
+            sampler(FaultyEnv, n_actors=3)
+        assert runtime._connection.users == users, "nobody holds Ray any more"
 
 
 def test_a_runtime_env_reaches_the_environment():
