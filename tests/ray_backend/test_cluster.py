@@ -20,7 +20,10 @@ from ray.cluster_utils import Cluster
 import samplerkit
 from samplerkit.policies import RandomPolicy
 
-pytestmark = pytest.mark.slow
+# A program joins one cluster in its life: what Ray keeps of an earlier one gets in the way.
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("SAMPLERKIT_CLUSTER"), reason="runs in a process of its own"
+)
 
 _STORE = 100 << 20
 
@@ -28,7 +31,6 @@ _STORE = 100 << 20
 @pytest.fixture(scope="module")
 def cluster():
     """Three nodes, of which the first is the program's; the program is connected."""
-    ray.shutdown()  # of whatever ran before in this process
     nodes = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 2, "include_dashboard": False, "object_store_memory": _STORE},
