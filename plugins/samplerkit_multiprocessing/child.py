@@ -71,7 +71,7 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
         importlib.import_module(module)
     way = _Way(belongings)
     it = belongings
-    work = Work(it.queue, it.board, it.index, way.post, way.leave, way.ring, it.batches)
+    work = Work(it.queue, it.board, it.index, way, it.batches)
     serve(setup, way.receive, way.send, work)
     belongings.connection.close()
 
@@ -117,13 +117,12 @@ class _Way:
 
     def leave(self, parts: Sequence[Any]) -> bool:
         """Put a message into the letterbox; return False if there is no room."""
-        letter = self._in_arena(parts) or b"".join(parts)
-        if len(letter) <= LARGEST_LETTER and self._drop(letter):
+        told = self._in_arena(parts)
+        if told is not None:
+            if not self._drop(told):
+                self.send(told)  # it is there, and so it has to be told
             return True
-        if letter[:1] == IN_ARENA:  # it is there, and so it has to be told
-            self.send(letter)
-            return True
-        return False
+        return sum(map(len, parts)) <= LARGEST_LETTER and self._drop(b"".join(parts))
 
     def _in_arena(self, parts: Sequence[Any]) -> bytes | None:
         """Put a large message into the arena, and return what to tell the parent of it."""

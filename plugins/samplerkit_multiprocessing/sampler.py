@@ -12,8 +12,6 @@ from samplerkit.sampling import Option, Options, PoolSampler, check_count, check
 from samplerkit_multiprocessing import launch
 from samplerkit_multiprocessing.transport import ProcessCarrier, ProcessTransport
 
-_TENSORFLOW = "samplerkit_multiprocessing.tensorflow_in_workers"
-
 
 def _check_pin(name: str, value: Any) -> bool:
     """Return whether to pin processes.
@@ -60,7 +58,7 @@ class MultiprocessingSampler(PoolSampler[ProcessCarrier]):
             self.option("n_processes") or _usable_cpus(),
             self.option("start_method") or launch.default_start_method(),
             sorted(os.sched_getaffinity(0)) if self.option("pin") else (),
-            (_TENSORFLOW,) if self.worker_factory.is_tf_worker else (),
+            self.needs,
         )
 
 

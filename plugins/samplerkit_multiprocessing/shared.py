@@ -20,9 +20,9 @@ import struct
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing import reduction
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -167,13 +167,26 @@ class Share:
         self._writer.close()
 
 
+class Way(Protocol):
+    """Brings messages of a process to its parent; see `SharedWork`."""
+
+    def post(self, parts: Sequence[Any]) -> bool:
+        """See `SharedWork.post`."""
+
+    def leave(self, parts: Sequence[Any]) -> bool:
+        """See `SharedWork.leave`."""
+
+    def ring(self) -> None:
+        """See `SharedWork.ring`."""
+
+
 class Work(SharedWork):
     """A process's end.
 
     Args:
         queue, board: the parent's.
         index: of this process's slot.
-        post, leave, ring: see `SharedWork`.
+        way: to the parent, for messages.
         batches: what `SharedWork.batch_memory` is a view of.
     """
 
@@ -182,15 +195,11 @@ class Work(SharedWork):
         queue: File,
         board: File,
         index: int,
-        post: Callable[[Sequence[Any]], bool],
-        leave: Callable[[Sequence[Any]], bool],
-        ring: Callable[[], None],
+        way: Way,
         batches: File | None = None,
     ) -> None:
         self._queue = queue
-        self._post = post
-        self._leave = leave
-        self._ring = ring
+        self._way = way
         self._notes = mmap.mmap(board.fd, 0)
         board.close()
         self._slot = index * _SLOT
@@ -237,15 +246,15 @@ class Work(SharedWork):
 
     def post(self, parts: Sequence[Any]) -> bool:
         """See `SharedWork`."""
-        return self._post(parts)
+        return self._way.post(parts)
 
     def leave(self, parts: Sequence[Any]) -> bool:
         """See `SharedWork`."""
-        return self._leave(parts)
+        return self._way.leave(parts)
 
     def ring(self) -> None:
         """See `SharedWork`."""
-        self._ring()
+        self._way.ring()
 
     def note(self, epoch: int, number: int) -> None:
         """See `SharedWork`."""

@@ -37,10 +37,10 @@ class Carrier:
 
     Args:
         path: where the program's modules are.
-        needs: modules to import first.
+        needs: see `PoolSampler.needs`.
     """
 
-    def __init__(self, path: Sequence[str], needs: Sequence[str] = ()) -> None:
+    def __init__(self, path: Sequence[str], needs: Sequence[str]) -> None:
         sys.path += [entry for entry in path if entry not in sys.path]
         # A message that comes while a unit runs is read at once, and not after Python's 5 ms.
         sys.setswitchinterval(_SWITCH)

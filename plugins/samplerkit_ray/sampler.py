@@ -89,7 +89,7 @@ class RaySampler(PoolSampler[Any]):
             num_cpus = self.option("num_cpus")
             demand = Demand(num_cpus=lease.default_num_cpus if num_cpus is None else num_cpus, **own)
             n_actors = self.option("n_actors") or lease.n_actors(demand.num_cpus)
-            return RayTransport(lease, n_actors, demand, self.option("start_timeout"))
+            return RayTransport(lease, n_actors, demand, self.option("start_timeout"), self.needs)
         except BaseException:
             lease.end()
             raise

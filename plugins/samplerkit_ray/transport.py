@@ -98,11 +98,11 @@ class RayTransport(Transport[ActorCarrier]):
         n_actors: how many.
         demand: of each.
         start_timeout: seconds that Ray has to place an actor.
-        needs: modules that an actor imports before anything else.
+        needs: see `PoolSampler.needs`.
     """
 
     def __init__(
-        self, lease: Lease, n_actors: int, demand: Demand, start_timeout: float, needs: tuple[str, ...] = ()
+        self, lease: Lease, n_actors: int, demand: Demand, start_timeout: float, needs: tuple[str, ...]
     ) -> None:
         self._lease = lease
         self._n_actors = n_actors
@@ -250,7 +250,7 @@ class RayTransport(Transport[ActorCarrier]):
             )
 
     def _ran(self, carrier: ActorCarrier, nothing: None) -> None:
-        """Nothing: its last messages come with `collect`."""
+        """Nothing: its last messages come with `Carrier.exchange`."""
 
     def _collected(self, carrier: ActorCarrier, collected: tuple[bool, list[Any]]) -> None:
         carrier.over, messages = collected

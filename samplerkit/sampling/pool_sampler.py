@@ -53,6 +53,8 @@ _GRACE_AFTER_INTERRUPT = 0.5
 _GRACE_AT_SHUTDOWN = 2.0
 """Seconds that a carrier has to close its environments before it is ended by force."""
 
+_TENSORFLOW = "samplerkit.sampling.tensorflow_in_carriers"
+
 
 class _Member(Generic[C]):
     """What the pool knows of a carrier."""
@@ -104,6 +106,11 @@ class PoolSampler(BaseSampler, Generic[C]):
     @abc.abstractmethod
     def make_transport(self) -> Transport[C]:
         """Return the transport, made of the options; called when workers come up."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Modules that a carrier is to import before `serve`, for whose `setup` it may be too late."""
+        return (_TENSORFLOW,) if self.worker_factory.is_tf_worker else ()
 
     @property
     def _max_restarts(self) -> int:

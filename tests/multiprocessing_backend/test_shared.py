@@ -23,12 +23,21 @@ def duplicate(file: File) -> File:
     return File(os.dup(file.fd))
 
 
-def no_way(parts):
-    return False
+class NoWay:
+    """Messages do not matter here."""
+
+    def post(self, parts):
+        return False
+
+    def leave(self, parts):
+        return False
+
+    def ring(self):
+        pass
 
 
 def work_of(share: Share, index: int = 0) -> Work:
-    return Work(duplicate(share.queue), duplicate(share.board), index, no_way, no_way, lambda: None)
+    return Work(duplicate(share.queue), duplicate(share.board), index, NoWay())
 
 
 @pytest.fixture
@@ -129,7 +138,7 @@ def test_many_threads_claim_each_entry_exactly_once(share):
 
 
 def _claim_until_told(queue: File, board: File, index: int, answers) -> None:
-    work = Work(queue, board, index, no_way, no_way, lambda: None)
+    work = Work(queue, board, index, NoWay())
     taken = []
     while True:
         claim = work.claim()

@@ -1,6 +1,7 @@
-"""TensorFlow for worker processes whose policy needs it: quiet, on the CPU, with one thread.
+"""TensorFlow for carriers whose policy needs it: quiet, on the CPU, with one thread.
 
-Importing this module imports TensorFlow: the fork server does so once for all processes.
+Importing this module imports TensorFlow. What is set already, in the environment or by a runtime that gives a
+carrier a GPU, stays as it is.
 """
 
 from __future__ import annotations
