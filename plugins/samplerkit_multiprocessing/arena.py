@@ -12,6 +12,7 @@ import contextlib
 import mmap
 import os
 import struct
+import sys
 import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -27,6 +28,12 @@ SMALLEST = 1 << 16
 IN_ARENA = b"A"
 """First byte of a message that says where the real one is."""
 
+_HUGE = 1 << 21
+"""Bytes of a huge page, on most machines."""
+
+_MADV_COLLAPSE = 25
+"""Linux's, since 6.1; Python has no name for it."""
+
 PLACE = struct.Struct("qq")
 _ALIGNMENT = 64
 
@@ -38,36 +45,47 @@ def arena_file() -> File | None:
     """
     if not hasattr(os, "memfd_create"):
         return None
-    return anonymous_file(psutil.virtual_memory().total // 2 // mmap.PAGESIZE * mmap.PAGESIZE)
+    return anonymous_file(psutil.virtual_memory().total // 2 // _HUGE * _HUGE)
 
 
-class Arena:
-    """Memory to put messages in.
+def with_huge_pages(file: File) -> mmap.mmap:
+    """Map a file so that huge pages of it are huge to whoever uses the map, if that can be had."""
+    memory = mmap.mmap(file.fd, size := os.fstat(file.fd).st_size - _HUGE)
+    beyond = _address(memory) % _HUGE
+    if beyond:  # maps are put below each other: one that is longer begins lower
+        memory.close()
+        memory = mmap.mmap(file.fd, size + beyond)
+    return memory
+
+
+def _address(memory: mmap.mmap) -> int:
+    address: int = np.frombuffer(memory, np.uint8, 1).ctypes.data
+    return address
+
+
+class Room:
+    """Places in memory, which are taken and given back.
 
     Args:
-        file: from `arena_file`; may be closed afterwards.
+        size: of the memory.
     """
 
-    def __init__(self, file: File) -> None:
-        self._memory = mmap.mmap(file.fd, 0)
+    def __init__(self, size: int) -> None:
         # Free places, in order and never adjacent: where they start, and where they end.
         self._starts = [0]
-        self._ends = [len(self._memory)]
+        self._ends = [size]
 
-    def write(self, parts: Sequence[Any]) -> bytes | None:
-        """Write a message, and return what tells readers where; None if there is no room."""
-        size = sum(len(part) for part in parts)
-        start = self.allocate(size)
-        if start is None:
-            return None
-        at = start
-        for part in parts:
-            self._memory[at : at + len(part)] = part
-            at += len(part)
-        return PLACE.pack(start, size)
+    def take(self, size: int) -> int | None:
+        """Take a place of so many bytes, and return where it begins; None if there is no room."""
+        size = _padded(size)
+        for index, start in enumerate(self._starts):
+            if self._ends[index] - start >= size:
+                self._starts[index] = start + size
+                return start
+        return None
 
-    def free(self, start: int, size: int) -> None:
-        """Use the place of a message again."""
+    def give_back(self, start: int, size: int) -> None:
+        """Use a place again."""
         end = start + _padded(size)
         index = bisect.bisect(self._starts, start)
         if index and self._ends[index - 1] == start:
@@ -80,18 +98,37 @@ class Arena:
             self._ends[index] = self._ends.pop(index + 1)
             self._starts.pop(index + 1)
 
+
+class Arena:
+    """Memory to put messages in.
+
+    Args:
+        file: from `arena_file`; may be closed afterwards.
+    """
+
+    def __init__(self, file: File) -> None:
+        self._memory = mmap.mmap(file.fd, 0)
+        self._room = Room(len(self._memory))
+
+    def write(self, parts: Sequence[Any]) -> bytes | None:
+        """Write a message, and return what tells readers where; None if there is no room."""
+        size = sum(len(part) for part in parts)
+        start = self._room.take(size)
+        if start is None:
+            return None
+        at = start
+        for part in parts:
+            self._memory[at : at + len(part)] = part
+            at += len(part)
+        return PLACE.pack(start, size)
+
+    def free(self, start: int, size: int) -> None:
+        """Use the place of a message again."""
+        self._room.give_back(start, size)
+
     def close(self) -> None:
         """Give the memory back."""
         self._memory.close()
-
-    def allocate(self, size: int) -> int | None:
-        """Take a place of so many bytes, and return where it begins; None if there is no room."""
-        size = _padded(size)
-        for index, start in enumerate(self._starts):
-            if self._ends[index] - start >= size:
-                self._starts[index] = start + size
-                return start
-        return None
 
 
 class BatchMemory:
@@ -103,18 +140,32 @@ class BatchMemory:
 
     def __init__(self, file: File) -> None:
         self.file = file
-        self._memory = mmap.mmap(file.fd, 0)
-        self._start = np.frombuffer(self._memory, np.uint8, 1).ctypes.data
-        self._arena = Arena(file)
+        self._memory = with_huge_pages(file)
+        self._start = _address(self._memory)
+        self._room = Room(len(self._memory) // _HUGE * _HUGE)
 
     def block(self, size: int) -> Any:
         """Return an array of bytes; its pages go back to the operating system with it."""
-        start = self._arena.allocate(size)
+        whole = -(-size // _HUGE) * _HUGE  # so that all blocks begin where a huge page does
+        start = self._room.take(whole)
         if start is None:
             return np.empty(size, np.uint8)  # placed nowhere
+        self._enlarge_pages(start, whole)
         block = np.frombuffer(self._memory, np.uint8, size, start)
-        weakref.finalize(block, self._free, start, size).atexit = False
+        weakref.finalize(block, self._free, start, whole).atexit = False
         return block
+
+    def _enlarge_pages(self, start: int, size: int) -> None:
+        """Have huge pages put there, where the operating system can.
+
+        All at once they cost an eighth of what small ones cost whoever touches them first; and to fill them
+        with frames takes a fifth less time from then on.
+        """
+        if sys.platform == "linux":
+            for at in range(start, start + size, _HUGE):
+                self._memory[at] = 0  # one that is quite empty is left alone
+            with contextlib.suppress(OSError):
+                self._memory.madvise(_MADV_COLLAPSE, start, size)
 
     def offset(self, block: Any) -> int | None:
         """Return where a block begins; None where it is not shared."""
@@ -122,12 +173,10 @@ class BatchMemory:
         return start if 0 <= start < len(self._memory) else None
 
     def _free(self, start: int, size: int) -> None:
-        page = mmap.PAGESIZE
-        first, stop = -(-start // page) * page, (start + size) // page * page
-        if stop > first and hasattr(mmap, "MADV_REMOVE"):
+        if hasattr(mmap, "MADV_REMOVE"):
             with contextlib.suppress(OSError):
-                self._memory.madvise(mmap.MADV_REMOVE, first, stop - first)
-        self._arena.free(start, size)
+                self._memory.madvise(mmap.MADV_REMOVE, start, size)
+        self._room.give_back(start, size)
 
 
 class Reader:

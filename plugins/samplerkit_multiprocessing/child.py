@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
+
 from samplerkit.sampling import serve
-from samplerkit_multiprocessing.arena import IN_ARENA, SMALLEST, Arena, Reader, places
+from samplerkit_multiprocessing.arena import IN_ARENA, SMALLEST, Arena, Reader, places, with_huge_pages
 from samplerkit_multiprocessing.shared import LARGEST_LETTER, File, Work
 
 _GRACE = 1.0
@@ -71,7 +73,8 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
         importlib.import_module(module)
     way = _Way(belongings)
     it = belongings
-    work = Work(it.queue, it.board, it.index, way, it.batches)
+    batches = None if it.batches is None else np.frombuffer(with_huge_pages(it.batches), np.uint8)
+    work = Work(it.queue, it.board, it.index, way, batches)
     serve(setup, way.receive, way.send, work)
     belongings.connection.close()
 

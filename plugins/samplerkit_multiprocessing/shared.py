@@ -187,7 +187,7 @@ class Work(SharedWork):
         queue, board: the parent's.
         index: of this process's slot.
         way: to the parent, for messages.
-        batches: what `SharedWork.batch_memory` is a view of.
+        batches: see `SharedWork.batch_memory`.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Work(SharedWork):
         board: File,
         index: int,
         way: Way,
-        batches: File | None = None,
+        batches: npt.NDArray[np.uint8] | None = None,
     ) -> None:
         self._queue = queue
         self._way = way
@@ -207,7 +207,7 @@ class Work(SharedWork):
         self._aim_at = tally_at - _SLOT
         self._tally = np.frombuffer(self._notes, np.int64, offset=tally_at)
         self._epochs = np.frombuffer(self._notes, np.int64, self._aim_at // 8)[:: _SLOT // 8]
-        self._batches = None if batches is None else np.frombuffer(mmap.mmap(batches.fd, 0), np.uint8)
+        self._batches = batches
         self._call = (-1, -1)
         # The units of this call from its first to the one before the first whose length is not known.
         self._prefix = self._prefix_steps = 0

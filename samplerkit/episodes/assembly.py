@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -15,10 +16,12 @@ from samplerkit.episodes.columns import (
     map_column,
     map_columns,
     map_pair,
+    rows_of,
 )
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.ground import Ground, fits
 from samplerkit.episodes.joining import merged
+from samplerkit.episodes.placed import Placed
 from samplerkit.episodes.recycling import RecycledMemory
 from samplerkit.episodes.scattered import Part, copy_rows, no_rows, put_finals, scattered
 from samplerkit.episodes.slices import Assembled, EpisodeSlice, cut
@@ -68,12 +71,17 @@ class Assembly:
         self._n_episodes.append(piece.n_episodes)
         self._n_steps += piece.n_steps
         self._waiting.append(piece)
-        self._bytes += piece.n_steps * piece.store.env_spec.step_bytes
-        if self._bytes >= _BYTES or self._ground is not None:
+        if not isinstance(piece.store, Placed):  # the others are nobody's to free
+            self._bytes += piece.n_steps * piece.store.env_spec.step_bytes
+        if self._bytes >= _BYTES:
             self._copy()
 
     def leave_ground(self) -> None:
         """Put the observations elsewhere, since units may be written to their places again."""
+        if self._ground is None:
+            return
+        if self._waiting:
+            self._copy()
         self._ground = None
         if self._rows is not None:
             self._rows.leave_ground()
@@ -86,23 +94,23 @@ class Assembly:
         Raises:
             ValueError: where columns do not fit together.
         """
-        if self._rows is not None and self._waiting:
+        if self._waiting and (self._rows is not None or self._ground is not None):
             self._copy()
         rows, waiting = self._rows, self._waiting
         self._rows, self._ground, self._waiting = None, None, []
         return waiting if rows is None else cut(Assembled(rows.finish()), self._n_episodes)
 
     def _copy(self) -> None:
-        if self._ground is None and self._waiting[0].store.env_spec.step_bytes >= LARGE:
+        if self._ground is not None or self._waiting[0].store.env_spec.step_bytes >= LARGE:
             light, parts = scattered(self._waiting)
             if self._rows is None:
-                self._rows = _Rows.like(light, parts[0].standing.every, self._expected(), self._memory)
-            self._rows.append_scattered(light, parts)
+                every = parts[0].standing.every
+                self._rows = _Rows.like(light, every, self._expected(), self._memory, self._ground)
+            self._rows.append_scattered(light, parts, [piece.n_steps for piece in self._waiting])
         else:
             batch = merged(self._waiting)
             if self._rows is None:
-                ground = self._ground
-                self._rows = _Rows.like(batch, batch.observations, self._expected(), self._memory, ground)
+                self._rows = _Rows.like(batch, batch.observations, self._expected(), self._memory)
             self._rows.append(batch)
         self._waiting.clear()
         self._bytes = 0
@@ -131,7 +139,7 @@ class _Rows:
         ground: Ground | None,
     ) -> None:
         self._memory = memory
-        self._n_steps = self._n_episodes = 0
+        self._n_steps = self._n_episodes = self._n_units = 0
         self._capacity = capacity
         self._episodes = episodes
         self._ground = ground
@@ -162,19 +170,41 @@ class _Rows:
 
     def append(self, batch: EpisodeBatch) -> None:
         """Add a batch."""
-        start, stop, first = self._make_room(batch)
-        self._append_observations(batch.observations, start, stop)
+        start, _, first = self._make_room(batch)
+        _put(self._observations, batch.observations, start, "observations")
         _put(self._finals, batch.last_observations, first, "last_observations")
-        self._note(batch)
+        self._note(batch, 0)
 
-    def append_scattered(self, light: EpisodeBatch, parts: Sequence[Part]) -> None:
-        """Add what `scattered` returned."""
+    def append_scattered(self, light: EpisodeBatch, parts: Sequence[Part], n_steps: Sequence[int]) -> None:
+        """Add what `scattered` returned, given how many steps each of its slices has."""
         start, _, first = self._make_room(light)
-        for standing, rows, episodes in parts:
+        for standing, _, episodes in parts:
             _check(self._observations, standing.every, "observations")
-            copy_rows(self._observations, start + rows, standing.every, standing.steps)
             put_finals(self._finals, first + episodes, standing)
-        self._note(light)
+        stops = start + np.cumsum(n_steps)
+        if self._ground is not None and not self._ground.holds(self._n_units, stops):
+            # Units are longer than those before. What lies there is copied, as if it lay anywhere.
+            self.leave_ground()
+        if self._ground is None:
+            for standing, rows, _ in parts:
+                copy_rows(self._observations, start + rows, standing.every, standing.steps)
+        else:
+            self._settle(self._ground, parts, [start, *stops.tolist()])
+        self._note(light, len(n_steps))
+
+    def _settle(self, ground: Ground, parts: Sequence[Part], firsts: Sequence[int]) -> None:
+        """Bring the rows of units together; in their order, since they may come from where others go."""
+        moved: dict[int, tuple[Column, int]] = {}
+        for standing, rows, _ in parts:
+            rows = firsts[0] + rows
+            if standing.every is not ground.column or not np.array_equal(rows, standing.steps):
+                begins = np.flatnonzero(np.isin(rows, firsts))
+                sources = [(standing.every, row) for row in standing.steps[begins].tolist()]
+                moved.update(zip(rows[begins].tolist(), sources, strict=True))
+        for first, stop in itertools.pairwise(firsts):
+            if first in moved:
+                column, row = moved[first]
+                ground.settle(rows_of(column, slice(row, row + stop - first)), first, stop - first)
 
     def _make_room(self, batch: EpisodeBatch) -> tuple[int, int, int]:
         """Return the rows of a batch that comes next, and its first episode."""
@@ -190,25 +220,18 @@ class _Rows:
             self._finals = map_column(self._with_final_room, self._finals)
         return start, stop, first
 
-    def _note(self, batch: EpisodeBatch) -> None:
+    def _note(self, batch: EpisodeBatch, n_units: int) -> None:
         _put(self._actions, batch.actions, self._n_steps, "actions")
         self._rest.append(_rest_of(batch))
         self._n_steps += len(batch.rewards)
         self._n_episodes += len(batch.lengths)
+        self._n_units += n_units
 
     def leave_ground(self) -> None:
         """See `Assembly.leave_ground`."""
         if self._ground is not None:
             self._ground = None
             self._observations = map_column(self._with_room, self._observations)
-
-    def _append_observations(self, rows: Column, start: int, stop: int) -> None:
-        if self._ground is not None:
-            if self._ground.settle(rows, len(self._rest), start, stop - start):
-                return
-            # Units are longer than those before. What lies there is copied, as if it lay anywhere.
-            self.leave_ground()
-        _put(self._observations, rows, start, "observations")
 
     def finish(self) -> EpisodeBatch:
         """Return the batch."""

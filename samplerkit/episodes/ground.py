@@ -65,22 +65,25 @@ class Ground:
         first = index * self.unit_rows
         return Place(rows_of(self.column, slice(first, first + self.unit_rows)), self.unit_rows)
 
-    def settle(self, rows: Column, index: int, start: int, n_rows: int) -> bool:
-        """Bring the rows of a unit, in their place or anywhere else, to where the batch has them.
+    def holds(self, index: int, stops: Array) -> bool:
+        """Whether units fit in without reaching into rows of units that are still to come.
+
+        Args:
+            index: of the first of them.
+            stops: (N,) the row of the batch at which each ends.
+        """
+        places = np.minimum(np.arange(index + 1, index + 1 + len(stops)), self.n_units)
+        return bool((stops <= places * self.unit_rows).all())
+
+    def settle(self, rows: Column, start: int, n_rows: int) -> None:
+        """Bring rows of a unit, in their place or anywhere else, to where the batch has them.
 
         Args:
             rows: the unit's.
-            index: of the unit; called for each in turn.
-            start: the row of the batch at which they begin.
+            start: the row of the batch at which they begin, no later than their place does.
             n_rows: how many there are.
-
-        Returns:
-            False, and nothing is moved, where they would reach into rows of units that are still to come.
         """
-        if start + n_rows > min(index + 1, self.n_units) * self.unit_rows:
-            return False
         map_pair(_moved, rows_of(self.column, slice(start, start + n_rows)), rows)
-        return True
 
 
 def _moved(into: Array, rows: Array) -> Array:

@@ -208,7 +208,7 @@ def _starts(batches: Sequence[EpisodeBatch]) -> dict[int, tuple[int, int]]:
     return starts
 
 
-def ranges(ranges: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+def ranges(ranges: Sequence[tuple[int, int]] | NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the numbers of all ranges, each given by its start and its length, one after the other."""
     starts, lengths = np.array(ranges, np.int64).T
     stops = np.cumsum(lengths)

@@ -65,7 +65,7 @@ class _Group:
             return store.light(self._numbers())
         assert isinstance(store, EpisodeBatch), "others have a group for each slice"
         steps = ranges([(piece.first_row, piece.n_steps) for piece in self.pieces])
-        return rearranged(_without_observations(store), np.array(self._numbers()), steps)
+        return rearranged(without_observations(store), np.array(self._numbers()), steps)
 
     def standing(self) -> Standing:
         store = self.pieces[0].store
@@ -105,11 +105,12 @@ def light(piece: EpisodeSlice) -> EpisodeBatch:
         return store.light(range(piece.first_episode, piece.stop_episode))
     if isinstance(store, EpisodeBatch):
         episodes = slice(piece.first_episode, piece.stop_episode)
-        return _without_observations(store).view(episodes, slice(piece.first_row, piece.stop_row))
-    return _without_observations(piece.view())
+        return without_observations(store).view(episodes, slice(piece.first_row, piece.stop_row))
+    return without_observations(piece.view())
 
 
-def _without_observations(batch: EpisodeBatch) -> EpisodeBatch:
+def without_observations(batch: EpisodeBatch) -> EpisodeBatch:
+    """Return a batch that lacks its observations and final ones, and is the same otherwise."""
     stripped = object.__new__(EpisodeBatch)
     stripped.__dict__.update(batch.__dict__)
     stripped.__dict__.pop("finals", None)

@@ -9,8 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
-from samplerkit.episodes import EnvSpec, EpisodeSlice, Ground, RecycledMemory, whole
-from samplerkit.episodes.columns import Array, rows_of
+from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, Ground, RecycledMemory
+from samplerkit.episodes.columns import Array
+from samplerkit.episodes.placed import Placed
 from samplerkit.sampling.admission import Goal, Steps
 
 _BYTE = np.dtype(np.uint8)
@@ -76,18 +77,14 @@ class PlacedCall:
         """Return the ground of the call that begins with a unit; None for a later call of the same epoch."""
         return self.ground if cursor == self.placement.first else None
 
-    def unit(self, number: int, rest: EpisodeSlice) -> EpisodeSlice:
-        """Return a unit whose observations are in their place.
+    def units(self, numbers: Sequence[int], rest: EpisodeBatch) -> list[EpisodeSlice]:
+        """Return units whose observations are in their places.
 
         Args:
-            number: of the unit.
-            rest: all but its observations.
+            numbers: of the units, each of one episode.
+            rest: all but their observations.
         """
-        place = self.ground.place(number - self.placement.first)
-        assert place is not None, "a carrier wrote there"
-        episode = rest.view()
-        episode.__dict__["observations"] = rows_of(place.rows, slice(0, rest.n_steps))
-        return whole(episode)
+        return Placed(rest, self.ground, [number - self.placement.first for number in numbers]).slices()
 
 
 class Placing:

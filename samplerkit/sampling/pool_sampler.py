@@ -330,10 +330,11 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _results(self, reply: Finished) -> dict[int, EpisodeSlice | Failure]:
         results: dict[int, EpisodeSlice | Failure] = dict(reply.failures)
         if reply.batch is not None:
-            units = cut(reply.batch, reply.n_episodes)
             if reply.placed and reply.epoch == self._epoch:
                 assert self._placed is not None, "sent to the carriers of this epoch"
-                units = [self._placed.unit(*unit) for unit in zip(reply.numbers, units, strict=True)]
+                units = self._placed.units(reply.numbers, reply.batch)
+            else:
+                units = cut(reply.batch, reply.n_episodes)
             results.update(zip(reply.numbers, units, strict=True))
         return results
 

@@ -8,6 +8,7 @@ from gymnasium import spaces
 
 from samplerkit.episodes import EnvSpec, EpisodeRecorder, Ground, RecycledMemory, StepType, join, whole
 from samplerkit.episodes.assembly import Assembly
+from samplerkit.episodes.placed import Placed
 
 SPACE = spaces.Box(-9, 9, (2,), np.float32)
 NESTED = spaces.Dict(
@@ -89,23 +90,31 @@ def test_rows_in_their_place_stay_and_those_of_shorter_units_move_together():
     it.place(2).rows[:2] = rows(7, 2)
     start = 0
     for index, n in enumerate([3, 4, 2]):
-        assert it.settle(it.place(index).rows[:n], index, start, n)
+        it.settle(it.place(index).rows[:n], start, n)
         start += n
     np.testing.assert_array_equal(it.column[:9], rows(0, 9))
 
 
 def test_rows_of_anywhere_else_are_copied_in():
     it = ground()
-    assert it.settle(rows(0, 4)[::-1], 0, 0, 4)
+    it.settle(rows(0, 4)[::-1], 0, 4)
     np.testing.assert_array_equal(it.column[:4], rows(0, 4)[::-1])
 
 
-@pytest.mark.parametrize(("index", "start", "n"), [(0, 0, 5), (1, 4, 5), (2, 9, 4), (3, 12, 1)])
-def test_rows_never_reach_into_those_of_a_unit_to_come(index, start, n):
-    it = ground()
-    before = it.column.tobytes()
-    assert not it.settle(rows(0, n), index, start, n)
-    assert it.column.tobytes() == before
+@pytest.mark.parametrize(
+    ("index", "stops", "fit"),
+    [
+        (0, [4, 8, 12], True),
+        (0, [1, 8], True),
+        (0, [5], False),
+        (1, [8, 9], True),
+        (1, [9], False),
+        (0, [3, 9, 12], False),
+        (2, [12, 13], False),
+    ],
+)
+def test_units_fit_in_as_long_as_none_reaches_into_the_place_of_one_to_come(index, stops, fit):
+    assert ground().holds(index, np.array(stops)) == fit
 
 
 def test_an_episode_is_recorded_in_its_place_and_nowhere_beyond():
@@ -147,27 +156,48 @@ def episodes_of(lengths):
     return [whole(join([episode])) for episode in episodes]
 
 
-@pytest.mark.parametrize("lengths", [[4, 4, 4], [3, 1, 4], [2, 7, 1], [4, 4, 4, 4], [5]])
+def in_places(it, pieces, numbers):
+    """Return some of the pieces as a carrier sends them whose observations went to their places."""
+    for number in numbers:
+        rows = it.place(number).rows
+        rows[: pieces[number].n_steps] = pieces[number].store.observations
+    batch = join([pieces[number] for number in numbers])
+    batch.__dict__["observations"] = ()
+    return dict(zip(numbers, Placed(batch, it, numbers).slices(), strict=True))
+
+
+@pytest.mark.parametrize("lengths", [[4, 4, 4], [3, 1, 4], [2, 4, 1, 4], [1, 1, 1, 3, 2], [4, 9, 4], [5]])
 @pytest.mark.parametrize("leaves_after", [None, 1, 2])
-def test_a_batch_on_ground_is_the_batch_of_its_units(lengths, leaves_after):
-    it = ground()
+@pytest.mark.parametrize("n_carriers", [1, 2, 3])
+def test_a_batch_on_ground_is_the_batch_of_its_units(lengths, leaves_after, n_carriers):
+    it = ground(n_units=4)
     pieces = episodes_of(lengths)
-    for index, piece in enumerate(pieces):
-        if index % 2 == 0 and it.place(index) is not None and piece.n_steps <= 4:
-            place = it.place(index).rows[: piece.n_steps]
-            place[:] = piece.store.observations
-            piece.store.__dict__["observations"] = place
+    placed: dict = {}
+    for carrier in range(n_carriers):
+        numbers = [n for n in range(carrier, min(4, len(lengths)), n_carriers) if lengths[n] <= 4]
+        if numbers:
+            placed |= in_places(it, pieces, numbers)
     expected = join(episodes_of(lengths))
     assembly = Assembly(lambda _units, _steps: 4, RecycledMemory(), it)
     for count, piece in enumerate(pieces):
         if count == leaves_after:
             assembly.leave_ground()
-        assembly.add(piece)
+        assembly.add(placed.get(count, piece))
     batch = join(assembly.finish())
     assert batch.difference(expected) is None
-    stays = all(np.cumsum(lengths) <= 4 * np.arange(1, len(lengths) + 1)) and len(lengths) <= 3
+    stays = all(np.cumsum(lengths) <= 4 * np.minimum(np.arange(1, len(lengths) + 1), 4))
     left = leaves_after is not None and leaves_after < len(lengths)
     assert np.shares_memory(batch.observations, it.column) == (stays and not left)
+
+
+def test_placed_units_that_no_batch_has_ground_for_are_whole_all_the_same():
+    it = ground()
+    placed = in_places(it, episodes_of([4, 2, 3]), [0, 1, 2])
+    for order in ([0, 1, 2], [2, 0], [1]):
+        pieces = episodes_of([4, 2, 3])
+        batch = join([placed[number] for number in order])
+        assert batch.difference(join([pieces[number] for number in order])) is None
+        assert not np.shares_memory(batch.observations, it.column)
 
 
 def test_observations_of_another_kind_are_put_elsewhere():

@@ -7,6 +7,7 @@ import itertools
 import mmap
 import os
 from multiprocessing import Pipe
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from samplerkit_multiprocessing.arena import (
     Reader,
     arena_file,
     places,
+    with_huge_pages,
 )
 from samplerkit_multiprocessing.child import Belongings, _Way
 from samplerkit_multiprocessing.shared import File, anonymous_file, letterbox, pipe
@@ -390,6 +392,26 @@ def test_a_block_is_where_its_offset_says_in_the_memory_that_others_map(batches)
         start = batches.offset(blocks[1])
         assert theirs[start : start + 70_000] == bytes([7]) * 70_000
     assert batches.offset(blocks[0]) == 0
+
+
+def test_whoever_maps_the_memory_for_huge_pages_finds_blocks_where_they_are(batches):
+    blocks = [batches.block(5000), batches.block(70_000)]
+    blocks[1][:] = 7
+    theirs = with_huge_pages(batches.file)
+    start = batches.offset(blocks[1])
+    assert theirs[start : start + 70_000] == bytes([7]) * 70_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="nobody says what pages there are")
+def test_large_blocks_have_huge_pages_where_there_are_any(batches):
+    block = batches.block(1 << 22)
+    try:
+        batches._memory.madvise(25, 0, 1 << 22)
+    except OSError:
+        pytest.skip("this operating system has none for memory that is shared")
+    block[:] = 1
+    huge = [line for line in Path("/proc/self/smaps").read_text().splitlines() if "ShmemPmdMapped" in line]
+    assert any(int(line.split()[1]) >= 4096 for line in huge)
 
 
 def test_memory_of_a_block_that_nobody_has_goes_back_to_the_operating_system(batches):

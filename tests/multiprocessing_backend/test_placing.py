@@ -45,6 +45,15 @@ class Uneven(Pictures):
     lengths = (20, 33)
 
 
+class Rare(Uneven):
+    """Infos that few steps have, or few episodes."""
+
+    def step(self, action: int):
+        *rest, info = super().step(action)
+        few = {"few": self.left} if self.length % 5 == 0 else {}
+        return *rest, {**info, **few, **({"once": 1.0} if self.left == 17 else {})}
+
+
 class Growing(Pictures):
     """Episodes that get longer with the weights."""
 
@@ -123,7 +132,7 @@ def is_placed(sampler: Any, batch: Any) -> bool:
     return np.shares_memory(observations, column)
 
 
-@pytest.mark.parametrize("env", [Pictures, Uneven, Nested])
+@pytest.mark.parametrize("env", [Pictures, Uneven, Nested, Rare])
 @pytest.mark.parametrize("n_processes", [1, 3])
 def test_placed_batches_are_the_local_ones_and_stay_what_they_are(env, n_processes):
     with sampler("local", env) as local, sampler("multiprocessing", env, n_processes=n_processes) as remote:
