@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
@@ -75,6 +76,7 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
     it = belongings
     batches = None if it.batches is None else np.frombuffer(with_huge_pages(it.batches), np.uint8)
     work = Work(it.queue, it.board, it.index, way, batches)
+    _be_woken("BATCH")
     serve(setup, way.receive, way.send, work)
     belongings.connection.close()
 
@@ -93,7 +95,8 @@ class _Way:
             self._bulletin = Reader(*belongings.bulletin)
 
     def receive(self) -> bytes | memoryview | None:
-        """Return the next message; None where the parent is gone."""
+        """Return the next message, to a thread that does nothing else; None where the parent is gone."""
+        _be_woken("OTHER")
         try:
             message = self._connection.recv_bytes()
         except (EOFError, OSError):
@@ -146,6 +149,19 @@ class _Way:
         except OSError:  # it is full, or the parent is gone
             return False
         return True
+
+
+def _be_woken(policy: str) -> None:
+    """Say how this thread, and those that it starts, come to a CPU, where there is such a policy.
+
+    Who runs units as a BATCH waits for a CPU when it is woken, and does not take that of the parent, who may
+    have others to wake. Who reads messages is an OTHER, as threads usually are: it may have news for the one
+    that runs.
+    """
+    number = getattr(os, f"SCHED_{policy}", None)
+    if number is not None:
+        with contextlib.suppress(OSError):  # some sandboxes forbid it
+            os.sched_setscheduler(0, number, os.sched_param(0))
 
 
 def _end_soon() -> None:

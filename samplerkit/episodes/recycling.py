@@ -11,7 +11,7 @@ import numpy as np
 
 from samplerkit.episodes.columns import Array
 
-_SMALLEST = 1 << 22
+_SMALLEST = 1 << 20
 """Bytes of an array from which on recycling pays: the allocator keeps smaller ones at hand itself."""
 
 _MOST_KEPT = 3
