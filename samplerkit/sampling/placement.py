@@ -60,6 +60,9 @@ class SharedBlocks(Protocol):
     def block(self, size: int) -> Array:
         """Return a block of bytes, which is its holder's until he lets it go."""
 
+    def prepare(self, offset: int, size: int) -> None:
+        """Make ready for bytes that will be written, all of them, from where a block begins."""
+
 
 class PlacedCall:
     """The observations of one call, as the pool sees them.
@@ -137,5 +140,7 @@ class Placing:
         offset = self._blocks.offset(block)
         if offset is None:
             return None
+        if self._unit_rows == self._mean:
+            self._blocks.prepare(offset, block.nbytes)
         placement = Placement(offset, block.nbytes, first, self._unit_rows, n_units)
         return PlacedCall(placement, Ground(space, block, self._unit_rows, n_units))

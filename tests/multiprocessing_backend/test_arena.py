@@ -402,16 +402,32 @@ def test_whoever_maps_the_memory_for_huge_pages_finds_blocks_where_they_are(batc
     assert theirs[start : start + 70_000] == bytes([7]) * 70_000
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="nobody says what pages there are")
-def test_large_blocks_have_huge_pages_where_there_are_any(batches):
-    block = batches.block(1 << 22)
+def huge_pages() -> int:
+    """Return how many bytes of memory that is shared are in huge pages here."""
+    lines = Path("/proc/self/smaps").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if "ShmemPmdMapped" in line)
+
+
+def there_are_huge_pages() -> bool:
+    memory = with_huge_pages(anonymous_file(1 << 22))
+    memory[0] = 0
     try:
-        batches._memory.madvise(25, 0, 1 << 22)
-    except OSError:
-        pytest.skip("this operating system has none for memory that is shared")
+        memory.madvise(25, 0, 1 << 21)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+@pytest.mark.skipif(not there_are_huge_pages(), reason="this operating system has none for shared memory")
+def test_blocks_that_are_written_whole_have_huge_pages(batches):
+    before = huge_pages()
+    block = batches.block(1 << 22)
+    assert resident(batches) == 0, "one that may not be written whole takes nothing yet"
+    batches.prepare(batches.offset(block), block.nbytes)
     block[:] = 1
-    huge = [line for line in Path("/proc/self/smaps").read_text().splitlines() if "ShmemPmdMapped" in line]
-    assert any(int(line.split()[1]) >= 4096 for line in huge)
+    assert huge_pages() - before == 1 << 22
+    del block
+    assert resident(batches) < 1 << 16
 
 
 def test_memory_of_a_block_that_nobody_has_goes_back_to_the_operating_system(batches):
