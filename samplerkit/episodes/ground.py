@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Iterator
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 from gymnasium import spaces
@@ -19,6 +19,8 @@ from samplerkit.episodes.columns import Array, Column, arrays_of, map_pair, rows
 from samplerkit.episodes.spec import Space
 
 _ALIGNMENT = 64
+
+Layout: TypeAlias = "tuple[tuple[str, str, tuple[int, ...]], ...]"
 
 
 class Place(NamedTuple):
@@ -97,6 +99,11 @@ def _moved(into: Array, rows: Array) -> Array:
     return into
 
 
+def layout(space: Space) -> Layout:
+    """Return the path, dtype and shape of a row of each array of a space's column."""
+    return tuple(_leaves(space, ""))
+
+
 def fits(column: Column, rows: Column) -> bool:
     """Return whether arrays of a column and of rows have the same names, dtypes and shapes."""
     return [(path, a.dtype, a.shape[1:]) for path, a in arrays_of(column)] == [
@@ -104,16 +111,21 @@ def fits(column: Column, rows: Column) -> bool:
     ]
 
 
+def _leaves(space: Space, path: str) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    if isinstance(space, spaces.Dict):
+        for key, child in space.spaces.items():
+            yield from _leaves(child, f"{path}[{key!r}]")
+    elif isinstance(space, spaces.Tuple):
+        for index, child in enumerate(space.spaces):
+            yield from _leaves(child, f"{path}[{index}]")
+    else:
+        yield path, np.dtype(space.dtype).str, cast("tuple[int, ...]", space.shape)
+
+
 def _row_bytes(space: Space) -> Iterator[int]:
     """Yield what a value takes in each array of its column."""
-    if isinstance(space, spaces.Dict):
-        for child in space.spaces.values():
-            yield from _row_bytes(child)
-    elif isinstance(space, spaces.Tuple):
-        for child in space.spaces:
-            yield from _row_bytes(child)
-    else:
-        yield math.prod(cast("tuple[int, ...]", space.shape)) * np.dtype(space.dtype).itemsize
+    for _, dtype, shape in _leaves(space, ""):
+        yield math.prod(shape) * np.dtype(dtype).itemsize
 
 
 def _split(space: Space, n_rows: int, memory: Array) -> Iterator[Array]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, Ground, RecycledMemory
 from samplerkit.episodes.columns import Array
+from samplerkit.episodes.ground import Layout, layout
 from samplerkit.episodes.placed import Placed
 from samplerkit.sampling.admission import Goal, Steps
 
@@ -32,23 +33,24 @@ class Placement:
 
     Attributes:
         offset: of the first byte, in the memory that carriers share with their pool.
-        size: how many bytes.
+        layout: of the observations.
         first: number of the first unit.
         unit_rows, n_units: see `Ground`.
     """
 
     offset: int
-    size: int
+    layout: Layout
     first: int
     unit_rows: int
     n_units: int
 
     def ground(self, spec: EnvSpec, memory: Array) -> Ground | None:
         """Return the ground in the memory that is shared; None for other observations than it is for."""
-        if Ground.size(spec.observation_space, self.unit_rows * self.n_units) != self.size:
+        space = spec.observation_space
+        if layout(space) != self.layout:
             return None
-        part = memory[self.offset : self.offset + self.size]
-        return Ground(spec.observation_space, part, self.unit_rows, self.n_units)
+        size = Ground.size(space, self.unit_rows * self.n_units)
+        return Ground(space, memory[self.offset : self.offset + size], self.unit_rows, self.n_units)
 
 
 class SharedBlocks(Protocol):
@@ -142,5 +144,5 @@ class Placing:
             return None
         if self._unit_rows == self._mean:
             self._blocks.prepare(offset, block.nbytes)
-        placement = Placement(offset, block.nbytes, first, self._unit_rows, n_units)
+        placement = Placement(offset, layout(space), first, self._unit_rows, n_units)
         return PlacedCall(placement, Ground(space, block, self._unit_rows, n_units))

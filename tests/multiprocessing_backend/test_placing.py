@@ -77,6 +77,15 @@ class Slow(Pictures):
         return super().step(action)
 
 
+class Turned(Pictures):
+    """As many bytes, in another shape."""
+
+    observation_space = spaces.Box(0, 255, (8, 64, 64), np.uint8)
+
+    def _observation(self) -> Any:
+        return np.moveaxis(super()._observation(), 2, 0)
+
+
 class Nested(Uneven):
     observation_space = spaces.Dict(
         {"left": PICTURE, "right": spaces.Tuple([PICTURE]), "n": spaces.Box(0, 1, (1,), np.float32)}
@@ -166,6 +175,13 @@ def test_episodes_that_become_longer_than_their_places_are_whole():
         for call, action in enumerate([0, 0, 2, 2, 1]):
             batch = remote.obtain_samples(call, 400, weights(action))
             assert batch.difference(local.obtain_samples(call, 400, weights(action))) is None
+
+
+def test_an_environment_whose_observations_have_as_many_bytes_in_another_shape_finds_no_places():
+    with sampler("local", Pictures) as local, sampler("multiprocessing", Pictures, n_processes=2) as remote:
+        for call, env in enumerate([None, None, Turned(), None, Pictures()]):
+            batch = remote.obtain_samples(call, 400, weights(call % 2), env)
+            assert batch.difference(local.obtain_samples(call, 400, weights(call % 2), env)) is None
 
 
 def test_a_batch_is_its_holders_to_write_to_while_the_next_ones_come():

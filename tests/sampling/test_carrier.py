@@ -13,7 +13,7 @@ import pytest
 from gymnasium import spaces
 
 from samplerkit import WorkerFactory
-from samplerkit.episodes import Ground
+from samplerkit.episodes.ground import layout
 from samplerkit.policies import RandomPolicy
 from samplerkit.sampling import Claim, Need, SharedWork, boundary, carrier, outbox, serve
 from samplerkit.sampling.carrier import CarrierSetup
@@ -686,9 +686,8 @@ class CountingEnv(StageEnv):
 
 
 def placed(memory, first=4, unit_rows=2, n_units=2, offset=64):
-    size = Ground.size(StageEnv.observation_space, unit_rows * n_units)
     memory.bytes = np.zeros(1000, np.uint8)
-    return Placement(offset, size, first, unit_rows, n_units)
+    return Placement(offset, layout(StageEnv.observation_space), first, unit_rows, n_units)
 
 
 def test_observations_go_to_their_places_and_the_rest_travels(make):
@@ -741,7 +740,9 @@ def test_places_for_other_observations_are_not_used(make):
     work = Memory()
     stage = make(work)
     work.offer(Claim(1, 4, n_units=1))
-    stage.configure(1, CountingEnv, replace(placed(work), size=8))
+    stage.configure(
+        1, CountingEnv, replace(placed(work), layout=layout(spaces.Box(0, 9, (1, 1), np.float64)))
+    )
     assert not stage.reply().placed
 
 
