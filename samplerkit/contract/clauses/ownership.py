@@ -11,6 +11,7 @@ import numpy as np
 from samplerkit.contract.clause import clause, require
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import PictureEnv, ProbePolicy, differing_pictures, mark_of
+from samplerkit.contract.probes.pictures import TURNED, UPRIGHT
 from samplerkit.contract.probes.tattoo import reward_of
 from samplerkit.contract.script import Op, Script
 from samplerkit.contract.subject import Pace
@@ -120,15 +121,21 @@ def caller_writes(lab: Lab) -> None:
     "B5.large",
     says="Batches of several megabytes, too, are whole, and what is kept of one stays what it was.",
     why="Backends treat large rows differently: memory that is shared, or soon used again.",
-    causes="memory used again while a view of it is left; rows written where another unit's belong.",
+    causes="memory used again while a view of it is left; rows written where another unit's belong; memory "
+    "laid out for the environment before.",
 )
 def large(lab: Lab) -> None:
-    """Take batches of pictures with new weights each time, keep some rows of each, drop the rest."""
+    """Take batches of pictures with new weights each time, keep some rows of each, drop the rest.
+
+    In the last call, pictures have another shape.
+    """
     for lengths in ((6,), range(4, 8)):
         kept: list[tuple[int, Array, Array]] = []
         with lab.sampler(ProbePolicy(), PictureEnv(lengths), n_workers=2) as sampler:
-            for call in range(4):
-                batch = sampler.obtain_samples(0, 40, ProbePolicy(call).get_param_values())
+            for call, shape in enumerate((UPRIGHT, UPRIGHT, UPRIGHT, TURNED)):
+                turned = PictureEnv(lengths, shape) if shape is TURNED else None
+                batch = sampler.obtain_samples(0, 40, ProbePolicy(call).get_param_values(), turned)
+                _require_shape(batch, shape, call)
                 _require_whole(batch, call)
                 observations: Any = batch.observations
                 rows = observations["picture"][17:19]
@@ -140,6 +147,16 @@ def large(lab: Lab) -> None:
                 f"call {call}: expected pictures 17 and 18 as they were, which was all that was kept of the "
                 "batch, after more calls and a shutdown; they are others now",
             )
+
+
+def _require_shape(batch: EpisodeBatch, shape: tuple[int, int, int], call: int) -> None:
+    for name in ("observations", "last_observations"):
+        found = getattr(batch, name)["picture"].shape[1:]
+        require(
+            found == shape,
+            f"call {call}, {name}: expected pictures of the shape {shape} that the environment has had since "
+            f"that call; they are {found}",
+        )
 
 
 def _require_whole(batch: EpisodeBatch, call: int) -> None:

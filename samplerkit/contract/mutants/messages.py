@@ -9,9 +9,14 @@ from typing import Any, TypeAlias
 from samplerkit.contract.mutants.anything import AnyPool
 from samplerkit.contract.mutants.bases import PROCESSES, altered
 from samplerkit.contract.mutants.catalogue import mutant
+from samplerkit.episodes import EnvSpec, Ground
+from samplerkit.episodes.columns import Array
+from samplerkit.episodes.ground import layout
 from samplerkit.sampling import Claim, Running, Transport
+from samplerkit.sampling.dealing import Dealer
 from samplerkit.sampling.messages import Configured, Finished, Run, decode, encode
-from samplerkit.sampling.placement import PlacedCall, SharedBlocks
+from samplerkit.sampling.placement import PlacedCall, Placement, SharedBlocks
+from samplerkit.sampling.recipes import Record
 
 Data: TypeAlias = Any
 """A message's bytes, or a view of them that is good until the next `receive`; None for a death."""
@@ -214,6 +219,24 @@ class MisplacedPictures(AnyPool):
             return super()._results(reply)
         finally:
             self._placed = placed
+
+
+class _OfAnyShape(Placement):
+    def ground(self, spec: EnvSpec, memory: Array) -> Ground | None:
+        return Placement.ground(replace(self, layout=layout(spec.observation_space)), spec, memory)
+
+
+@mutant("places-of-any-shape", "B5.large", bases=(PROCESSES,))
+class PlacesOfAnyShape(AnyPool):
+    """Memory is laid out for the observations of the call before, whatever they are now."""
+
+    def _begin_dealing(self, record: Record) -> Dealer:
+        placed = self._placed
+        if placed is not None:
+            it = placed.placement
+            any_shape = _OfAnyShape(it.offset, it.layout, it.first, it.unit_rows, it.n_units)
+            self._placed = PlacedCall(any_shape, placed.ground)
+        return super()._begin_dealing(record)
 
 
 @mutant("off-by-one-result", "A0", "A2", "A1", bases=(PROCESSES,))

@@ -10,7 +10,8 @@ from gymnasium import spaces
 
 from samplerkit.contract.probes.tattoo import TattooEnv
 
-_SHAPE = (128, 128, 8)
+UPRIGHT, TURNED = (128, 128, 8), (8, 128, 128)
+"""Shapes of as many bytes."""
 
 
 class PictureEnv(TattooEnv):
@@ -18,16 +19,18 @@ class PictureEnv(TattooEnv):
 
     Args:
         lengths: as for `TattooEnv`.
+        shape: of a picture.
     """
 
-    def __init__(self, lengths: Sequence[int]) -> None:
+    def __init__(self, lengths: Sequence[int], shape: tuple[int, int, int] = UPRIGHT) -> None:
         super().__init__(lengths=lengths, layout="dict", dtype="int64", infos="none")
         mark = self.observation_space["mark"]  # type: ignore[index]
-        self.observation_space = spaces.Dict({"mark": mark, "picture": spaces.Box(0, 255, _SHAPE, np.uint8)})
+        self.observation_space = spaces.Dict({"mark": mark, "picture": spaces.Box(0, 255, shape, np.uint8)})
+        self._shape = shape
 
     def _observe(self) -> Any:
         mark = super()._observe()["mark"]
-        return {"mark": mark, "picture": np.resize(mark.view(np.uint8), _SHAPE)}
+        return {"mark": mark, "picture": np.resize(mark.view(np.uint8), self._shape)}
 
 
 def differing_pictures(observations: Any) -> list[int]:
