@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import threadpoolctl
 
 from samplerkit.episodes import EpisodeSlice
+from samplerkit.episodes.recording import is_placed
 from samplerkit.errors import SamplerClosed
 from samplerkit.interfaces import IN_PROCESS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal
@@ -18,6 +19,7 @@ from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import WorkerHost, seating
+from samplerkit.sampling.placement import OwnBlocks, Placing
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
 
@@ -37,6 +39,7 @@ class LocalSampler(BaseSampler):
         self._schedule = Schedule(self._overlap, in_order=self._bound)
         self._under_way = 0
         self._keys: dict[int, int] = {}
+        self._placing = Placing(OwnBlocks(), self._batch_memory)
         self._threads = threadpoolctl.ThreadpoolController()
         with self._undisturbed():
             self._bring_to(self._host, record)
@@ -44,7 +47,10 @@ class LocalSampler(BaseSampler):
     def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         host = self._host
         assert host is not None, "started before the first call"
-        admission = Admission(goal, self._cursor, self._batch_memory)
+        placed = None if self._streams_from is not None else self._placing.place(goal, self._cursor)
+        host.place = None if placed is None else placed.place
+        ground = None if placed is None else placed.ground
+        admission = Admission(goal, self._cursor, self._batch_memory, ground)
         seats = record.seats(self._bound)
         with self._undisturbed():
             self._bring_to(host, record)
@@ -52,10 +58,14 @@ class LocalSampler(BaseSampler):
                 self._under_way -= 1
                 if not isinstance(result, Failure):
                     self._schedule.ended(1, result.n_steps)
+                    if placed is not None and is_placed(result):
+                        (result,) = placed.units((number,), result.view())
                 admission.offer(number, result)
                 if admission.complete:
                     self._note_hidden(host, seats)
-                    return admission.admitted()
+                    units = admission.admitted()
+                    self._placing.learn(units)
+                    return units
         raise SamplerClosed("the sampler was shut down while this call was running")
 
     def _numbers(self, admission: Admission) -> Iterable[int]:

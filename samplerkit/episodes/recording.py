@@ -163,6 +163,11 @@ class Recording:
         )
 
 
+def is_placed(piece: EpisodeSlice) -> bool:
+    """Whether the observations of a slice are in a place that was given, and not in its store."""
+    return isinstance(piece.store, Recording) and piece.store.placed
+
+
 def step_types(lengths: list[int], first: list[int], last: list[int]) -> Array:
     """Return the step types of episodes whose first and last ones are given; `last` wins where both meet."""
     stops = np.cumsum(lengths)

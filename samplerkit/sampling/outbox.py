@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from samplerkit.episodes import EpisodeSlice, merged
-from samplerkit.episodes.recording import Recording
+from samplerkit.episodes.recording import is_placed
 from samplerkit.episodes.slices import EpisodeStore
 from samplerkit.episodes.tick_recording import TickRecording
 from samplerkit.sampling.failure import Failure
@@ -104,7 +104,7 @@ class Outbox:
                 self._ask.clear()  # whatever it is now, it is not what it was after the last call
                 self._flush()
                 return
-            placed = isinstance(result.store, Recording) and result.store.placed
+            placed = is_placed(result)
             if placed is not self._placed:
                 if self._results:
                     self._flush()

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, Ground, RecycledMemory
+from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, Ground, Place, RecycledMemory
 from samplerkit.episodes.columns import Array
 from samplerkit.episodes.ground import Layout, layout
 from samplerkit.episodes.placed import Placed
@@ -66,6 +66,23 @@ class SharedBlocks(Protocol):
         """Make ready for bytes that will be written, all of them, from where a block begins."""
 
 
+class OwnBlocks:
+    """Memory for batches that nobody else writes to: of a sampler whose workers are in its own process."""
+
+    def offset(self, block: Array) -> int | None:
+        """Return 0: nobody asks where it is."""
+        del block
+        return 0
+
+    def block(self, size: int) -> Array:
+        """Return a block of bytes."""
+        return np.empty(size, np.uint8)
+
+    def prepare(self, offset: int, size: int) -> None:
+        """Do nothing: numpy asks for huge pages itself."""
+        del offset, size
+
+
 class PlacedCall:
     """The observations of one call, as the pool sees them.
 
@@ -81,6 +98,12 @@ class PlacedCall:
     def ground_of(self, cursor: int) -> Ground | None:
         """Return the ground of the call that begins with a unit; None for a later call of the same epoch."""
         return self.ground if cursor == self.placement.first else None
+
+    def place(self, number: int, spec: EnvSpec) -> Place | None:
+        """Return where the observations of a unit go that begins, and whose spaces are these."""
+        if layout(spec.observation_space) != self.placement.layout:
+            return None
+        return self.ground.place(number - self.placement.first)
 
     def units(self, numbers: Sequence[int], rest: EpisodeBatch) -> list[EpisodeSlice]:
         """Return units whose observations are in their places.

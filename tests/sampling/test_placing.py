@@ -1,4 +1,4 @@
-"""Batches whose observations processes write to their places: equal to the local ones, whatever happens."""
+"""Batches whose observations workers write to their places: equal to those that are copied, come what may."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 from gymnasium import spaces
 
 import samplerkit
+from samplerkit.local import LocalSampler
 from samplerkit.policies import MLPPolicy
 
 PICTURE = spaces.Box(0, 255, (64, 64, 8), np.uint8)
@@ -126,13 +127,35 @@ def sampler(name: str, envs: Any, **arguments: Any):
     return samplerkit.make_sampler(name, envs=envs, **arguments)
 
 
+class Unplaced(LocalSampler):
+    """The local sampler as it is where observations are copied."""
+
+    def _start(self, record: Any) -> None:
+        super()._start(record)
+        self._placing.place = lambda goal, first: None  # type: ignore[method-assign]
+
+
+def unplaced(envs: Any) -> Unplaced:
+    return Unplaced(agents=Steady(), envs=envs, seed=11, n_workers=2, max_episode_length=90)
+
+
+def placing(envs: Any, **options: Any) -> Any:
+    return sampler("multiprocessing" if options else "local", envs, **options)
+
+
+some = pytest.mark.parametrize("options", [{"n_processes": 2}, {}], ids=str)
+
+
 def weights(action: int) -> dict[str, Any]:
     return {"action": np.array([action])}
 
 
 def is_placed(sampler: Any, batch: Any) -> bool:
-    """Whether the batch owns the memory that processes wrote its observations to."""
-    placed = sampler._placed
+    """Whether the batch owns the memory that workers wrote its observations to."""
+    if isinstance(sampler, LocalSampler):
+        placed = getattr(sampler._host.place, "__self__", None)
+    else:
+        placed = sampler._placed
     if placed is None:
         return False
     column, observations = placed.ground.column, batch.observations
@@ -142,9 +165,9 @@ def is_placed(sampler: Any, batch: Any) -> bool:
 
 
 @pytest.mark.parametrize("env", [Pictures, Uneven, Nested, Rare])
-@pytest.mark.parametrize("n_processes", [1, 3])
-def test_placed_batches_are_the_local_ones_and_stay_what_they_are(env, n_processes):
-    with sampler("local", env) as local, sampler("multiprocessing", env, n_processes=n_processes) as remote:
+@pytest.mark.parametrize("options", [{"n_processes": 1}, {"n_processes": 3}, {}], ids=str)
+def test_placed_batches_are_those_of_observations_that_are_copied_and_stay_what_they_are(env, options):
+    with unplaced(env) as local, placing(env, **options) as remote:
         kept = []
         for call in range(4):
             batch = remote.obtain_samples(call, 400, weights(call % 3))
@@ -156,7 +179,8 @@ def test_placed_batches_are_the_local_ones_and_stay_what_they_are(env, n_process
         assert batch.digest() == digest
 
 
-def test_calls_of_other_kinds_in_between_are_the_local_ones():
+@some
+def test_calls_of_other_kinds_in_between_are_those_of_observations_that_are_copied(options):
     def calls(s):
         for call in range(3):
             yield s.obtain_samples(call, 400, weights(call))
@@ -165,27 +189,30 @@ def test_calls_of_other_kinds_in_between_are_the_local_ones():
             yield s.obtain_samples(call, 400, env_update=Uneven())
             yield s.obtain_samples(call, 1, weights(0))
 
-    with sampler("local", Pictures) as local, sampler("multiprocessing", Pictures, n_processes=2) as remote:
+    with unplaced(Pictures) as local, placing(Pictures, **options) as remote:
         for batch, expected in zip(calls(remote), calls(local), strict=True):
             assert batch.difference(expected) is None
 
 
-def test_episodes_that_become_longer_than_their_places_are_whole():
-    with sampler("local", Growing) as local, sampler("multiprocessing", Growing, n_processes=2) as remote:
+@some
+def test_episodes_that_become_longer_than_their_places_are_whole(options):
+    with unplaced(Growing) as local, placing(Growing, **options) as remote:
         for call, action in enumerate([0, 0, 2, 2, 1]):
             batch = remote.obtain_samples(call, 400, weights(action))
             assert batch.difference(local.obtain_samples(call, 400, weights(action))) is None
 
 
-def test_an_environment_whose_observations_have_as_many_bytes_in_another_shape_finds_no_places():
-    with sampler("local", Pictures) as local, sampler("multiprocessing", Pictures, n_processes=2) as remote:
+@some
+def test_an_environment_whose_observations_have_as_many_bytes_in_another_shape_finds_no_places(options):
+    with unplaced(Pictures) as local, placing(Pictures, **options) as remote:
         for call, env in enumerate([None, None, Turned(), None, Pictures()]):
             batch = remote.obtain_samples(call, 400, weights(call % 2), env)
             assert batch.difference(local.obtain_samples(call, 400, weights(call % 2), env)) is None
 
 
-def test_a_batch_is_its_holders_to_write_to_while_the_next_ones_come():
-    with sampler("local", Pictures) as local, sampler("multiprocessing", Pictures, n_processes=2) as remote:
+@some
+def test_a_batch_is_its_holders_to_write_to_while_the_next_ones_come(options):
+    with unplaced(Pictures) as local, placing(Pictures, **options) as remote:
         for call in range(5):
             batch = remote.obtain_samples(call, 400, weights(0))
             batch.observations[...] = 7
@@ -196,7 +223,8 @@ def test_a_batch_is_its_holders_to_write_to_while_the_next_ones_come():
             assert following.difference(expected) is None
 
 
-def test_a_process_that_is_late_after_a_call_that_failed_writes_to_no_later_batch():
+@pytest.mark.parametrize("options", [{"n_processes": 3}, {}], ids=str)
+def test_a_process_that_is_late_after_a_call_that_failed_writes_to_no_later_batch(options):
     """Batches are dropped, so that their memory is used again by the very next call."""
 
     def digests(s):
@@ -207,14 +235,14 @@ def test_a_process_that_is_late_after_a_call_that_failed_writes_to_no_later_batc
             gc.collect()  # the error's traceback holds the memory
             yield s.obtain_samples(call, 300, weights(1)).digest()
 
-    with sampler("local", Slow) as local, sampler("multiprocessing", Slow, n_processes=3) as remote:
+    with unplaced(Slow) as local, placing(Slow, **options) as remote:
         assert list(digests(remote)) == list(digests(local))
 
 
 @pytest.mark.parametrize("env", [Pictures, Uneven])
 def test_a_process_killed_while_it_writes_leaves_no_trace(env):
     with (
-        sampler("local", env) as local,
+        unplaced(env) as local,
         sampler("multiprocessing", env, n_processes=2, max_restarts=50) as remote,
     ):
         died: list[int] = []
