@@ -1,11 +1,10 @@
-"""What runs in an actor: `serve`, and the two ends of what it says and hears."""
+"""What runs in an actor: a carrier, and what it says and hears."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import platform
-import queue
 import sys
 import threading
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import numpy as np
 import ray
 
 import samplerkit
-from samplerkit.sampling import serve
+from samplerkit.sampling import Service
 
 _SWITCH = 1e-4
 """Seconds after which the thread that runs units lets those in that carry messages."""
@@ -33,7 +32,7 @@ class Facts(NamedTuple):
 
 
 class Carrier:
-    """Hosts workers. Each of its methods runs in a thread of its own.
+    """Hosts workers. Units run in one thread, `hurry` and `listen` have one each.
 
     Args:
         path: where the program's modules are.
@@ -49,16 +48,14 @@ class Carrier:
         self._begin()
 
     def _begin(self) -> None:
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._early: dict[int, Sequence[Any]] = {}
-        self._expected = 0
-        self._order = threading.Lock()
-        self._outbox: list[Any] = []
-        self._changed = threading.Condition()
-        self._over = False
+        self._service: Service | None = None
+        self._thread = 0
+        self._lock = threading.Condition()
+        self._said: list[Any] = []
+        self._is_late = self._over = False
 
     def again(self, path: Sequence[str]) -> None:
-        """Be as new, for another sampler; `run` is over."""
+        """Be as new, for another sampler; all is over."""
         sys.path += [entry for entry in path if entry not in sys.path]
         self._begin()
 
@@ -66,56 +63,66 @@ class Carrier:
         """Return what it takes to see whether this node will do."""
         return Facts(versions(), ray.get_runtime_context().get_node_id(), os.getpid())
 
-    def run(self, setup: bytes) -> None:
-        """Serve until told to close."""
-        try:
-            serve(setup, self._inbox.get, self._send)
-        finally:
-            with self._changed:
-                self._over = True
-                self._changed.notify()
-            self._inbox.put(None)
+    def begin(self, setup: bytes) -> None:
+        """Be a carrier; comes before `work`."""
+        self._thread = threading.get_ident()
+        self._service = Service(setup, self._say)
 
-    @ray.method(concurrency_group="in", num_returns=0)
-    def deliver(self, number: int, *messages: Any) -> None:
-        """Take messages.
+    def work(self, *messages: Any) -> tuple[int | None, list[Any]]:
+        """Take messages and do what they say, up to where there is something to say.
+
+        One call ends before the next one begins, so that no two threads want the interpreter at once.
 
         Args:
-            number: of the delivery: large ones may overtake each other.
             *messages: bytes, or arrays in the object store.
-        """
-        self._take(number, messages)
-
-    @ray.method(concurrency_group="out")
-    def exchange(self, number: int, *messages: Any) -> tuple[bool, list[Any]]:
-        """Take messages, wait until there is something to say, and return it.
-
-        Args:
-            number: see `deliver`.
-            *messages: see `deliver`.
 
         Returns:
-            Whether that is all, and messages.
+            How many more calls it needs for what it has been told, None for never again, and messages.
         """
-        self._take(number, messages)
-        with self._changed:
-            while not self._outbox and not self._over:
-                self._changed.wait()
-            said, self._outbox = self._outbox, []
-            return self._over, said
+        service = self._service
+        assert service is not None, "begin() comes first"
+        for message in messages:
+            service.take(_plain(message))
+        service.work(self._has_said)
+        if not service.over:
+            return service.wants, self._taken()
+        with self._lock:
+            self._over = True
+            self._lock.notify()
+        return None, self._taken()
 
-    def _take(self, number: int, messages: Sequence[Any]) -> None:
-        with self._order:
-            self._early[number] = messages
-            while self._expected in self._early:
-                for message in self._early.pop(self._expected):
-                    self._inbox.put(message if isinstance(message, bytes) else message.data)
-                self._expected += 1
+    @ray.method(concurrency_group="in", num_returns=0)
+    def hurry(self, message: Any) -> None:
+        """Take a message for which the unit that runs may end."""
+        if self._service is not None:
+            self._service.take(_plain(message))
 
-    def _send(self, message: bytes) -> None:
-        with self._changed:
-            self._outbox.append(message if len(message) < LARGE else np.frombuffer(message, np.uint8))
-            self._changed.notify()
+    @ray.method(concurrency_group="out")
+    def listen(self) -> list[Any]:
+        """Return what is said while a unit takes long; at the end nothing."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._is_late or self._over)
+            self._is_late = False
+        return self._taken()
+
+    def _has_said(self) -> bool:
+        return bool(self._said)
+
+    def _say(self, message: bytes) -> None:
+        with self._lock:
+            self._said.append(message if len(message) < LARGE else np.frombuffer(message, np.uint8))
+            if threading.get_ident() != self._thread:
+                self._is_late = True
+                self._lock.notify()
+
+    def _taken(self) -> list[Any]:
+        with self._lock:
+            said, self._said = self._said, []
+            return said
+
+
+def _plain(message: Any) -> bytes | memoryview:
+    return message if isinstance(message, bytes) else message.data
 
 
 def versions() -> dict[str, str]:

@@ -76,8 +76,12 @@ class ActorCarrier:
         self.handle: Any = None
         self.began = time.monotonic()
         self.facts: Facts | None = None
-        self.outgoing: list[Any] = []
-        self.n_delivered = 0
+        self.outgoing: list[list[Any]] = []
+        """What is to be sent, by calls."""
+        self.is_open = False
+        """Whether the last of them has room for more messages."""
+        self.wants = 0
+        """How many calls are to be there, as it said last."""
         self.pending: dict[Future[Any], Callable[..., None]] = {}
         """Calls that have not come back, and who takes what they return."""
         self.failed: BaseException | None = None
@@ -144,12 +148,12 @@ class RayTransport(Transport[ActorCarrier]):
         kept = reserve.take(self._kind)
         carrier.handle = self._actor.remote(path, self._needs) if kept is None else kept
         carrier.used_before = kept is not None
-        carrier.failed, carrier.n_delivered = None, 0
+        carrier.failed, carrier.wants = None, 0
         with self._whole(carrier):
             if carrier.used_before:
                 carrier.handle.again.remote(path)
             self._expect(carrier, self._met, carrier.handle.hello.remote())
-            self._expect(carrier, self._ran, carrier.handle.run.remote(self._setup[1]))
+            self._expect(carrier, self._began, carrier.handle.begin.remote(self._setup[1]))
 
     def announce(self, carriers: Sequence[ActorCarrier], parts: Sequence[Any]) -> bytes:
         """Put a large message into the object store, once for all actors."""
@@ -166,7 +170,21 @@ class RayTransport(Transport[ActorCarrier]):
         """Leave a message to go with others at the next `receive` or `stop`."""
         if carrier.ended or carrier.failed is not None or carrier.stopped:
             raise CarrierGone
-        carrier.outgoing.append(self._stored.get(message, message))
+        if not carrier.is_open:
+            carrier.outgoing.append([])
+            carrier.is_open = True
+        carrier.outgoing[-1].append(self._stored.get(message, message))
+
+    def give(self, carrier: ActorCarrier, message: bytes) -> None:
+        """Leave units to go; they get a call of their own, which is answered when they have ended."""
+        self.send(carrier, message)
+        carrier.is_open = False
+
+    def hurry(self, carrier: ActorCarrier, message: bytes) -> None:
+        """Send a message past those that wait; to an actor that has nothing to do it says nothing."""
+        if carrier.failed is None and (carrier.outgoing or self._n_working(carrier)):
+            with self._whole(carrier):
+                carrier.handle.hurry.remote(message)
 
     def receive(
         self, carriers: Sequence[ActorCarrier], timeout: float | None
@@ -249,37 +267,35 @@ class RayTransport(Transport[ActorCarrier]):
                 "pass a runtime_env that does"
             )
 
-    def _ran(self, carrier: ActorCarrier, nothing: None) -> None:
-        """Nothing: its last messages come with `Carrier.exchange`."""
+    def _began(self, carrier: ActorCarrier, nothing: None) -> None:
+        """Nothing: it says what there is to say when it works."""
 
-    def _collected(self, carrier: ActorCarrier, collected: tuple[bool, list[Any]]) -> None:
-        carrier.over, messages = collected
+    def _worked(self, carrier: ActorCarrier, answer: tuple[int | None, list[Any]]) -> None:
+        wants, messages = answer
+        carrier.over, carrier.wants = wants is None, wants or 0
+        self._told(carrier, messages)
+
+    def _told(self, carrier: ActorCarrier, messages: list[Any]) -> None:
         self._heard += [
             (carrier, message if isinstance(message, bytes) else message.data) for message in messages
         ]
 
     # -- sending ---------------------------------------------------------------------------------
 
-    def _deliver(self, carrier: ActorCarrier) -> None:
-        """Send what is to be sent, and see to it that somebody waits for what comes back."""
-        if carrier.stopped or carrier.failed is not None or carrier.facts is None:
-            return
-        waits = self._collected in carrier.pending.values()
-        if not waits and not carrier.over:
-            self._exchange(carrier)
-        elif carrier.outgoing:
-            with self._whole(carrier):
-                outgoing, carrier.outgoing = carrier.outgoing, []
-                carrier.handle.deliver.remote(carrier.n_delivered, *outgoing)
-                carrier.n_delivered += 1
+    def _n_working(self, carrier: ActorCarrier) -> int:
+        return sum(take == self._worked for take in carrier.pending.values())
 
-    def _exchange(self, carrier: ActorCarrier) -> None:
-        """Do both with one call."""
+    def _deliver(self, carrier: ActorCarrier) -> None:
+        """Send what is to be sent, and see to it that an actor which has something to do is called."""
+        if carrier.stopped or carrier.failed is not None or carrier.facts is None or carrier.over:
+            return
         with self._whole(carrier):
-            outgoing, carrier.outgoing = carrier.outgoing, []
-            ref = carrier.handle.exchange.remote(carrier.n_delivered, *outgoing)
-            carrier.n_delivered += 1
-            self._expect(carrier, self._collected, ref)
+            if self._told not in carrier.pending.values():
+                self._expect(carrier, self._told, carrier.handle.listen.remote())
+            calls, carrier.outgoing, carrier.is_open = carrier.outgoing, [], False
+            calls += [[]] * (carrier.wants - self._n_working(carrier) - len(calls))
+            for messages in calls:
+                self._expect(carrier, self._worked, carrier.handle.work.remote(*messages))
 
     @contextlib.contextmanager
     def _whole(self, carrier: ActorCarrier) -> Iterator[None]:

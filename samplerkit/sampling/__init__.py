@@ -6,7 +6,7 @@ end. `BaseSampler` is for one that runs units itself.
 
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.boundary import check_count
-from samplerkit.sampling.carrier import serve
+from samplerkit.sampling.carrier import Service, serve
 from samplerkit.sampling.options import Option, Options, check_flag
 from samplerkit.sampling.pool_sampler import PoolSampler
 from samplerkit.sampling.transport import CarrierGone, Transport
@@ -21,6 +21,7 @@ __all__ = [
     "Options",
     "PoolSampler",
     "Running",
+    "Service",
     "SharedWork",
     "Transport",
     "check_count",

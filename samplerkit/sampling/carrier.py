@@ -59,8 +59,42 @@ def serve(
             time.
         work: the queue that carriers share, for transports with `shares_work`.
     """
-    threadpoolctl.threadpool_limits(limits=1)
     _Carrier(decode(setup), send, work).serve(receive)
+
+
+class Service:
+    """What `serve` does, for a far end whose threads belong to somebody else: it is called, and returns.
+
+    Args:
+        setup: what `Transport.start` was given.
+        send: takes a message for the pool: in `work`, or in a thread of its own where a unit takes long.
+    """
+
+    def __init__(self, setup: bytes, send: Callable[[bytes], None]) -> None:
+        self._carrier = _Carrier(decode(setup), send, None)
+        self._course = self._carrier.course()
+        self.over = False
+        """Whether it was told to close, and has."""
+
+    def take(self, message: bytes | memoryview) -> None:
+        """Take a message of the pool; in any thread."""
+        self._carrier.take(decode(message))
+
+    def work(self, enough: Callable[[], bool]) -> None:
+        """Do what there is to do; always in the same thread.
+
+        Args:
+            enough: asked after each unit; True ends it, until the next time.
+        """
+        for busy in self._course:
+            if enough() or not (busy or self._carrier.has_mail):
+                return
+        self.over = True
+
+    @property
+    def wants(self) -> int:
+        """How many more times it is to be called for what it has: 0 for nothing to do, 2 for nobody knows."""
+        return 0 if self.over else min(2, self._carrier.n_runs_left)
 
 
 class _Carrier:
@@ -74,10 +108,13 @@ class _Carrier:
         # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
         self._outbox = Outbox(send, work, setup.patience if work is None else _PATIENCE)
         self._lingers = work is not None or setup.patience > 0
+        self._far = work is None and setup.patience > 0
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()
         self._next: Configure | Close | None = None
         self._own: deque[Claim] = deque()
-        self._tell_at = 0
+        # Of those that are told of their units from afar: how many had come with each `Run`, and are done.
+        self._ends: deque[int] = deque()
+        self._n_given = self._n_done = self._n_told = 0
         self._numbers = self._units()
         self._rests = False
         self._open: dict[int, None] = {}
@@ -90,25 +127,19 @@ class _Carrier:
     def serve(self, receive: Callable[[], bytes | memoryview | None]) -> None:
         reader = threading.Thread(target=self._read, args=(receive,), name="samplerkit-inbox", daemon=True)
         reader.start()
-        watcher = threading.Thread(target=self._outbox.watch, name="samplerkit-outbox", daemon=True)
-        if self._lingers:
-            watcher.start()
-        try:
-            while not isinstance(request := self._work_until_told(), Close):
-                self._configure(request)
-        finally:
-            self._outbox.close()
-            self._host.close()
+        for busy in self.course():
+            if not busy:
+                self._sleep()
 
     # -- the reader's thread ---------------------------------------------------------------------
 
     def _read(self, receive: Callable[[], bytes | memoryview | None]) -> None:
         # After `Close` too: while a unit hangs, `receive` is how a backend hears that the parent is gone.
         while (data := receive()) is not None:
-            self._take(decode(data))
-        self._take(Close())
+            self.take(decode(data))
+        self.take(Close())
 
-    def _take(self, request: Configure | Run | Cancel | Close) -> None:
+    def take(self, request: Configure | Run | Cancel | Close) -> None:
         if isinstance(request, Cancel):
             self._cancel(request.epoch)
             return
@@ -122,33 +153,67 @@ class _Carrier:
             self._work.wake()
 
     def _cancel(self, epoch: int) -> None:
-        self._cancelled_epoch = epoch
+        self._cancelled_epoch = max(epoch, self._cancelled_epoch)
         if self._epoch <= epoch:
             self._host.cancel()
 
     # -- the thread that runs units --------------------------------------------------------------
 
-    def _work_until_told(self) -> Configure | Close:
-        """Run units until there is a request of another kind, and return that."""
+    def course(self) -> Iterator[bool]:
+        """Do what it is told, up to the end: yields True after each unit, False where there is nothing to do."""
+        threadpoolctl.threadpool_limits(limits=1)
+        watcher = threading.Thread(target=self._outbox.watch, name="samplerkit-outbox", daemon=True)
+        if self._lingers:
+            watcher.start()
+        try:
+            while True:
+                yield from self._run_units()
+                request, self._next = self._next, None
+                if isinstance(request, Close):
+                    return
+                if request is not None:
+                    self._configure(request)
+                    continue
+                self._outbox.flush()
+                yield False
+        finally:
+            self._outbox.close()
+            self._host.close()
+
+    def _run_units(self) -> Iterator[bool]:
+        """Run units until there is none, or a request of another kind."""
         put, continues = self._outbox.put, self._host.continues
         score = None if self._work is None else self._work.score
-        while True:
-            self._open.clear()
-            for number, result in self._host.run(self._numbers, self._seats):
-                put(number, result, self._asking(number) if continues else None)
-                if score is not None and not isinstance(result, Failure):
-                    score(self._epoch, number, result.n_steps)
-                self._open.pop(number, None)
-                if self._open:
-                    self._note()
-                if len(self._own) < self._tell_at:
-                    self._tell_at = 0
-                    self._outbox.flush()
-            if self._next is not None:
-                request, self._next = self._next, None
-                return request
+        self._open.clear()
+        for number, result in self._host.run(self._numbers, self._seats):
+            put(number, result, self._asking(number) if continues else None)
+            if score is not None and not isinstance(result, Failure):
+                score(self._epoch, number, result.n_steps)
+            self._open.pop(number, None)
+            if self._open:
+                self._note()
+            if self._ends:
+                self._count_one()
+            yield True
+
+    def _count_one(self) -> None:
+        """Tell what has been done where all is that came with one `Run`."""
+        self._n_done += 1
+        if self._n_done >= self._ends[0]:
+            self._n_told = self._ends.popleft()
             self._outbox.flush()
-            self._sleep()
+
+    @property
+    def has_mail(self) -> bool:
+        """Whether there are messages that it has not looked at."""
+        return not self._inbox.empty()
+
+    @property
+    def n_runs_left(self) -> int:
+        """How many times it will have something to say about the units that it has; 2 if that is not certain."""
+        if not self._own and not self._open and not self.has_mail:
+            return 0
+        return len(self._ends) if self._far and self._n_done == self._n_told else 2
 
     def _asking(self, number: int) -> HiddenState:
         return functools.partial(self._host.hidden_state, self._seats[number % len(self._seats)])
@@ -262,7 +327,9 @@ class _Carrier:
     def _sort(self, request: Configure | Run | Close) -> None:
         if isinstance(request, Run):
             self._own.extend(Claim(request.epoch, number) for number in request.numbers)
-            self._tell_at = request.tell_at
+            if self._far and request.numbers:
+                self._n_given += len(request.numbers)
+                self._ends.append(self._n_given)
         else:
             self._next = request
 
@@ -275,6 +342,8 @@ class _Carrier:
         if self._work is not None:
             self._work.note(self._epoch, -1)  # the time that this takes is not the last unit's
         self._seats = request.seats
+        self._ends.clear()
+        self._n_given = self._n_done = self._n_told = 0
         self._outbox.begin(request.epoch, len(request.seats))
         self._host.resume()
         failures = self._host.configure(request.seed, request.plan, request.resumptions, request.streams_from)

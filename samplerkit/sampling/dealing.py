@@ -17,14 +17,11 @@ from samplerkit.sampling.work import Claim
 _DEPTH = 2
 """Units that a carrier is given ahead: one that runs and one that waits, so that it never waits itself."""
 
-_SHARE = 0.75
-"""Part of its share of what is missing that a carrier is given at once, where it is told its own."""
-
-_TELL_AT = 0.25
-"""Part of its units that a carrier has left when it says what it has done, so that it never waits."""
+_SHARE = 0.6
+"""Part of its share of what is left that a carrier is given at once, where it is told its own."""
 
 _MEANWHILE = 0.004
-"""Seconds of work that a carrier has left when it says so, or it would wait for more."""
+"""Seconds of work that a carrier is given at least: meanwhile it is given more, and never waits."""
 
 _MOST_MEANWHILE = 64
 
@@ -86,6 +83,11 @@ class Dealer(abc.ABC):
         Returns:
             The unit that it was running, and all that will not come unless they are dealt again.
         """
+
+    def has(self, carrier: int, number: int) -> bool:
+        """Whether a unit is under way on a carrier, as far as is known here."""
+        del carrier, number
+        return True
 
     def suspects(self, running: int | None, numbers: Sequence[int]) -> set[int]:
         """Return which of the lost units may have killed their carrier.
@@ -157,6 +159,10 @@ class PrivateQueues(Dealer):
         for number in numbers:
             self._under_way[carrier].remove(number)
 
+    def has(self, carrier: int, number: int) -> bool:
+        """See `Dealer`."""
+        return number in self._under_way[carrier]
+
     def lost(self, carrier: int, noted: Sequence[int | None]) -> tuple[int | None, list[int]]:
         """See `Dealer`."""
         numbers, self._under_way[carrier] = self._under_way[carrier], []
@@ -170,7 +176,9 @@ class PrivateQueues(Dealer):
 
 
 class DeepQueues(PrivateQueues):
-    """Each carrier is told many units ahead, because telling it takes longer than a short unit does.
+    """Each carrier is told many units at once, because telling it takes longer than a short unit does.
+
+    It is told twice: while it runs what it was told first, what comes next is there already.
 
     Args:
         schedule, n_carriers, overlap, is_up: see `PrivateQueues`.
@@ -180,38 +188,44 @@ class DeepQueues(PrivateQueues):
         self, schedule: Schedule, n_carriers: int, overlap: int, is_up: Callable[[int], bool]
     ) -> None:
         super().__init__(schedule, n_carriers, overlap, is_up)
+        self._overlap = overlap
+        self._last = [0] * n_carriers
+        """How many units each was told the last time."""
         self._losses: dict[int, int] = {}
         self._alone: int | None = None
         self._pace = _Pace(n_carriers)
 
     def deal(self, epoch: int, admission: Admission) -> dict[int, Run]:
-        """See `Dealer`. Far from the end most of a carrier's share, near it as much as it needs meanwhile."""
+        """See `Dealer`. Far from the end a good part of a carrier's share, near it as much as it needs
+        meanwhile; then, apart, what may be needed.
+        """
         if self._schedule.has_homes:
             return super().deal(epoch, admission)
         carriers = [carrier for carrier in range(self._n_carriers) if self._is_up(carrier)]
         news = self._deal_suspect(admission, carriers)
-        carriers = [carrier for carrier in carriers if carrier != self._alone]
+        ready = [it for it in carriers if it != self._alone and len(self._under_way[it]) <= self._last[it]]
         in_flight = sum(map(len, self._under_way))
-        horizon = self._schedule.horizon(admission, in_flight)
-        missing = horizon - admission.next - len(admission.waiting)
-        if isinstance(admission.goal, Steps):
-            horizon += math.isqrt(max(0, missing)) // 2
-        horizon = min(horizon, admission.next + _FURTHEST)
-        depth = self._depth if not carriers else math.ceil(_SHARE * missing / len(carriers))
-        depth = max(min(depth, self._pace.units_in(_LONGEST)), self._depth, self._pace.units_meanwhile())
-        for carrier in sorted(carriers, key=lambda it: len(self._under_way[it])):
-            if len(self._under_way[carrier]) > depth // 2:
-                continue  # few at a time are not worth a message
-            while (room := depth - len(self._under_way[carrier])) > 0:
-                run = self._schedule.take_run(admission, horizon, room)
-                if not run:
-                    break
-                self._give(carrier, run, news)
-        return {carrier: self._run(epoch, carrier, numbers) for carrier, numbers in news.items()}
+        certain = min(self._schedule.horizon(admission, in_flight), admission.next + _FURTHEST)
+        missing = certain - admission.next - len(admission.waiting)
+        left = missing - in_flight
+        spread = math.isqrt(max(0, missing)) // 2 if isinstance(admission.goal, Steps) else 0
+        some, few = self._sizes(left, spread, max(1, len(carriers)))
+        for carrier in sorted(ready, key=lambda it: len(self._under_way[it])):
+            run = self._take(admission, certain, some)
+            self._give(carrier, run or self._take(admission, certain + spread, few), news)
+        return {carrier: Run(epoch, tuple(numbers)) for carrier, numbers in news.items()}
 
-    def _run(self, epoch: int, carrier: int, numbers: Sequence[int]) -> Run:
-        tell_at = max(1 + self._pace.units_meanwhile(), math.ceil(_TELL_AT * len(self._under_way[carrier])))
-        return Run(epoch, tuple(numbers), tell_at)
+    def _take(self, admission: Admission, horizon: int, most: int) -> list[int]:
+        units: list[int] = []
+        while len(units) < most and (run := self._schedule.take_run(admission, horizon, most - len(units))):
+            units += run
+        return units
+
+    def _sizes(self, left: int, spread: int, n_carriers: int) -> tuple[int, int]:
+        """Return how many units to give a carrier, of those that are needed and of those that may be."""
+        least = max(self._overlap, self._pace.units_meanwhile())
+        share = math.ceil(_SHARE * left / n_carriers)
+        return max(least, min(share, self._pace.units_in(_LONGEST))), max(1, -(-spread // n_carriers))
 
     def _depths(self) -> Iterable[float]:
         # Once a carrier died one by one, so that the next time it is known which one it was.
@@ -229,10 +243,13 @@ class DeepQueues(PrivateQueues):
         return news
 
     def _give(self, carrier: int, run: Sequence[int], news: dict[int, list[int]]) -> None:
-        if run and not self._under_way[carrier]:
+        if not run:
+            return
+        if not self._under_way[carrier]:
             self._pace.begins(carrier)
         self._under_way[carrier] += run
-        news.setdefault(carrier, []).extend(run)
+        self._last[carrier] = len(run)
+        news[carrier] = list(run)
 
     def finished(self, carrier: int, numbers: Iterable[int]) -> None:
         """See `Dealer`."""

@@ -44,13 +44,11 @@ class Run:
 
     Attributes:
         epoch: of the units.
-        numbers: of the units.
-        tell_at: where results wait for each other, they are sent once no more units than this are left.
+        numbers: of the units. Where results wait for each other, they are sent once all of these have ended.
     """
 
     epoch: int
     numbers: tuple[int, ...]
-    tell_at: int = 0
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,10 @@ _BYTES = 1 << 22
 _MOST_JOINED = 1 << 20
 """Bytes from which on joining with what stands elsewhere costs more than a message."""
 
-_LATEST = 0.2
-"""Seconds after which a result does not wait for the unit that runs, which may be an endless one."""
+_LATEST = 0.1
+"""Seconds after which a result does not wait for the unit that runs, which may be an endless one; at most
+twice as many.
+"""
 
 
 HiddenState: TypeAlias = Callable[[], bytes | None]
@@ -134,6 +136,8 @@ class Outbox:
     def watch(self) -> None:
         """Send what waits while a unit takes long, until `close`. Runs in a thread of its own."""
         while self._filled.wait() and not self._closed.wait(_LATEST):
+            if time.monotonic() - self._sent < _LATEST:
+                continue  # what is here came later
             self._filled.clear()
             with self._lock:
                 if not self._ask:  # a policy that is at work cannot be asked: the end of the call sends this

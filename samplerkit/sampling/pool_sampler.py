@@ -11,7 +11,7 @@ import atexit
 import logging
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic
 
 from samplerkit.episodes import EpisodeSlice, RecycledMemory, cut
@@ -32,6 +32,7 @@ from samplerkit.sampling.messages import (
     Finished,
     Reply,
     Request,
+    Run,
     Started,
     by_value,
     decode,
@@ -199,6 +200,8 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _stop(self) -> None:
         members, self._members = self._members, []
         for member in members:
+            if self._link.lingers:
+                self._tell(member, Cancel(member.epoch))  # the end waits its turn there
             self._tell(member, Close())
         # Workers that never came up have little to close; whoever pressed Ctrl-C is waiting.
         grace = _GRACE_AT_SHUTDOWN if self._started else _GRACE_AFTER_INTERRUPT
@@ -222,6 +225,8 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         if record is not self._epoch_record:
             self._new_epoch()
+            if self._link.lingers:
+                self._cancel_units()  # the record waits its turn there
             self._epoch_record = record
             # Only now: of an epoch that goes on, units that are placed elsewhere may be under way.
             if self._placing is not None and self._streams_from is None:
@@ -261,7 +266,8 @@ class PoolSampler(BaseSampler, Generic[C]):
                 elif isinstance(reply, Configured):
                     failures += self._configured(member, reply)
                 elif isinstance(reply, Started):
-                    member.unit_started = time.monotonic() - reply.age
+                    if dealer.has(member.index, reply.number):
+                        member.unit_started = time.monotonic() - reply.age
                 else:
                     self._finished(member, reply, dealer)
             if self._closed is not None:
@@ -394,11 +400,14 @@ class PoolSampler(BaseSampler, Generic[C]):
         return [it.number if it is not None and it.epoch == self._epoch else None for it in every]
 
     def _tell(self, member: _Member[C], request: Request) -> None:
-        self._send(member, encode(request))
+        ways = {Run: self._link.give, Cancel: self._link.hurry}
+        self._send(member, encode(request), ways.get(type(request)))
 
-    def _send(self, member: _Member[C], message: bytes) -> None:
+    def _send(
+        self, member: _Member[C], message: bytes, way: Callable[[C, bytes], None] | None = None
+    ) -> None:
         try:
-            self._link.send(member.carrier, message)
+            (way or self._link.send)(member.carrier, message)
         except CarrierGone:
             # `receive` reports its death, like any other.
             log.debug("carrier %d is gone", member.index)

@@ -47,6 +47,14 @@ class Transport(abc.ABC, Generic[C]):
             CarrierGone: if nobody will ever receive it.
         """
 
+    def give(self, carrier: C, message: bytes) -> None:
+        """Send units to run, which the carrier will answer; it need not see them while it runs others."""
+        self.send(carrier, message)
+
+    def hurry(self, carrier: C, message: bytes) -> None:
+        """Send a message for which a carrier is to leave what it does; where others wait, past these."""
+        self.send(carrier, message)
+
     def announce(self, carriers: Sequence[C], parts: Sequence[Any]) -> bytes:
         """Return what to send to each of these carriers so that they get a message in bytes-like parts.
 

@@ -441,20 +441,29 @@ def deep(n_carriers: int, up=lambda carrier: True) -> tuple[DeepQueues, Schedule
     return DeepQueues(schedule, n_carriers, 1, up), schedule
 
 
-def test_deep_queues_give_most_of_a_call_at_once_and_the_rest_when_they_hear_of_results():
+def test_deep_queues_tell_each_carrier_twice_and_again_when_it_has_done_what_came_first():
     dealer, _ = deep(2)
     admission = Admission(Units(100), 0)
-    first = dealer.deal(EPOCH, admission)
-    assert sorted(len(run.numbers) for run in first.values()) == [38, 38]
-    assert dealer.deal(EPOCH, admission) == {}, "few at a time are not worth a message"
-    for carrier, run in first.items():
-        done = run.numbers[: -run.tell_at] or run.numbers
-        dealer.finished(carrier, done)
-        admission.offer_all({number: result(1) for number in done})
-    given = {
-        number for run in (first, dealer.deal(EPOCH, admission)) for r in run.values() for number in r.numbers
-    }
-    assert len(given) > 76
+    first, second = dealer.deal(EPOCH, admission), dealer.deal(EPOCH, admission)
+    assert [len(run.numbers) for run in first.values()] == [30, 30]
+    assert [len(run.numbers) for run in second.values()] == [12, 12]
+    assert dealer.deal(EPOCH, admission) == {}, "there is enough"
+    dealer.finished(1, first[1].numbers[:-1])
+    assert dealer.deal(EPOCH, admission) == {}, "one of the first is under way"
+    dealer.finished(1, first[1].numbers[-1:])
+    assert set(dealer.deal(EPOCH, admission)) == {1}
+
+
+def test_what_may_be_needed_is_given_apart_from_what_is():
+    dealer, schedule = deep(1)
+    schedule.ended(10, 100)
+    admission = Admission(Steps(1000), 0)  # a hundred units of ten steps
+    given = []
+    while (news := dealer.deal(EPOCH, admission)) and len(given) < 20:
+        given.append(news[0].numbers)
+        dealer.finished(0, news[0].numbers)
+    assert any(numbers[-1] == 99 for numbers in given), "the last one that is needed ends its message"
+    assert given[-1][0] == 100
 
 
 def test_deep_queues_leave_out_a_carrier_that_is_not_up():
