@@ -123,6 +123,8 @@ class _Carrier:
         self._broken = False
         self._cancelled_epoch = -1
         self._closing = False
+        # A cancellation that comes late must not strike the next epoch.
+        self._turn_of_epoch = threading.Lock()
 
     def serve(self, receive: Callable[[], bytes | memoryview | None]) -> None:
         reader = threading.Thread(target=self._read, args=(receive,), name="samplerkit-inbox", daemon=True)
@@ -153,9 +155,10 @@ class _Carrier:
             self._work.wake()
 
     def _cancel(self, epoch: int) -> None:
-        self._cancelled_epoch = max(epoch, self._cancelled_epoch)
-        if self._epoch <= epoch:
-            self._host.cancel()
+        with self._turn_of_epoch:
+            self._cancelled_epoch = max(epoch, self._cancelled_epoch)
+            if self._epoch <= epoch:
+                self._host.cancel()
 
     # -- the thread that runs units --------------------------------------------------------------
 
@@ -336,7 +339,10 @@ class _Carrier:
     def _configure(self, request: Configure) -> None:
         if self._closing:
             return
-        at_first, self._epoch = self._epoch < 0, request.epoch
+        at_first = self._epoch < 0
+        with self._turn_of_epoch:
+            self._epoch = request.epoch
+            self._host.resume()
         self._placement, self._ground_spec = request.placement, None
         self._host.place = None if request.placement is None else self._place
         if self._work is not None:
@@ -345,7 +351,6 @@ class _Carrier:
         self._ends.clear()
         self._n_given = self._n_done = self._n_told = 0
         self._outbox.begin(request.epoch, len(request.seats))
-        self._host.resume()
         failures = self._host.configure(request.seed, request.plan, request.resumptions, request.streams_from)
         self._broken = bool(failures)
         given_up = self._host.given_up

@@ -1,0 +1,114 @@
+"""A carrier that is called, by a far end whose threads belong to somebody else."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from fault_probes import FaultyEnv
+
+from samplerkit import WorkerFactory
+from samplerkit.policies import RandomPolicy
+from samplerkit.sampling import Service, boundary, carrier
+from samplerkit.sampling.carrier import CarrierSetup
+from samplerkit.sampling.global_random import GlobalRandomState
+from samplerkit.sampling.host import HostSetup, WorkerHost
+from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Finished, Run, decode, encode
+from samplerkit.sampling.recipes import Recipe
+
+ENOUGH = 20.0
+"""Seconds after which a test gives up."""
+
+
+class Called:
+    """A service, and what it said."""
+
+    def __init__(self) -> None:
+        factory = WorkerFactory(max_episode_length=5, seed=1, n_workers=1)
+        setup = CarrierSetup(HostSetup(factory, 1, True), announce_units=False, patience=1000.0)
+        self.said: list[object] = []
+        self.service = Service(encode(setup), lambda message: self.said.append(decode(message)))
+
+    def configure(self, epoch: int) -> None:
+        agent = boundary.agent_change(RandomPolicy(FaultyEnv.action_space)).packed
+        recipe = Recipe(agent, None, (boundary.env_change(FaultyEnv, 3),))
+        self.take(Configure(epoch, 1, {0: recipe}, (0,)))
+
+    def take(self, request) -> None:
+        self.service.take(encode(request))
+
+    def work(self) -> tuple[list[object], int]:
+        """Return what it says, and how many more calls it wants."""
+        self.service.work(lambda: bool(self.said))
+        said, self.said[:] = list(self.said), []
+        return said, self.service.wants
+
+
+@pytest.fixture
+def called(monkeypatch):
+    monkeypatch.setattr(carrier.threadpoolctl, "threadpool_limits", lambda limits: None)
+    with GlobalRandomState():
+        one = Called()
+        yield one
+        one.take(Close())
+        while not one.service.over:
+            one.work()
+
+
+def units(said: list[object]) -> list[tuple[int, ...]]:
+    return [reply.numbers for reply in said if isinstance(reply, Finished)]
+
+
+def test_what_came_together_is_answered_together_and_it_says_how_often_it_is_to_be_called(called):
+    called.configure(0)
+    assert called.work()[1] == 0
+    called.take(Run(0, (0, 1, 2)))
+    called.take(Run(0, (3, 4)))
+    said, wants = called.work()
+    assert (units(said), wants) == ([(0, 1, 2)], 1)
+    said, wants = called.work()
+    assert (units(said), wants) == ([(3, 4)], 0)
+    assert called.work() == ([], 0), "there is nothing to do"
+
+
+def test_a_cancellation_that_comes_late_does_not_strike_the_next_epoch(called, monkeypatch):
+    called.configure(0)
+    called.work()
+    looked, configured = threading.Event(), threading.Event()
+    cancel = WorkerHost.cancel
+
+    def held_up(host) -> None:
+        if threading.current_thread() is late:
+            looked.set()
+            configured.wait(0.3)
+        cancel(host)
+
+    monkeypatch.setattr(WorkerHost, "cancel", held_up)
+    late = threading.Thread(target=called.take, args=(Cancel(0),))
+    late.start()
+    assert looked.wait(ENOUGH)
+    called.configure(1)
+    called.take(Run(1, (0, 1)))
+    said, _ = called.work()
+    configured.set()
+    late.join(ENOUGH)
+    assert units(said) == [(0, 1)]
+
+
+def test_a_cancellation_of_an_earlier_epoch_brings_no_dropped_unit_back(called):
+    called.configure(0)
+    called.work()
+    called.configure(2)
+    called.take(Run(1, (7,)))
+    called.take(Cancel(0))
+    called.take(Run(2, (0,)))
+    assert units(called.work()[0]) == [(0,)]
+
+
+def test_told_to_close_it_is_over(called):
+    called.configure(0)
+    called.take(Close())
+    called.work()
+    called.work()
+    assert called.service.over
+    assert called.work() == ([], 0)
