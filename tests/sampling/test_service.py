@@ -74,23 +74,28 @@ def test_what_came_together_is_answered_together_and_it_says_how_often_it_is_to_
 def test_a_cancellation_that_comes_late_does_not_strike_the_next_epoch(called, monkeypatch):
     called.configure(0)
     called.work()
-    looked, configured = threading.Event(), threading.Event()
-    cancel = WorkerHost.cancel
+    looked, resumed = threading.Event(), threading.Event()
+    cancel, resume = WorkerHost.cancel, WorkerHost.resume
 
-    def held_up(host) -> None:
+    def cancel_late(host) -> None:
         if threading.current_thread() is late:
             looked.set()
-            configured.wait(0.3)
+            resumed.wait(0.3)
         cancel(host)
 
-    monkeypatch.setattr(WorkerHost, "cancel", held_up)
+    def resume_first(host) -> None:
+        resume(host)
+        resumed.set()
+        late.join(0.3)
+
+    monkeypatch.setattr(WorkerHost, "cancel", cancel_late)
+    monkeypatch.setattr(WorkerHost, "resume", resume_first)
     late = threading.Thread(target=called.take, args=(Cancel(0),))
     late.start()
     assert looked.wait(ENOUGH)
     called.configure(1)
     called.take(Run(1, (0, 1)))
     said, _ = called.work()
-    configured.set()
     late.join(ENOUGH)
     assert units(said) == [(0, 1)]
 
