@@ -31,7 +31,7 @@ def main() -> int:
     for _, run in chosen.values():
         figures = run(course)
         print(show.table(figures), flush=True)
-        results.save(arguments.results, figures, told)
+        results.save(arguments.results, figures, told, add=bool(arguments.who))
     return 0
 
 
@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         "--only", action="append", metavar="KEY", help="those whose key begins so; may be repeated"
     )
     parser.add_argument(
-        "--who", action="append", metavar="PART", help="contestants with this in their name; may be repeated"
+        "--who", action="append", metavar="PART", help="contestants with this in their name, added to the results of others; may be repeated"
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="the least duration of a turn")

@@ -11,13 +11,32 @@ from samplerkit.bench.machine import machine, versions
 FOLDER = Path(__file__).parent / "results"
 
 
-def save(folder: Path, figures: dict[str, Any], arguments: dict[str, Any]) -> Path:
-    """Write the figures of one key, with the machine, the versions and the arguments."""
+def save(folder: Path, figures: dict[str, Any], arguments: dict[str, Any], *, add: bool = False) -> Path:
+    """Write the figures of one key, with the machine, the versions and the arguments.
+
+    Args:
+        folder: where.
+        figures: of the key.
+        arguments: of the run.
+        add: whether contestants that are in the file already, and did not take part this time, stay there. Each
+            was compared with the limit of its own run.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{figures['key']}.json"
     whole = {"machine": machine(), "versions": versions(), "arguments": arguments, **figures}
+    if add and path.exists() and "contestants" in figures:
+        whole = _added(json.loads(path.read_text()), whole)
     path.write_text(json.dumps(whole, indent=1) + "\n")
     return path
+
+
+def _added(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return the old figures with the rows of new ones, bare loops left out."""
+    loops = {new["limit"], *(row["name"] for row in new["contestants"] if row["name"].startswith("bare loop"))}
+    rows = {row["name"]: row for row in old["contestants"]}
+    rows |= {row["name"]: row for row in new["contestants"] if row["name"] not in loops & rows.keys()}
+    limits = [*old["limits"], *new["limits"]]
+    return {**old, "versions": new["versions"], "limits": limits, "contestants": list(rows.values())}
 
 
 def load(folder: Path) -> dict[str, dict[str, Any]]:
