@@ -41,7 +41,10 @@ def _parser() -> argparse.ArgumentParser:
         "--only", action="append", metavar="KEY", help="those whose key begins so; may be repeated"
     )
     parser.add_argument(
-        "--who", action="append", metavar="PART", help="contestants with this in their name, added to the results of others; may be repeated"
+        "--who",
+        action="append",
+        metavar="PART",
+        help="contestants with this in their name, added to the results of others; may be repeated",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="the least duration of a turn")

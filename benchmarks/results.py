@@ -18,8 +18,8 @@ def save(folder: Path, figures: dict[str, Any], arguments: dict[str, Any], *, ad
         folder: where.
         figures: of the key.
         arguments: of the run.
-        add: whether contestants that are in the file already, and did not take part this time, stay there. Each
-            was compared with the limit of its own run.
+        add: whether contestants that are in the file already, and did not take part this time, stay there.
+            Each was compared with the limit of its own run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{figures['key']}.json"
@@ -32,7 +32,10 @@ def save(folder: Path, figures: dict[str, Any], arguments: dict[str, Any], *, ad
 
 def _added(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Return the old figures with the rows of new ones, bare loops left out."""
-    loops = {new["limit"], *(row["name"] for row in new["contestants"] if row["name"].startswith("bare loop"))}
+    loops = {
+        new["limit"],
+        *(row["name"] for row in new["contestants"] if row["name"].startswith("bare loop")),
+    }
     rows = {row["name"]: row for row in old["contestants"]}
     rows |= {row["name"]: row for row in new["contestants"] if row["name"] not in loops & rows.keys()}
     limits = [*old["limits"], *new["limits"]]

@@ -61,7 +61,10 @@ def peers(n_processes: int) -> list[Peer]:
             Peer(f"TorchRL MultiSync({n_processes} x {n})", "torchrl_collector", "MultiSync", {"n_envs": n})
             for n in (1, 8)
         ),
-        Peer(f"RLlib EnvRunner({n_processes} x 8)", "rllib_runner", "EnvRunners", {"n_envs": 8}),
+        *(
+            Peer(f"RLlib EnvRunner({n_processes} x {n})", "rllib_runner", "EnvRunners", {"n_envs": n})
+            for n in (1, 8)
+        ),
         Peer(
             f"Sample Factory({n_processes} x 8)",
             "sample_factory_sampler",

@@ -163,7 +163,7 @@ class _Carrier:
     # -- the thread that runs units --------------------------------------------------------------
 
     def course(self) -> Iterator[bool]:
-        """Do what it is told, up to the end: yields True after each unit, False where there is nothing to do."""
+        """Do what it is told, up to the end: yields True after a unit, False where there is nothing to do."""
         threadpoolctl.threadpool_limits(limits=1)
         watcher = threading.Thread(target=self._outbox.watch, name="samplerkit-outbox", daemon=True)
         if self._lingers:
@@ -213,7 +213,7 @@ class _Carrier:
 
     @property
     def n_runs_left(self) -> int:
-        """How many times it will have something to say about the units that it has; 2 if that is not certain."""
+        """How many times it will have something to say about the units that it has; 2 if nobody knows."""
         if not self._own and not self._open and not self.has_mail:
             return 0
         return len(self._ends) if self._far and self._n_done == self._n_told else 2

@@ -13,7 +13,7 @@ from samplerkit.sampling import Service, boundary, carrier
 from samplerkit.sampling.carrier import CarrierSetup
 from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import HostSetup, WorkerHost
-from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Finished, Run, decode, encode
+from samplerkit.sampling.messages import Cancel, Close, Configure, Finished, Run, decode, encode
 from samplerkit.sampling.recipes import Recipe
 
 ENOUGH = 20.0
