@@ -114,6 +114,7 @@ class Lease:
                 ray.shutdown()
             if shared.auth_mode is None:
                 os.environ.pop("RAY_AUTH_MODE", None)
+                _read_settings_again()
 
 
 def total_resources() -> dict[str, float]:
@@ -199,6 +200,17 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def _read_settings_again() -> None:
+    """Let Ray notice that the variable is gone: it keeps what it read, and would refuse the calls of the next
+    cluster, whose nodes take it for a driver that has let all its actors go.
+
+    There is no public way to say so; where this one is gone, a program joins one cluster in its life.
+    """
+    with contextlib.suppress(AttributeError):
+        ray._raylet.Config.initialize("")
+        ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _print_no_errors() -> None:

@@ -338,7 +338,7 @@ class RayTransport(Transport[ActorCarrier]):
         if carrier.stopped:
             return
         if not self._lease.holds:
-            carrier.stopped = True
+            carrier.stopped, carrier.handle = True, None
             return
         carrier.stopping = True
         if timeout > 0 and carrier.facts is not None:

@@ -20,10 +20,7 @@ from ray.cluster_utils import Cluster
 import samplerkit
 from samplerkit.policies import RandomPolicy
 
-# A program joins one cluster in its life: what Ray keeps of an earlier one gets in the way.
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("SAMPLERKIT_CLUSTER"), reason="runs in a process of its own"
-)
+pytestmark = pytest.mark.slow
 
 _STORE = 100 << 20
 

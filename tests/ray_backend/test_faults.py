@@ -16,6 +16,7 @@ import samplerkit
 from samplerkit.policies import RandomPolicy
 from samplerkit_ray import runtime
 from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers
+from samplerkit_ray.transport import RayTransport
 
 pytestmark = pytest.mark.usefixtures("standing_ray")
 
@@ -125,13 +126,23 @@ def test_actors_for_which_there_is_no_room_are_an_error_that_says_what_was_asked
     assert caught.value.waiting == 2
 
 
-def test_a_node_with_another_version_is_refused(monkeypatch):
+def test_nodes_with_another_version_are_refused_and_ray_is_given_back(monkeypatch):
+    met, all_there = RayTransport._met, []
+
+    def met_when_all_have_spoken(self, carrier, facts):
+        until = time.monotonic() + 30
+        while not all_there and len(self._events) < 6 and time.monotonic() < until:
+            time.sleep(0.01)  # each says who it is, and that it began: the others are heard in the shutdown
+        all_there.append(len(self._events) == 6)
+        met(self, carrier, facts)
+
     monkeypatch.setattr("samplerkit.__version__", "99.0")
+    monkeypatch.setattr(RayTransport, "_met", met_when_all_have_spoken)
     users = runtime._connection.users
-    for _ in range(3):  # the others speak while the sampler is stopped because of the first, or before
-        with pytest.raises(NodeDiffers, match=r"samplerkit 0.*this program samplerkit 99.0"):
-            sampler(FaultyEnv, n_actors=3)
-        assert runtime._connection.users == users, "nobody holds Ray any more"
+    with pytest.raises(NodeDiffers, match=r"samplerkit 0.*this program samplerkit 99.0"):
+        sampler(FaultyEnv, n_actors=3)
+    assert all_there[0]
+    assert runtime._connection.users == users, "nobody holds Ray any more"
 
 
 def test_a_runtime_env_reaches_the_environment():

@@ -13,6 +13,7 @@ import threading
 import gymnasium
 import pytest
 import ray
+from ray.cluster_utils import Cluster
 
 import samplerkit
 from samplerkit.policies import RandomPolicy
@@ -56,6 +57,17 @@ def test_the_last_sampler_ends_the_ray_that_the_first_one_started():
             assert len(second.obtain_samples(0, 10).rewards) >= 10
         assert not ray.is_initialized()
     assert settings() == before
+
+
+def test_a_program_that_had_a_ray_of_its_own_joins_a_cluster():
+    with sampler() as s:
+        s.obtain_samples(0, 10)
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    try:
+        with sampler(address=nodes.address) as s:
+            assert s.obtain_samples(0, 10).lengths.sum() >= 10
+    finally:
+        nodes.shutdown()
 
 
 def test_a_program_without_ray_is_told_what_to_install_and_keeps_the_other_backends():
