@@ -209,8 +209,9 @@ def _read_settings_again() -> None:
     There is no public way to say so; where this one is gone, a program joins one cluster in its life.
     """
     with contextlib.suppress(AttributeError):
-        ray._raylet.Config.initialize("")
-        ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
+        raylet: Any = ray._raylet
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _print_no_errors() -> None:
