@@ -29,7 +29,8 @@ Everybody runs in an interpreter of their own and rests while others are measure
 has a turn, and the order changes from round to round. Above each table stands how many rounds there were,
 how long a turn was at least, and the command that repeats it with whoever is installed. **Of the limit** is
 the median over the rounds of the ratio within a round, with the least and the greatest; absolute
-figures drift with the machine, ratios much less. **Start** is from nothing to the first batch. **MB** are
+figures drift with the machine, ratios much less; who was measured later (`--who`) is compared with the limit
+of that run, whatever the machine did then. **Start** is from nothing to the first batch. **MB** are
 peaks of resident memory, of the caller's process and of the largest other one.
 
 Frameworks act by a plain numpy policy on the whole batch of their environments, which is cheaper than one
