@@ -22,6 +22,7 @@ class Line:
         self._waiting: dict[int, deque[Unit]] = {}
         self._alone: deque[Unit] = deque()
         self._runs_alone = False
+        self._asks = True
 
     @property
     def alone(self) -> bool:
@@ -39,10 +40,13 @@ class Line:
             unit = self._alone.popleft()
             yield self._slot(unit, idle[0]), unit
             return
+        self._asks = True
         for slot in idle:
             unit_or_none = self._next_for(slot)
             if unit_or_none is not None:
                 yield slot, unit_or_none
+            elif not self._waiting:
+                return
 
     def _slot(self, unit: Unit, otherwise: int) -> int:
         home = self._home(unit)
@@ -52,9 +56,10 @@ class Line:
         waiting = self._waiting.get(slot)
         if waiting:
             return waiting.popleft()
-        while (unit := next(self._units, None)) is not None:
+        while self._asks and (unit := next(self._units, None)) is not None:
             home = self._slot(unit, slot)
             if home == slot:
                 return unit
             self._waiting.setdefault(home, deque()).append(unit)
+        self._asks = False  # who has none now is asked again when slots are idle the next time
         return None

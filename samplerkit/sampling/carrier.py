@@ -81,6 +81,7 @@ class _Carrier:
         self._numbers = self._units()
         self._rests = False
         self._open: dict[int, None] = {}
+        self._last = -1
         self._seats: tuple[int, ...] = ()
         self._epoch = -1
         self._broken = False
@@ -178,15 +179,19 @@ class _Carrier:
             entry = self._next_entry()
             if entry is None:
                 if self._open:
-                    self._outbox.flush()  # it may be all that the pool waits for
+                    self._send_if_waited_for()
                 yield None
                 continue
             for number in entry.numbers:
                 # Messages first; but an entry goes on where it stood if they change nothing.
-                stops = number > entry.first and not self._inbox.empty()
-                if stops or (entry.urgent and not self._is_needed(number)):
+                if number > entry.first and not self._inbox.empty():
                     self._own.appendleft(entry.since(number))
                     break
+                if entry.urgent and not self._is_needed(number):
+                    self._own.appendleft(entry.since(number))
+                    yield None
+                    break
+                self._last = number
                 self._open[number] = None
                 self._note()
                 yield number
@@ -194,16 +199,31 @@ class _Carrier:
                     break
 
     def _is_needed(self, number: int) -> bool:
-        """Whether a unit is to run that may be one too many; what it may wait for is sent before it."""
-        need = self._need(number)
-        if need is Need.DOUBTFUL:
+        """Whether a unit is to run now that may be one too many; what may be waited for is sent before it.
+
+        One that is probably too many waits while others run here: it would only hold them up.
+        """
+        oldest = next(iter(self._open), number)
+        need = self._need(oldest)
+        if need is Need.DOUBTFUL or need is Need.UNLIKELY:
+            # Those that run here may not be needed either.
             self._outbox.flush(quietly=True)
             # Whoever ended the last unit that is needed has woken the pool, but perhaps before this.
+            need = self._need(number)
+        elif number != oldest:
             need = self._need(number)
         if need is Need.NONE:
             self._outbox.flush()
         self._rests = need is Need.NONE
-        return not self._rests
+        return not self._rests and not (need is Need.UNLIKELY and self._open)
+
+    def _send_if_waited_for(self) -> None:
+        """Send what is finished where the pool may need no more from here, or should hand out more."""
+        need = self._need(next(iter(self._open)))
+        if need is Need.NONE or self._need(self._last + 1) is Need.LIKELY:
+            self._outbox.flush()
+        elif need is not Need.LIKELY:
+            self._outbox.flush(quietly=True)
 
     def _need(self, number: int) -> Need:
         return self._work.need(self._epoch, number) if self._work is not None else Need.DOUBTFUL

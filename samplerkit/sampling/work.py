@@ -59,6 +59,8 @@ class Need(enum.Enum):
     LIKELY = enum.auto()
     DOUBTFUL = enum.auto()
     """The units before it may be enough: what a carrier has finished should be on its way."""
+    UNLIKELY = enum.auto()
+    """The units before it will probably be enough, but have not all ended."""
     NONE = enum.auto()
     """The units before it are enough, and all have ended."""
 
