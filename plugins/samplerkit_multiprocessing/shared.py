@@ -273,6 +273,12 @@ class Work(SharedWork):
         word = n_steps if n_steps < _MOST_STEPS else _MOST_STEPS
         self._tally[number % _PLACES] = _tag(epoch, number) | word
 
+    def score_all(self, epoch: int, numbers: Sequence[int], lengths: Sequence[int]) -> None:
+        """See `SharedWork`."""
+        units, words = np.array(numbers, np.int64), np.minimum(np.array(lengths, np.int64), _MOST_STEPS)
+        tags = (1 << 30 | (epoch & 0x7FFFF) << 11 | (units // _PLACES) & 0x7FF) << 32
+        self._tally[units % _PLACES] = tags | words
+
     def need(self, epoch: int, number: int) -> Need:
         """See `SharedWork`. Those before the unit that still run are taken to be as long as the others."""
         aimed, first, least = _AIM.unpack_from(self._notes, self._aim_at)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from samplerkit.interfaces import Unit
+from samplerkit.sampling.asking import InGroups
 
 
 class Line:
@@ -13,10 +14,11 @@ class Line:
 
     Args:
         units: may have more after it ended, while units are under way: it is asked again each time.
-        home: returns the only slot that may run a unit; None where any may.
+        home: returns the only slot that may run a unit; None where any may, and in place of it where any slot
+            may run every unit.
     """
 
-    def __init__(self, units: Iterable[Unit], home: Callable[[Unit], int | None]) -> None:
+    def __init__(self, units: Iterable[Unit], home: Callable[[Unit], int | None] | None) -> None:
         self._units = iter(units)
         self._home = home
         self._waiting: dict[int, deque[Unit]] = {}
@@ -41,6 +43,9 @@ class Line:
             yield self._slot(unit, idle[0]), unit
             return
         self._asks = True
+        if self._home is None and isinstance(self._units, InGroups):
+            yield from zip(idle, self._units.take(len(idle)), strict=False)
+            return
         for slot in idle:
             unit_or_none = self._next_for(slot)
             if unit_or_none is not None:
@@ -49,7 +54,7 @@ class Line:
                 return
 
     def _slot(self, unit: Unit, otherwise: int) -> int:
-        home = self._home(unit)
+        home = None if self._home is None else self._home(unit)
         return otherwise if home is None else home
 
     def _next_for(self, slot: int) -> Unit | None:

@@ -196,8 +196,12 @@ class TickRecorder:
             self.drop(slot)
         return kept
 
-    def keep_all(self, ended: Sequence[tuple[int, StepType]]) -> list[EpisodeSlice]:
-        """End the episodes of several slots, as `keep` does; only while it `keeps_together`."""
+    def keep_all(self, ended: Sequence[tuple[int, StepType]]) -> EpisodeSlice:
+        """End the episodes of several slots, as `keep` does; only while it `keeps_together`.
+
+        Returns:
+            All of them, in this order.
+        """
         slots = [slot for slot, _ in ended]
         kept = self._recording.keep_all(
             slots,

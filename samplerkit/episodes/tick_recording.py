@@ -169,7 +169,7 @@ class TickRecording(GatheringStore):
         ticks: tuple[Sequence[int], int],
         types: tuple[Sequence[StepType], Sequence[StepType]],
         episode_infos: Sequence[Columns | Beginning],
-    ) -> list[EpisodeSlice]:
+    ) -> EpisodeSlice:
         """Note several episodes that end with the same tick, as `keep` does, where all infos are of ticks.
 
         Args:
@@ -184,7 +184,7 @@ class TickRecording(GatheringStore):
         self.env_infos.keep_all(len(slots))
         self.agent_infos.keep_all(len(slots))
         rows = [start * n + slot for slot, start in zip(slots, starts, strict=True)]
-        return one_by_one(self._noted(rows, [stop - start for start in starts], types, episode_infos))
+        return self._noted(rows, [stop - start for start in starts], types, episode_infos)
 
     def cut_all(
         self,
@@ -445,12 +445,17 @@ def _some(table: list[T], episodes: Sequence[int]) -> list[T]:
     return [table[episode] for episode in episodes]
 
 
+def lengths_of(kept: EpisodeSlice) -> list[int]:
+    """Return the lengths of the episodes of a slice of a recording."""
+    assert isinstance(kept.store, TickRecording), "it is a slice of one"
+    return kept.store._lengths[kept.first_episode : kept.stop_episode]
+
+
 def one_by_one(kept: EpisodeSlice) -> list[EpisodeSlice]:
     """Return the episodes of a slice of a recording as a slice each."""
     store, row, found = kept.store, kept.first_row, []
-    assert isinstance(store, TickRecording), "it is a slice of one"
-    for episode in range(kept.first_episode, kept.stop_episode):
-        stop = row + store._lengths[episode]
+    for episode, length in enumerate(lengths_of(kept), kept.first_episode):
+        stop = row + length
         found.append(EpisodeSlice(store, episode, episode + 1, row, stop))
         row = stop
     return found

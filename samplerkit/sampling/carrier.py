@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import threadpoolctl
 
-from samplerkit.episodes import EnvSpec, Ground, Place
+from samplerkit.episodes import EnvSpec, EpisodeSlice, Ground, Place
+from samplerkit.episodes.tick_recording import lengths_of
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Run, Started, decode, encode
@@ -131,15 +132,17 @@ class _Carrier:
 
     def _work_until_told(self) -> Configure | Close:
         """Run units until there is a request of another kind, and return that."""
-        put, continues = self._outbox.put, self._host.continues
-        score = None if self._work is None else self._work.score
+        put, continues, work = self._outbox.put, self._host.continues, self._work
         while True:
             self._open.clear()
-            for number, result in self._host.run(self._numbers, self._seats):
-                put(number, result, self._asking(number) if continues else None)
-                if score is not None and not isinstance(result, Failure):
-                    score(self._epoch, number, result.n_steps)
-                self._open.pop(number, None)
+            for done, result in self._host.run(self._numbers, self._seats):
+                if isinstance(done, int):
+                    put(done, result, self._asking(done) if continues else None)
+                    if work is not None and not isinstance(result, Failure):
+                        work.score(self._epoch, done, result.n_steps)
+                    self._open.pop(done, None)
+                elif not isinstance(result, Failure):
+                    self._ended_together(done, result)
                 if self._open:
                     self._note()
                 if len(self._own) < self._tell_at:
@@ -150,6 +153,13 @@ class _Carrier:
                 return request
             self._outbox.flush()
             self._sleep()
+
+    def _ended_together(self, numbers: list[int], result: EpisodeSlice) -> None:
+        self._outbox.put_together(numbers, result)
+        if self._work is not None:
+            self._work.score_all(self._epoch, numbers, lengths_of(result))
+        for number in numbers:
+            self._open.pop(number, None)
 
     def _asking(self, number: int) -> HiddenState:
         return functools.partial(self._host.hidden_state, self._seats[number % len(self._seats)])
@@ -193,7 +203,8 @@ class _Carrier:
                     break
                 self._last = number
                 self._open[number] = None
-                self._note()
+                if len(self._open) == 1:
+                    self._note()  # others begin when one has ended, which is noted, too
                 yield number
                 if entry.epoch <= self._cancelled_epoch:
                     break

@@ -150,7 +150,8 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._far = self._link.lingers > 0 and not self._stateful
         queues = DeepQueues if self._far else PrivateQueues
         self._private = queues(self._schedule, n_carriers, self._overlap, self._takes_units)
-        self._common = CommonQueue(self._schedule, places, self._link) if self._link.shares_work else None
+        shares = self._link.shares_work
+        self._common = CommonQueue(self._schedule, self._overlap, self._link) if shares else None
         self._dealer = self._private
         blocks = self._link.batch_blocks()
         if blocks is not None:

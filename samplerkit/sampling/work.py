@@ -132,6 +132,11 @@ class SharedWork(abc.ABC):
         """Put down in the tally how many steps a unit took."""
         del epoch, number, n_steps
 
+    def score_all(self, epoch: int, numbers: Sequence[int], lengths: Sequence[int]) -> None:
+        """Put down how many steps each of several units took."""
+        for number, n_steps in zip(numbers, lengths, strict=True):
+            self.score(epoch, number, n_steps)
+
     def need(self, epoch: int, number: int) -> Need:
         """Ask the tally whether a unit is needed."""
         del epoch, number

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from samplerkit.episodes import EnvSpec, EpisodeSlice, StepType, TickRecorder
+from samplerkit.episodes.tick_recording import one_by_one
 from samplerkit.interfaces import Env, Unit, Worker
 
 
@@ -154,13 +155,21 @@ class Slots:
 
         Where one may fail alone, each is ended when it is its turn.
         """
-        if len(ended) == 1 or not self.recorder.keeps_together:
+        if not self.end_together(ended):
             for slot, last_step_type in ended:
                 yield self.keep(slot, last_step_type)
             return
+        yield from one_by_one(self.keep_together(ended))
+
+    def keep_together(self, ended: Sequence[tuple[int, StepType]]) -> EpisodeSlice:
+        """End the episodes of several slots, and return them in this order; where they `end_together`."""
         kept = self.recorder.keep_all(ended)
         self._rest_all([slot for slot, _ in ended])
-        yield from kept
+        return kept
+
+    def end_together(self, ended: Sequence[tuple[int, StepType]]) -> bool:
+        """Whether several slots ended, as `tick` says, and nothing can go wrong with one of them alone."""
+        return len(ended) > 1 and self.recorder.keeps_together
 
     def cut(self, slot: int) -> EpisodeSlice:
         """Return what was recorded of a slot's episode since the last cut, ending MID; it goes on."""

@@ -340,7 +340,7 @@ def test_a_unit_is_not_needed_once_those_before_it_are_enough(share):
 
 def test_units_that_run_are_taken_to_be_as_long_as_the_others(share):
     work = scored(share, 10, None, 10, None)
-    for least, need in [(35, Need.DOUBTFUL), (100, Need.LIKELY)]:
+    for least, need in [(35, Need.UNLIKELY), (45, Need.DOUBTFUL), (100, Need.LIKELY)]:
         share.aim(1, 0, least)
         assert work.need(1, 4) is need
 
