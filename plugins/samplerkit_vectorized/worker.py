@@ -174,6 +174,10 @@ class VecWorker(SlotWorker, StreamingWorker):
                 raise UnitCancelled
             if ended:
                 units_of = [slots.units[slot] for slot, _ in ended]
+                if len(ended) == 1 and units_of[0] is not None:
+                    self.unit = units_of[0]
+                    yield self.unit, slots.keep(*ended[0])
+                    continue
                 if in_groups and slots.end_together(ended):
                     yield units_of, slots.keep_together(ended)
                     continue

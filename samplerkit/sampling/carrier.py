@@ -80,7 +80,6 @@ class _Carrier:
         self._own: deque[Claim] = deque()
         self._tell_at = 0
         self._numbers = self._units()
-        self._rests = False
         self._open: dict[int, None] = {}
         self._last = -1
         self._seats: tuple[int, ...] = ()
@@ -170,18 +169,8 @@ class _Carrier:
             self._sort(self._inbox.get())
             return
         self._work.note(self._epoch, -1)
-        if not self._inbox.empty():
-            return
-        if not self._rests:
-            self._work.wait()
-            return
-        until = time.monotonic() + _REST
-        while self._inbox.empty() and (left := until - time.monotonic()) > 0:
-            self._work.wait_for_wake(left)
         if self._inbox.empty():
-            # Whatever the tally says: nothing that the pool waits for may be held for ever.
-            self._own[0] = self._own[0]._replace(urgent=False)
-            self._rests = False
+            self._work.wait()
 
     def _units(self) -> Iterator[int | None]:
         """Yield units as they are to run; None where there is none now, or something else to do."""
@@ -225,8 +214,24 @@ class _Carrier:
             need = self._need(number)
         if need is Need.NONE:
             self._outbox.flush()
-        self._rests = need is Need.NONE
-        return not self._rests and not (need is Need.UNLIKELY and self._open)
+            return self._rest()
+        return not (need is Need.UNLIKELY and self._open)
+
+    def _rest(self) -> bool:
+        """Wait for a message where the call has enough; what runs here is not needed, and stands still.
+
+        Returns:
+            Whether to go on all the same: nothing that the pool waits for may be held for ever, whatever the
+            tally says.
+        """
+        assert self._work is not None, "has the tally"
+        self._work.note(self._epoch, -1)
+        until = time.monotonic() + _REST
+        while self._inbox.empty() and (left := until - time.monotonic()) > 0:
+            self._work.wait_for_wake(left)
+        if self._open:
+            self._note()
+        return self._inbox.empty()
 
     def _send_if_waited_for(self) -> None:
         """Send what is finished where the pool may need no more from here, or should hand out more."""
@@ -267,9 +272,8 @@ class _Carrier:
         """Take the next entry of this epoch; None if there is none now, or something else to do."""
         while True:
             while self._next is None and not self._inbox.empty():
-                self._rests = False
                 self._sort(self._inbox.get())
-            if self._next is not None or self._rests:
+            if self._next is not None:
                 return None
             entry = self._claim()
             if entry is None or (entry.epoch > self._cancelled_epoch and not self._broken):

@@ -334,7 +334,7 @@ class WorkerHost:
     def _next_units(
         self, most: int, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
     ) -> list[Unit]:
-        """Return the next units for a seat whose worker overlaps them: no more than `most`, or than there are."""
+        """Return up to `most` next units for a seat whose worker overlaps them, as many as there are."""
         first = self._next_unit(seat, queue, seats, open_units)
         if first is None:
             return []

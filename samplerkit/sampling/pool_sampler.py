@@ -269,10 +269,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 raise SamplerClosed("the sampler was shut down while this call was running")
             late = [it for it in self._members if it.epoch != self._epoch and self._is_up(it.index)]
             if late:
-                # Units first where they wait in a queue: whoever follows the record finds them there.
-                news = dealer.deal(self._epoch, admission)
-                self._configure(late, record)
-                self._pass_on(news)
+                self._configure(late, record)  # which takes them about as long as dealing does
             if not any(member.unanswered for member in self._members):
                 # Only now, so that it is the same worker's error however many carriers it struck.
                 _raise_first(failures)

@@ -147,7 +147,7 @@ class Slots:
     def keep(self, slot: int, last_step_type: StepType) -> EpisodeSlice:
         """End a slot's episode, leave it idle, and return what was recorded of it since the last cut."""
         kept = self.recorder.keep(slot, last_step_type)
-        self._rest(slot)
+        self._rest_all((slot,))
         return kept
 
     def keep_all(self, ended: Sequence[tuple[int, StepType]]) -> Iterator[EpisodeSlice]:
@@ -191,7 +191,7 @@ class Slots:
     def drop(self, slot: int) -> None:
         """Forget what a slot has open, and leave it idle."""
         self.recorder.drop(slot)
-        self._rest(slot)
+        self._rest_all((slot,))
 
     def clear(self) -> None:
         """Forget all that is open."""
@@ -199,9 +199,6 @@ class Slots:
             self.drop(slot)
         self._fresh.clear()
         self.failing = None
-
-    def _rest(self, slot: int) -> None:
-        self._rest_all((slot,))
 
     def _rest_all(self, slots: Sequence[int]) -> None:
         """Leave slots idle."""
