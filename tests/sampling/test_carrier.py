@@ -440,6 +440,7 @@ def test_what_runs_in_slots_stands_still_where_the_call_has_enough(make, monkeyp
     work.offer(Claim(1, 0), Claim(1, 1, urgent=True))
     stage.configure(1)
     assert work.rests.acquire(timeout=PATIENCE)
+    assert stage.reply() == Configured(1, [])
     assert "steps" not in happened
     assert work.notes[-1] == (1, -1)
     work.needs[1] = Need.LIKELY
