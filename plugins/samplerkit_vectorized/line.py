@@ -14,8 +14,8 @@ class Line:
 
     Args:
         units: may have more after it ended, while units are under way: it is asked again each time.
-        home: returns the only slot that may run a unit; None where any may, and in place of it where any slot
-            may run every unit.
+        home: returns the only slot that may run a unit; None where any may. None in place of it: any slot may
+            run every unit, and units are taken together where they are handed out in groups.
     """
 
     def __init__(self, units: Iterable[Unit], home: Callable[[Unit], int | None] | None) -> None:

@@ -192,8 +192,7 @@ class _Carrier:
                     break
                 self._last = number
                 self._open[number] = None
-                if len(self._open) == 1:
-                    self._note()  # others begin when one has ended, which is noted, too
+                self._note()
                 yield number
                 if entry.epoch <= self._cancelled_epoch:
                     break

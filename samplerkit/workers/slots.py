@@ -41,6 +41,9 @@ class Slots:
     recorder_type: ClassVar[type[TickRecorder]] = TickRecorder
     """What records them."""
 
+    begins_together: ClassVar[bool] = False
+    """Whether `begin` leaves it to the next tick to reset the environments, of all slots together."""
+
     def __init__(self, n_slots: int, max_episode_length: float) -> None:
         self.n_slots = n_slots
         self.live: list[int] = []
