@@ -18,7 +18,7 @@ from samplerkit.sampling.asking import Asking
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import GlobalRandomState
-from samplerkit.sampling.host import WorkerHost, seating
+from samplerkit.sampling.host import WorkerHost, by_unit, seating
 from samplerkit.sampling.placement import OwnBlocks, Placing
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
@@ -54,13 +54,14 @@ class LocalSampler(BaseSampler):
         seats = record.seats(self._bound)
         with self._undisturbed():
             self._bring_to(host, record)
-            for number, result in host.run(self._numbers(admission), seats):
-                self._under_way -= 1
+            for done, result in host.run(self._numbers(admission), seats):
+                results = by_unit(done, result)
+                self._under_way -= len(results)
                 if not isinstance(result, Failure):
-                    self._schedule.ended(1, result.n_steps)
+                    self._schedule.ended(len(results), result.n_steps)
                     if placed is not None and is_placed(result):
-                        (result,) = placed.units((number,), result.view())
-                admission.offer(number, result)
+                        results = dict(zip(results, placed.units(list(results), result.view()), strict=True))
+                admission.offer_all(results)
                 if admission.complete:
                     self._note_hidden(host, seats)
                     units = admission.admitted()

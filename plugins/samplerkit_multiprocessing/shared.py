@@ -273,6 +273,12 @@ class Work(SharedWork):
         word = n_steps if n_steps < _MOST_STEPS else _MOST_STEPS
         self._tally[number % _PLACES] = _tag(epoch, number) | word
 
+    def score_all(self, epoch: int, numbers: Sequence[int], lengths: Sequence[int]) -> None:
+        """See `SharedWork`."""
+        units, words = np.array(numbers, np.int64), np.minimum(np.array(lengths, np.int64), _MOST_STEPS)
+        tags = (1 << 30 | (epoch & 0x7FFFF) << 11 | (units // _PLACES) & 0x7FF) << 32
+        self._tally[units % _PLACES] = tags | words
+
     def need(self, epoch: int, number: int) -> Need:
         """See `SharedWork`. Those before the unit that still run are taken to be as long as the others."""
         aimed, first, least = _AIM.unpack_from(self._notes, self._aim_at)
@@ -280,16 +286,19 @@ class Work(SharedWork):
             return Need.LIKELY
         if (epoch, first) != self._call:
             self._call, self._prefix, self._prefix_steps = (epoch, first), first, 0
-        n_known, known_steps, n_others, others_steps = self._ended(epoch, self._prefix, number)
-        running = number - self._prefix - n_known - n_others
+        stop = max(number, self._prefix)  # one that ran before may run again
+        n_known, known_steps, n_others, others_steps = self._ended(epoch, self._prefix, stop)
+        running = stop - self._prefix - n_known - n_others
         self._prefix += n_known
         self._prefix_steps += known_steps
         if self._prefix_steps >= least:
             return Need.NONE
-        if running == 0 or running == number - first:
+        if running == 0 or running == stop - first:
             return Need.DOUBTFUL if running else Need.LIKELY
         steps = self._prefix_steps + others_steps
-        mean = steps / (number - first - running)
+        mean = steps / (stop - first - running)
+        if running * mean >= least - steps:
+            return Need.UNLIKELY
         # Half a unit of doubt for one that runs, more for several.
         doubt = (running + 0.5 * math.sqrt(running + 1)) * mean
         return Need.DOUBTFUL if doubt >= least - steps else Need.LIKELY

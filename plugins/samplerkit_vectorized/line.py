@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from samplerkit.interfaces import Unit
+from samplerkit.sampling.asking import InGroups
 
 
 class Line:
@@ -13,15 +14,17 @@ class Line:
 
     Args:
         units: may have more after it ended, while units are under way: it is asked again each time.
-        home: returns the only slot that may run a unit; None where any may.
+        home: returns the only slot that may run a unit; None where any may. None in place of it: any slot may
+            run every unit, and units are taken together where they are handed out in groups.
     """
 
-    def __init__(self, units: Iterable[Unit], home: Callable[[Unit], int | None]) -> None:
+    def __init__(self, units: Iterable[Unit], home: Callable[[Unit], int | None] | None) -> None:
         self._units = iter(units)
         self._home = home
         self._waiting: dict[int, deque[Unit]] = {}
         self._alone: deque[Unit] = deque()
         self._runs_alone = False
+        self._asks = True
 
     @property
     def alone(self) -> bool:
@@ -39,22 +42,29 @@ class Line:
             unit = self._alone.popleft()
             yield self._slot(unit, idle[0]), unit
             return
+        self._asks = True
+        if self._home is None and isinstance(self._units, InGroups):
+            yield from zip(idle, self._units.take(len(idle)), strict=False)
+            return
         for slot in idle:
             unit_or_none = self._next_for(slot)
             if unit_or_none is not None:
                 yield slot, unit_or_none
+            elif not self._waiting:
+                return
 
     def _slot(self, unit: Unit, otherwise: int) -> int:
-        home = self._home(unit)
+        home = None if self._home is None else self._home(unit)
         return otherwise if home is None else home
 
     def _next_for(self, slot: int) -> Unit | None:
         waiting = self._waiting.get(slot)
         if waiting:
             return waiting.popleft()
-        while (unit := next(self._units, None)) is not None:
+        while self._asks and (unit := next(self._units, None)) is not None:
             home = self._slot(unit, slot)
             if home == slot:
                 return unit
             self._waiting.setdefault(home, deque()).append(unit)
+        self._asks = False  # who has none now is asked again when slots are idle the next time
         return None

@@ -10,6 +10,7 @@ import gymnasium
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, join
 from samplerkit.interfaces import StreamingWorker, Unit, UnitCancelled
 from samplerkit.sampling import check_count
+from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.options import check_flag
 from samplerkit.workers.native_slots import NativeSlots, VectorEnv, seeds_each_slot
 from samplerkit.workers.native_stream import StreamSlots
@@ -151,14 +152,20 @@ class VecWorker(SlotWorker, StreamingWorker):
                 return join([slots.keep(slot, last_step_type)])
         raise UnitCancelled
 
-    def rollouts(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, EpisodeBatch | EpisodeSlice]]:
-        """Run units as they are handed out, up to `n_envs` at a time, and yield each with its episode."""
+    def rollouts(self, units: Iterable[Unit]) -> Iterator[tuple[Any, EpisodeBatch | EpisodeSlice]]:
+        """Run units as they are handed out, up to `n_envs` at a time, and yield each with its episode.
+
+        Whoever hands them out in groups gets those that end together as a list, with all their episodes.
+        """
         slots = self._slots
         slots.clear()
         if isinstance(slots, StreamSlots):
             yield from self._pieces(units)
             return
-        line = Line(units, self._home)
+        in_groups = isinstance(units, InGroups)
+        # Where each is reset by itself the next begins after that, and whoever hands them out sees when.
+        together = slots.begins_together and not self._has_homes
+        line = Line(units, None if together else self._home)
         while True:
             if len(slots.live) < self.n_envs:
                 self._fill(line)
@@ -169,6 +176,13 @@ class VecWorker(SlotWorker, StreamingWorker):
                 raise UnitCancelled
             if ended:
                 units_of = [slots.units[slot] for slot, _ in ended]
+                if len(ended) == 1 and units_of[0] is not None:
+                    self.unit = units_of[0]
+                    yield self.unit, slots.keep(*ended[0])
+                    continue
+                if in_groups and slots.end_together(ended):
+                    yield units_of, slots.keep_together(ended)
+                    continue
                 kept = slots.keep_all(ended)
                 for unit in units_of:
                     self.unit = unit
@@ -207,8 +221,12 @@ class VecWorker(SlotWorker, StreamingWorker):
             self.unit = None if guilty is None else slots.units[guilty]
             raise
 
+    @property
+    def _has_homes(self) -> bool:
+        return self._own_slots or (self._fixed_slots and not self.one_at_a_time)
+
     def _home(self, unit: Unit) -> int | None:
         """Return the only slot that may run a unit; None where any may."""
-        if self._own_slots or (self._fixed_slots and not self.one_at_a_time):
+        if self._has_homes:
             return unit.number // self.n_workers % self.n_envs
         return None

@@ -171,7 +171,8 @@ class TickRecorder:
         Raises:
             ValueError: where no step was recorded.
         """
-        start, length = self._starts[slot], self.length(slot)
+        start, tick = self._starts[slot], self._tick
+        length = tick - start
         if start == _CLOSED or length == 0:
             raise ValueError(
                 f"An episode has at least one step, but slot {slot} has recorded none: add a step before its "
@@ -180,7 +181,7 @@ class TickRecorder:
         tables = self._agent_infos
         kept = self._recording.keep(
             slot,
-            (start, self._tick),
+            (start, tick),
             (self._first_step_types[slot], last_step_type),
             (
                 self._episode_infos[slot],
@@ -196,8 +197,12 @@ class TickRecorder:
             self.drop(slot)
         return kept
 
-    def keep_all(self, ended: Sequence[tuple[int, StepType]]) -> list[EpisodeSlice]:
-        """End the episodes of several slots, as `keep` does; only while it `keeps_together`."""
+    def keep_all(self, ended: Sequence[tuple[int, StepType]]) -> EpisodeSlice:
+        """End the episodes of several slots, as `keep` does; only while it `keeps_together`.
+
+        Returns:
+            All of them, in this order.
+        """
         slots = [slot for slot, _ in ended]
         kept = self._recording.keep_all(
             slots,
@@ -266,7 +271,7 @@ class TickRecorder:
             first = tick * n + live[0]
             idle = [tick * n + slot for slot in range(n) if self._starts[slot] == _CLOSED]
             fill(self._recording.observations.rows(slice(None)), idle, first)
-        return map_column(np.copy, self._recording.observations.rows(slice(tick * n, tick * n + n)))
+        return self._recording.observations.copy_rows(tick * n, tick * n + n)
 
     def act(self, actions: Any, agent_infos: Mapping[str, Any], live: Sequence[int]) -> Sequence[Any]:
         """Record the actions of the coming tick, and return them as the environments are to get them.

@@ -156,12 +156,19 @@ class TickRecording(GatheringStore):
             types: of its first and last step.
             infos: of the episode; of the environment and of the policy, where these come row by row.
         """
-        start, stop = ticks
-        self._keep_finals([stop * self.n_slots + slot])
+        (start, stop), n = ticks, self.n_slots
+        self._keep_final(stop * n + slot)
         self.env_infos.keep(infos[1])
         self.agent_infos.keep(infos[2])
-        rows = [start * self.n_slots + slot]
-        return self._noted(rows, [stop - start], ([types[0]], [types[1]]), [infos[0]])
+        # What `_noted` does, for one: every unit of slots that are stepped in turn passes here.
+        episode, row = len(self._lengths), self._kept_rows
+        after = self._kept_rows = row + stop - start
+        self._starts.append(start * n + slot)
+        self._first_step_types.append(types[0])
+        self._last_step_types.append(types[1])
+        self._episode_infos.append(infos[0])
+        self._lengths.append(stop - start)
+        return EpisodeSlice(self, episode, episode + 1, row, after)
 
     def keep_all(
         self,
@@ -169,7 +176,7 @@ class TickRecording(GatheringStore):
         ticks: tuple[Sequence[int], int],
         types: tuple[Sequence[StepType], Sequence[StepType]],
         episode_infos: Sequence[Columns | Beginning],
-    ) -> list[EpisodeSlice]:
+    ) -> EpisodeSlice:
         """Note several episodes that end with the same tick, as `keep` does, where all infos are of ticks.
 
         Args:
@@ -184,7 +191,7 @@ class TickRecording(GatheringStore):
         self.env_infos.keep_all(len(slots))
         self.agent_infos.keep_all(len(slots))
         rows = [start * n + slot for slot, start in zip(slots, starts, strict=True)]
-        return one_by_one(self._noted(rows, [stop - start for start in starts], types, episode_infos))
+        return self._noted(rows, [stop - start for start in starts], types, episode_infos)
 
     def cut_all(
         self,
@@ -229,22 +236,31 @@ class TickRecording(GatheringStore):
     def _keep_finals(self, rows: list[int]) -> None:
         """Copy final observations from rows that will be written again."""
         first, stop = self._n_finals, self._n_finals + len(rows)
-        while stop > self._finals_room:
-            self._finals_room *= 2
-            self._finals.grow(self._finals_room)
-        if len(rows) == 1:
-            self._finals.copy_row(first, self.observations, rows[0])
-        else:
-            place, every = self._finals.rows(slice(first, stop)), self.observations.rows(slice(None))
-            map_pair(lambda into, column: _copy_into(into, column[rows]), place, every)
+        self._make_room_for_finals(stop)
+        place, every = self._finals.rows(slice(first, stop)), self.observations.rows(slice(None))
+        map_pair(lambda into, column: _copy_into(into, column[rows]), place, every)
         self._final_rows += range(-1 - first, -1 - stop, -1)
         self._n_finals = stop
+
+    def _keep_final(self, row: int) -> None:
+        """Copy one."""
+        index = self._n_finals
+        if index >= self._finals_room:
+            self._make_room_for_finals(index + 1)
+        self._finals.copy_row(index, self.observations, row)
+        self._final_rows.append(-1 - index)
+        self._n_finals = index + 1
+
+    def _make_room_for_finals(self, n: int) -> None:
+        while n > self._finals_room:
+            self._finals_room *= 2
+            self._finals.grow(self._finals_room)
 
     def leave(self, row: int) -> None:
         """Let a row be written again where an episode was cut that does not go on after all."""
         for episode in range(len(self._final_rows) - 1, -1, -1):
             if self._final_rows[episode] == row:
-                self._keep_finals([row])
+                self._keep_final(row)
                 self._final_rows[episode] = self._final_rows.pop()
                 return
             if self._final_rows[episode] >= 0 and self._final_rows[episode] < row - 2 * self.n_slots:
@@ -386,7 +402,8 @@ class RecordedInfos:
 
     def keep(self, columns: Columns | None) -> None:
         """Note the columns of the next episode; None where they are those of the ticks."""
-        self._any = self._any or bool(columns)
+        if columns:
+            self._any = True
         self._of_episodes.append(columns or {})
 
     def keep_all(self, n: int) -> None:
@@ -445,12 +462,17 @@ def _some(table: list[T], episodes: Sequence[int]) -> list[T]:
     return [table[episode] for episode in episodes]
 
 
+def lengths_of(kept: EpisodeSlice) -> list[int]:
+    """Return the lengths of the episodes of a slice of a recording."""
+    assert isinstance(kept.store, TickRecording), "it is a slice of one"
+    return kept.store._lengths[kept.first_episode : kept.stop_episode]
+
+
 def one_by_one(kept: EpisodeSlice) -> list[EpisodeSlice]:
     """Return the episodes of a slice of a recording as a slice each."""
     store, row, found = kept.store, kept.first_row, []
-    assert isinstance(store, TickRecording), "it is a slice of one"
-    for episode in range(kept.first_episode, kept.stop_episode):
-        stop = row + store._lengths[episode]
+    for episode, length in enumerate(lengths_of(kept), kept.first_episode):
+        stop = row + length
         found.append(EpisodeSlice(store, episode, episode + 1, row, stop))
         row = stop
     return found

@@ -26,3 +26,16 @@ class Asking(Generic[T]):
         if value is None:
             raise StopIteration
         return value
+
+
+class InGroups(Asking[T]):
+    """The same, for whoever can take several values at once.
+
+    Args:
+        ask: see `Asking`.
+        ask_for: returns the next values, as many as there are now, but no more than it is told.
+    """
+
+    def __init__(self, ask: Callable[[], T | None], ask_for: Callable[[int], list[T]]) -> None:
+        super().__init__(ask)
+        self.take = ask_for

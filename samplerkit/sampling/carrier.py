@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import threadpoolctl
 
-from samplerkit.episodes import EnvSpec, Ground, Place
+from samplerkit.episodes import EnvSpec, EpisodeSlice, Ground, Place
+from samplerkit.episodes.tick_recording import lengths_of
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Run, Started, decode, encode
@@ -116,8 +117,8 @@ class _Carrier:
         self._ends: deque[int] = deque()
         self._n_given = self._n_done = self._n_told = 0
         self._numbers = self._units()
-        self._rests = False
         self._open: dict[int, None] = {}
+        self._last = -1
         self._seats: tuple[int, ...] = ()
         self._epoch = -1
         self._broken = False
@@ -185,25 +186,28 @@ class _Carrier:
 
     def _run_units(self) -> Iterator[bool]:
         """Run units until there is none, or a request of another kind."""
-        put, continues = self._outbox.put, self._host.continues
-        score = None if self._work is None else self._work.score
+        put, continues, work = self._outbox.put, self._host.continues, self._work
         self._open.clear()
-        for number, result in self._host.run(self._numbers, self._seats):
-            put(number, result, self._asking(number) if continues else None)
-            if score is not None and not isinstance(result, Failure):
-                score(self._epoch, number, result.n_steps)
-            self._open.pop(number, None)
+        for done, result in self._host.run(self._numbers, self._seats):
+            if isinstance(done, int):
+                put(done, result, self._asking(done) if continues else None)
+                if work is not None and not isinstance(result, Failure):
+                    work.score(self._epoch, done, result.n_steps)
+                self._open.pop(done, None)
+            elif not isinstance(result, Failure):
+                self._ended_together(done, result)
             if self._open:
                 self._note()
             if self._ends:
-                self._count_one()
+                self._count(1 if isinstance(done, int) else len(done))
             yield True
 
-    def _count_one(self) -> None:
+    def _count(self, n_units: int) -> None:
         """Tell what has been done where all is that came with one `Run`."""
-        self._n_done += 1
+        self._n_done += n_units
         if self._n_done >= self._ends[0]:
-            self._n_told = self._ends.popleft()
+            while self._ends and self._n_done >= self._ends[0]:
+                self._n_told = self._ends.popleft()
             self._outbox.flush()
 
     @property
@@ -218,6 +222,13 @@ class _Carrier:
             return 0
         return len(self._ends) if self._far and self._n_done == self._n_told else 2
 
+    def _ended_together(self, numbers: list[int], result: EpisodeSlice) -> None:
+        self._outbox.put_together(numbers, result)
+        if self._work is not None:
+            self._work.score_all(self._epoch, numbers, lengths_of(result))
+        for number in numbers:
+            self._open.pop(number, None)
+
     def _asking(self, number: int) -> HiddenState:
         return functools.partial(self._host.hidden_state, self._seats[number % len(self._seats)])
 
@@ -227,18 +238,8 @@ class _Carrier:
             self._sort(self._inbox.get())
             return
         self._work.note(self._epoch, -1)
-        if not self._inbox.empty():
-            return
-        if not self._rests:
-            self._work.wait()
-            return
-        until = time.monotonic() + _REST
-        while self._inbox.empty() and (left := until - time.monotonic()) > 0:
-            self._work.wait_for_wake(left)
         if self._inbox.empty():
-            # Whatever the tally says: nothing that the pool waits for may be held for ever.
-            self._own[0] = self._own[0]._replace(urgent=False)
-            self._rests = False
+            self._work.wait()
 
     def _units(self) -> Iterator[int | None]:
         """Yield units as they are to run; None where there is none now, or something else to do."""
@@ -246,15 +247,19 @@ class _Carrier:
             entry = self._next_entry()
             if entry is None:
                 if self._open:
-                    self._outbox.flush()  # it may be all that the pool waits for
+                    self._send_if_waited_for()
                 yield None
                 continue
             for number in entry.numbers:
                 # Messages first; but an entry goes on where it stood if they change nothing.
-                stops = number > entry.first and not self._inbox.empty()
-                if stops or (entry.urgent and not self._is_needed(number)):
+                if number > entry.first and not self._inbox.empty():
                     self._own.appendleft(entry.since(number))
                     break
+                if entry.urgent and not self._is_needed(number):
+                    self._own.appendleft(entry.since(number))
+                    yield None
+                    break
+                self._last = number
                 self._open[number] = None
                 self._note()
                 yield number
@@ -262,16 +267,47 @@ class _Carrier:
                     break
 
     def _is_needed(self, number: int) -> bool:
-        """Whether a unit is to run that may be one too many; what it may wait for is sent before it."""
-        need = self._need(number)
-        if need is Need.DOUBTFUL:
+        """Whether a unit is to run now that may be one too many; what may be waited for is sent before it.
+
+        One that is probably too many waits while others run here: it would only hold them up.
+        """
+        oldest = next(iter(self._open), number)
+        need = self._need(oldest)
+        if need is Need.DOUBTFUL or need is Need.UNLIKELY:
+            # Those that run here may not be needed either.
             self._outbox.flush(quietly=True)
             # Whoever ended the last unit that is needed has woken the pool, but perhaps before this.
             need = self._need(number)
+        elif number != oldest:
+            need = self._need(number)
         if need is Need.NONE:
             self._outbox.flush()
-        self._rests = need is Need.NONE
-        return not self._rests
+            return self._rest()
+        return not (need is Need.UNLIKELY and self._open)
+
+    def _rest(self) -> bool:
+        """Wait for a message where the call has enough; what runs here is not needed, and stands still.
+
+        Returns:
+            Whether to go on all the same: nothing that the pool waits for may be held for ever, whatever the
+            tally says.
+        """
+        assert self._work is not None, "has the tally"
+        self._work.note(self._epoch, -1)
+        until = time.monotonic() + _REST
+        while self._inbox.empty() and (left := until - time.monotonic()) > 0:
+            self._work.wait_for_wake(left)
+        if self._open:
+            self._note()
+        return self._inbox.empty()
+
+    def _send_if_waited_for(self) -> None:
+        """Send what is finished where the pool may need no more from here, or should hand out more."""
+        need = self._need(next(iter(self._open)))
+        if need is Need.NONE or self._need(self._last + 1) is Need.LIKELY:
+            self._outbox.flush()
+        elif need is not Need.LIKELY:
+            self._outbox.flush(quietly=True)
 
     def _need(self, number: int) -> Need:
         return self._work.need(self._epoch, number) if self._work is not None else Need.DOUBTFUL
@@ -304,9 +340,8 @@ class _Carrier:
         """Take the next entry of this epoch; None if there is none now, or something else to do."""
         while True:
             while self._next is None and not self._inbox.empty():
-                self._rests = False
                 self._sort(self._inbox.get())
-            if self._next is not None or self._rests:
+            if self._next is not None:
                 return None
             entry = self._claim()
             if entry is None or (entry.epoch > self._cancelled_epoch and not self._broken):

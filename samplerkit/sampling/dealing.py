@@ -35,6 +35,10 @@ _SHARES = 4
 """How many times each carrier comes to the queue, at least, while units are taken several at a time."""
 
 _LONGEST_RUN = 16
+"""Units that are taken at a time, at most, by a carrier that runs one after another."""
+
+_PARTS = 8
+"""A carrier that runs many units at once has taken as many after so many times, at most."""
 
 _FURTHEST = 1 << 13
 """Units beyond the first not yet admitted, where carriers are told their own: a list of millions takes
@@ -310,13 +314,16 @@ class CommonQueue(Dealer):
 
     Args:
         schedule: see `Dealer`.
-        n_carriers: how many units are under way where nobody waits: one for each carrier, or as many as each
-            overlaps.
+        overlap: how many units each carrier runs at once.
         transport: has the queue.
     """
 
-    def __init__(self, schedule: Schedule, n_carriers: int, transport: Transport[Any]) -> None:
-        super().__init__(schedule, n_carriers)
+    def __init__(self, schedule: Schedule, overlap: int, transport: Transport[Any]) -> None:
+        super().__init__(schedule, transport.n_carriers * overlap)
+        self._n_sharing = _SHARES * transport.n_carriers
+        # Those that begin together, and may end together, should be neighbours: nobody has to sort them.
+        self._longest = max(_LONGEST_RUN, overlap)
+        self._shortest = max(1, overlap // _PARTS)
         self._transport = transport
         self._under_way: set[int] = set()
         self._backlog: list[Claim] = []
@@ -340,9 +347,9 @@ class CommonQueue(Dealer):
         window = max(_DEPTH * self._n_carriers, self._schedule.units_in(_AHEAD))
         latest = int(min(probable, admission.next + window))
         while True:
-            # Far from the end several at a time, which saves all of us trouble; near it one by one.
-            most = (certain - admission.next - len(under_way)) // (_SHARES * self._n_carriers)
-            run = self._schedule.take_run(admission, latest, max(1, min(_LONGEST_RUN, most)))
+            # Far from the end several at a time, which saves all of us trouble; near it few.
+            most = (certain - admission.next - len(under_way)) // self._n_sharing
+            run = self._schedule.take_run(admission, latest, max(self._shortest, min(self._longest, most)))
             if not run:
                 break
             under_way.update(run)

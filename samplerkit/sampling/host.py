@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, Place, whole
+from samplerkit.episodes.tick_recording import one_by_one
 from samplerkit.interfaces import ContinuingWorker, Resumption, StreamingWorker, Unit, UnitCancelled, Worker
-from samplerkit.sampling.asking import Asking
+from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import seed_globals
 from samplerkit.sampling.numbering import UnitSeeds, agent_seed
@@ -202,8 +205,10 @@ class WorkerHost:
 
     def run(
         self, numbers: Iterable[int | None], seats: tuple[int, ...]
-    ) -> Iterator[tuple[int, EpisodeSlice | Failure]]:
+    ) -> Iterator[tuple[int | list[int], EpisodeSlice | Failure]]:
         """Run units, and yield each with its episodes or with what went wrong in it.
+
+        Several that a worker ended together come as a list, with a slice that has an episode for each.
 
         Args:
             numbers: units to run; taken one by one, when a worker is ready for the next. None says that there
@@ -217,7 +222,7 @@ class WorkerHost:
 
     def _run_on(
         self, seat: int, queue: _UnitQueue, seats: tuple[int, ...]
-    ) -> Iterator[tuple[int, EpisodeSlice | Failure]]:
+    ) -> Iterator[tuple[int | list[int], EpisodeSlice | Failure]]:
         open_units: dict[int, None] = {}
         worker: Worker | None = None
         try:
@@ -229,7 +234,14 @@ class WorkerHost:
             if self._cancelled:
                 raise UnitCancelled
             done = None
+            unit: Any  # or a list of those that ended together
             for unit, result in worker.rollouts(self._feed(seat, queue, seats, open_units)):
+                if type(unit) is list and type(result) is EpisodeSlice:
+                    numbers = [each.number for each in unit]
+                    done = numbers[-1]
+                    _take_off(worker, open_units, numbers)
+                    yield numbers, result
+                    continue
                 done = unit.number
                 if type(result) is EpisodeSlice and done in open_units:
                     del open_units[done]
@@ -275,7 +287,10 @@ class WorkerHost:
         self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
     ) -> Iterator[Unit]:
         if self._overlapping and self._streams_from is None:
-            return Asking(lambda: self._next_unit(seat, queue, seats, open_units))
+            return InGroups(
+                lambda: self._next_unit(seat, queue, seats, open_units),
+                lambda most: self._next_units(most, seat, queue, seats, open_units),
+            )
         return self._one_by_one(seat, queue, seats, open_units)
 
     def _one_by_one(
@@ -315,6 +330,20 @@ class WorkerHost:
             seed_globals(unit.worker_seed)
         open_units[number] = None
         return unit
+
+    def _next_units(
+        self, most: int, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
+    ) -> list[Unit]:
+        """Return up to `most` next units for a seat whose worker overlaps them, as many as there are."""
+        first = self._next_unit(seat, queue, seats, open_units)
+        if first is None:
+            return []
+        if most == 1 or seats.count(seat) < len(seats):
+            more = iter(lambda: self._next_unit(seat, queue, seats, open_units), None)
+            return [first, *itertools.islice(more, most - 1)]
+        numbers = queue.take_several(most - 1)
+        open_units.update(dict.fromkeys(numbers))
+        return [first, *map(self._seeds.unit, numbers)]
 
     # -- ending ----------------------------------------------------------------------------------
 
@@ -358,6 +387,14 @@ class _UnitQueue:
         assert number is not None, "take() follows a peek() that found a unit"
         return self._ahead.popleft()
 
+    def take_several(self, most: int) -> list[int]:
+        """Take as many as there are now, but no more than `most`."""
+        ahead, numbers = self._ahead, self._numbers
+        taken = [ahead.popleft() for _ in range(min(most, len(ahead)))]
+        while len(taken) < most and (number := next(numbers, None)) is not None:
+            taken.append(number)
+        return taken
+
     def bring(self, wanted: Callable[[int], bool]) -> int | None:
         """Bring the first number that is wanted to the front and return it; None if there is none now."""
         for number in self._ahead:
@@ -387,6 +424,27 @@ def _failed_unit(worker: Worker | None, open_units: dict[int, None]) -> int | No
     return next(iter(open_units), None)
 
 
+def by_unit(done: int | list[int], result: EpisodeSlice | Failure) -> dict[int, EpisodeSlice | Failure]:
+    """Return what `WorkerHost.run` yielded as the result of each unit."""
+    if isinstance(done, int) or isinstance(result, Failure):
+        return {done if isinstance(done, int) else done[0]: result}
+    return dict(zip(done, one_by_one(result), strict=True))
+
+
+def _take_off(worker: Worker, open_units: dict[int, None], numbers: Iterable[int]) -> None:
+    """Take units that were under way off the list.
+
+    Raises:
+        ValueError: if one of them was not.
+    """
+    for number in numbers:
+        if number not in open_units:
+            raise ValueError(
+                f"{type(worker).__name__}.rollouts yielded unit {number}, which was not under way"
+            )
+        del open_units[number]
+
+
 def _checked_result(
     worker: Worker, open_units: dict[int, None], number: int, result: EpisodeBatch | EpisodeSlice
 ) -> EpisodeSlice:
@@ -402,9 +460,7 @@ def _checked_result(
                 "EpisodeBatch"
             )
         result = whole(result)
-    if number not in open_units:
-        raise ValueError(f"{type(worker).__name__}.rollouts yielded unit {number}, which was not under way")
-    del open_units[number]
+    _take_off(worker, open_units, (number,))
     return result
 
 

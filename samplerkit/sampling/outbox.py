@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from samplerkit.episodes import EpisodeSlice, merged
 from samplerkit.episodes.recording import is_placed
 from samplerkit.episodes.slices import EpisodeStore
-from samplerkit.episodes.tick_recording import TickRecording
+from samplerkit.episodes.tick_recording import TickRecording, one_by_one
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.messages import Finished, Started, encode, encode_parts
 from samplerkit.sampling.work import SharedWork
@@ -44,7 +44,8 @@ class Outbox:
         self._work = work
         self._patience = patience
         self._epoch = -1
-        self._results: list[tuple[int, EpisodeSlice]] = []
+        # Units with their episodes: one unit with all of these, or several with one each.
+        self._results: list[tuple[Sequence[int], EpisodeSlice]] = []
         self._failures: dict[int, Failure] = {}
         self._hidden: dict[int, bytes] = {}
         # For each worker the last of its units here, and how to ask for the hidden state after it.
@@ -113,15 +114,22 @@ class Outbox:
                 self._placed = placed
             if hidden is not None:
                 self._ask[number % self._n_workers] = number, hidden
-            self._results.append((number, result))
             # Of what is in its place only final observations travel.
-            rows = result.n_episodes if placed else result.stop_row - result.first_row
-            self._bytes += rows * result.store.env_spec.step_bytes
-            full = self._bytes >= _BYTES or (self._bytes >= _MOST_JOINED and _is_full(result.store))
-            if full or time.monotonic() - self._sent >= self._patience:
-                self._flush()
-            elif len(self._results) == 1:
-                self._filled.set()
+            self._take((number,), result, result.n_episodes if placed else result.n_steps)
+
+    def put_together(self, numbers: Sequence[int], result: EpisodeSlice) -> None:
+        """Take the results of several units, an episode each, which were recorded together."""
+        with self._lock:
+            self._take(numbers, result, result.n_steps)
+
+    def _take(self, numbers: Sequence[int], result: EpisodeSlice, n_rows: int) -> None:
+        self._results.append((numbers, result))
+        self._bytes += n_rows * result.store.env_spec.step_bytes
+        full = self._bytes >= _BYTES or (self._bytes >= _MOST_JOINED and _is_full(result.store))
+        if full or time.monotonic() - self._sent >= self._patience:
+            self._flush()
+        elif len(self._results) == 1:
+            self._filled.set()
 
     def flush(self, *, quietly: bool = False) -> None:
         """Send what there is.
@@ -188,34 +196,49 @@ class Outbox:
 
     def _send_all(
         self,
-        results: Sequence[tuple[int, EpisodeSlice]],
+        results: Sequence[tuple[Sequence[int], EpisodeSlice]],
         failures: dict[int, Failure],
         quietly: bool,
     ) -> None:
         try:
             message = self._message(results, failures)
         except Exception as error:
-            if len(results) > 1:
+            units = _one_by_one(results)
+            if len(units) > 1:
                 # Units that do not go together (infos of different kinds, say) go one by one.
-                for number, piece in results:
-                    self._send_all([(number, piece)], {}, quietly)
+                for unit in units:
+                    self._send_all([unit], {}, quietly)
                 if failures:
                     self._send_all([], failures, quietly)
                 return
             # An info, say, that no pickler can carry: the unit failed, the carrier did not.
-            [(number, _)] = results
+            [((number,), _)] = units
             failed = Failure.of(error, number % self._n_workers, number)
             message = self._message([], {**failures, number: failed})
         self._pass(message, quietly)
 
     def _message(
-        self, results: Sequence[tuple[int, EpisodeSlice]], failures: dict[int, Failure]
+        self, results: Sequence[tuple[Sequence[int], EpisodeSlice]], failures: dict[int, Failure]
     ) -> list[Any]:
-        numbers = tuple([number for number, _ in results])
-        n_episodes = tuple([piece[2] - piece[1] for _, piece in results])
+        numbers = tuple([number for some, _ in results for number in some])
+        n_episodes: list[int] = []
+        for some, piece in results:
+            n_episodes += [1] * len(some) if len(some) > 1 else [piece[2] - piece[1]]
         hidden = {number: self._hidden[number] for number in numbers if number in self._hidden}
         batch = merged([piece for _, piece in results]) if results else None
-        return encode_parts(Finished(self._epoch, numbers, n_episodes, batch, failures, hidden, self._placed))
+        return encode_parts(
+            Finished(self._epoch, numbers, tuple(n_episodes), batch, failures, hidden, self._placed)
+        )
+
+
+def _one_by_one(
+    results: Sequence[tuple[Sequence[int], EpisodeSlice]],
+) -> list[tuple[Sequence[int], EpisodeSlice]]:
+    return [
+        ((number,), episode)
+        for numbers, piece in results
+        for number, episode in zip(numbers, one_by_one(piece) if len(numbers) > 1 else (piece,), strict=True)
+    ]
 
 
 def _is_full(store: EpisodeStore) -> bool:

@@ -151,7 +151,8 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._far = self._link.lingers > 0 and not self._stateful
         queues = DeepQueues if self._far else PrivateQueues
         self._private = queues(self._schedule, n_carriers, self._overlap, self._takes_units)
-        self._common = CommonQueue(self._schedule, places, self._link) if self._link.shares_work else None
+        shares = self._link.shares_work
+        self._common = CommonQueue(self._schedule, self._overlap, self._link) if shares else None
         self._dealer = self._private
         blocks = self._link.batch_blocks()
         if blocks is not None:
@@ -274,10 +275,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 raise SamplerClosed("the sampler was shut down while this call was running")
             late = [it for it in self._members if it.epoch != self._epoch and self._is_up(it.index)]
             if late:
-                # Units first where they wait in a queue: whoever follows the record finds them there.
-                news = dealer.deal(self._epoch, admission)
-                self._configure(late, record)
-                self._pass_on(news)
+                self._configure(late, record)  # which takes them about as long as dealing does
             if not any(member.unanswered for member in self._members):
                 # Only now, so that it is the same worker's error however many carriers it struck.
                 _raise_first(failures)

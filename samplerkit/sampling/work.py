@@ -59,6 +59,8 @@ class Need(enum.Enum):
     LIKELY = enum.auto()
     DOUBTFUL = enum.auto()
     """The units before it may be enough: what a carrier has finished should be on its way."""
+    UNLIKELY = enum.auto()
+    """The units before it will probably be enough, but have not all ended."""
     NONE = enum.auto()
     """The units before it are enough, and all have ended."""
 
@@ -129,6 +131,11 @@ class SharedWork(abc.ABC):
     def score(self, epoch: int, number: int, n_steps: int) -> None:
         """Put down in the tally how many steps a unit took."""
         del epoch, number, n_steps
+
+    def score_all(self, epoch: int, numbers: Sequence[int], lengths: Sequence[int]) -> None:
+        """Put down how many steps each of several units took."""
+        for number, n_steps in zip(numbers, lengths, strict=True):
+            self.score(epoch, number, n_steps)
 
     def need(self, epoch: int, number: int) -> Need:
         """Ask the tally whether a unit is needed."""

@@ -88,6 +88,8 @@ class NativeSlots(Slots):
 
     recorder_type: ClassVar[type[TickRecorder]] = NativeRecorder
 
+    begins_together: ClassVar[bool] = True
+
     def __init__(self, n_slots: int, max_episode_length: float) -> None:
         super().__init__(n_slots, max_episode_length)
         self._env: Any = None

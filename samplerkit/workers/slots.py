@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from samplerkit.episodes import EnvSpec, EpisodeSlice, StepType, TickRecorder
+from samplerkit.episodes.tick_recording import one_by_one
 from samplerkit.interfaces import Env, Unit, Worker
 
 
@@ -39,6 +40,9 @@ class Slots:
 
     recorder_type: ClassVar[type[TickRecorder]] = TickRecorder
     """What records them."""
+
+    begins_together: ClassVar[bool] = False
+    """Whether `begin` leaves it to the next tick to reset the environments, of all slots together."""
 
     def __init__(self, n_slots: int, max_episode_length: float) -> None:
         self.n_slots = n_slots
@@ -146,7 +150,7 @@ class Slots:
     def keep(self, slot: int, last_step_type: StepType) -> EpisodeSlice:
         """End a slot's episode, leave it idle, and return what was recorded of it since the last cut."""
         kept = self.recorder.keep(slot, last_step_type)
-        self._rest(slot)
+        self._rest_all((slot,))
         return kept
 
     def keep_all(self, ended: Sequence[tuple[int, StepType]]) -> Iterator[EpisodeSlice]:
@@ -154,13 +158,21 @@ class Slots:
 
         Where one may fail alone, each is ended when it is its turn.
         """
-        if len(ended) == 1 or not self.recorder.keeps_together:
+        if not self.end_together(ended):
             for slot, last_step_type in ended:
                 yield self.keep(slot, last_step_type)
             return
+        yield from one_by_one(self.keep_together(ended))
+
+    def keep_together(self, ended: Sequence[tuple[int, StepType]]) -> EpisodeSlice:
+        """End the episodes of several slots, and return them in this order; where they `end_together`."""
         kept = self.recorder.keep_all(ended)
         self._rest_all([slot for slot, _ in ended])
-        yield from kept
+        return kept
+
+    def end_together(self, ended: Sequence[tuple[int, StepType]]) -> bool:
+        """Whether several slots ended, as `tick` says, and nothing can go wrong with one of them alone."""
+        return len(ended) > 1 and self.recorder.keeps_together
 
     def cut(self, slot: int) -> EpisodeSlice:
         """Return what was recorded of a slot's episode since the last cut, ending MID; it goes on."""
@@ -182,7 +194,7 @@ class Slots:
     def drop(self, slot: int) -> None:
         """Forget what a slot has open, and leave it idle."""
         self.recorder.drop(slot)
-        self._rest(slot)
+        self._rest_all((slot,))
 
     def clear(self) -> None:
         """Forget all that is open."""
@@ -190,9 +202,6 @@ class Slots:
             self.drop(slot)
         self._fresh.clear()
         self.failing = None
-
-    def _rest(self, slot: int) -> None:
-        self._rest_all((slot,))
 
     def _rest_all(self, slots: Sequence[int]) -> None:
         """Leave slots idle."""

@@ -338,11 +338,30 @@ def test_a_unit_is_not_needed_once_those_before_it_are_enough(share):
     assert work_of(share).need(1, 3) is Need.LIKELY
 
 
+def test_units_that_ended_together_are_put_down_together(share):
+    share.aim(1, 3, 45)
+    work = work_of(share)
+    work.score_all(1, [5, 3, 4], [20, 10, 15])
+    assert work.need(1, 6) is Need.NONE
+    one_by_one = work_of(share)
+    for number, length in [(5, 20), (3, 10), (4, 15)]:
+        before = one_by_one._tally[number]
+        one_by_one.score(1, number, length)
+        assert one_by_one._tally[number] == before
+
+
 def test_units_that_run_are_taken_to_be_as_long_as_the_others(share):
     work = scored(share, 10, None, 10, None)
-    for least, need in [(35, Need.DOUBTFUL), (100, Need.LIKELY)]:
+    for least, need in [(35, Need.UNLIKELY), (45, Need.DOUBTFUL), (100, Need.LIKELY)]:
         share.aim(1, 0, least)
         assert work.need(1, 4) is need
+
+
+def test_a_unit_that_was_lost_and_runs_again_may_be_long_behind_those_that_ended(share):
+    share.aim(1, 0, 1000)
+    work = scored(share, *[10] * 9)
+    assert work.need(1, 9) is Need.LIKELY
+    assert [work.need(1, number) for number in range(1, 9)] == [Need.LIKELY] * 8
 
 
 def test_nothing_is_known_before_a_unit_has_ended(share):

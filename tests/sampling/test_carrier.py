@@ -32,6 +32,7 @@ from samplerkit.sampling.messages import (
 )
 from samplerkit.sampling.placement import Placement
 from samplerkit.sampling.recipes import Recipe
+from samplerkit_vectorized.worker import VecWorker
 
 SEED = 4
 PATIENCE = 20.0
@@ -95,6 +96,7 @@ class StageEnv(gymnasium.Env):
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
+        StageEnv.stage.began()
         self.left = StageEnv.stage.length
         return np.zeros(1), {}
 
@@ -107,14 +109,16 @@ class StageEnv(gymnasium.Env):
 class Stage:
     """A carrier in a thread, the pool's end in the test's hands, and what its environments do."""
 
-    def __init__(self, work: Memory | None, announce: bool = False) -> None:
+    def __init__(self, work: Memory | None, announce: bool = False, n_envs: int | None = None) -> None:
         self.work = work
         self.length = 2
         self.built = lambda: None
+        self.began = lambda: None
         self.stepped = lambda: None
         self._requests: queue.Queue = queue.Queue()
         self._replies: queue.Queue = queue.Queue()
-        factory = WorkerFactory(max_episode_length=10**9, seed=SEED, n_workers=1)
+        kind = {} if n_envs is None else {"worker_class": VecWorker, "worker_args": {"n_envs": n_envs}}
+        factory = WorkerFactory(max_episode_length=10**9, seed=SEED, n_workers=1, **kind)
         self._setup = encode(CarrierSetup(HostSetup(factory, 1, True), announce))
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._recipe = Recipe(
@@ -408,6 +412,51 @@ def test_a_unit_that_was_held_is_dropped_with_its_epoch(make, monkeypatch):
     stage.configure(2)
     work.offer(Claim(2, 7))
     assert stage.finished(1) == {7: 2}
+
+
+def noted(stage: Stage) -> list[str]:
+    """Let a stage note when episodes begin and when they are stepped, in order."""
+    happened: list[str] = []
+    stage.began = lambda: happened.append("begins")
+    stage.stepped = lambda: happened.append("steps")
+    return happened
+
+
+def test_a_unit_that_will_hardly_be_needed_waits_for_those_in_other_slots(make):
+    work = Tally(u0=Need.LIKELY, u1=Need.UNLIKELY, u2=Need.LIKELY)
+    stage = make(work, n_envs=2)
+    happened = noted(stage)
+    work.offer(Claim(1, 0), Claim(1, 1, urgent=True))
+    stage.configure(1)
+    assert stage.finished(2) == {0: 1, 1: 1}
+    assert happened == ["begins", "steps", "steps"] * 2
+
+
+def test_what_runs_in_slots_stands_still_where_the_call_has_enough(make, monkeypatch):
+    monkeypatch.setattr(carrier, "_REST", PATIENCE)
+    work = Tally(u0=Need.LIKELY, u1=Need.NONE, u2=Need.LIKELY)
+    stage = make(work, n_envs=2)
+    happened = noted(stage)
+    work.offer(Claim(1, 0), Claim(1, 1, urgent=True))
+    stage.configure(1)
+    assert work.rests.acquire(timeout=PATIENCE)
+    assert stage.reply() == Configured(1, [])
+    assert "steps" not in happened
+    assert work.notes[-1] == (1, -1)
+    work.needs[1] = Need.LIKELY
+    stage.tell(Run(1, ()))
+    assert stage.finished(2) == {0: 1, 1: 1}
+    assert sorted(happened) == ["begins"] * 2 + ["steps"] * 4
+
+
+def test_results_wait_while_the_call_needs_what_runs_in_other_slots(make):
+    # Unit 1 may be one too many, but unit 0, which still runs here, is not.
+    work = Hall(Need.LIKELY, Need.DOUBTFUL, *[Need.LIKELY] * 20)
+    stage = make(work, n_envs=2)
+    work.offer(Claim(1, 0), Claim(1, 1, urgent=True))
+    stage.configure(1)
+    assert stage.finished(2) == {0: 1, 1: 1}
+    assert "quiet" not in work.happened
 
 
 def test_what_is_finished_does_not_wait_for_a_unit_without_end(make, monkeypatch):

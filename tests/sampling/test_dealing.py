@@ -86,7 +86,7 @@ class FakePool:
         self.schedule = Schedule(n_carriers, in_order=False)
         self.schedule.begin(homes)
         self.dealer = (
-            CommonQueue(self.schedule, n_carriers, self.transport)  # type: ignore[arg-type]
+            CommonQueue(self.schedule, 1, self.transport)  # type: ignore[arg-type]
             if shared
             else PrivateQueues(self.schedule, n_carriers)
         )

@@ -14,7 +14,7 @@ import pytest
 from samplerkit import DefaultWorker, EpisodeBatch, SetTaskUpdate, WorkerFactory
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, mark_of, read_ledger, unclosed, unit_key
 from samplerkit.contract.probes.oracle import unit_seeds
-from samplerkit.episodes import EpisodeSlice
+from samplerkit.episodes import EpisodeSlice, whole
 from samplerkit.sampling import boundary
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import GlobalRandomState
@@ -364,6 +364,47 @@ class DropsUnits(DefaultWorker):
 class TakesNone(DefaultWorker):
     def rollouts(self, units):
         return iter(())
+
+
+class Pairs(DefaultWorker):
+    """Takes two units at a time, and yields what it makes of them together."""
+
+    said = staticmethod(lambda units: units)
+
+    @classmethod
+    def overlap(cls, **worker_args):
+        return 2
+
+    def rollouts(self, units):
+        while pair := units.take(2):
+            batches = []
+            for unit in pair:
+                self.unit = unit
+                batches.append(self.rollout())
+            yield self.said(pair), whole(EpisodeBatch.concatenate(*batches))
+
+
+class PairsOfOthers(Pairs):
+    said = staticmethod(lambda units: [unit._replace(number=unit.number + 100) for unit in units])
+
+
+def test_units_that_end_together_are_yielded_together():
+    it = started(worker_class=Pairs)
+    results = list(it.run([3, 4, 9], (0, 0)))
+    assert [done for done, _ in results] == [[3, 4], [9]]
+    alone = dict(run(started(), [3, 4, 9]))
+    assert keys(results[0][1].view()) == keys(viewed(alone[3])) | keys(viewed(alone[4]))
+
+
+def test_units_of_another_seat_come_later_where_a_worker_takes_several():
+    it = started(worker_class=Pairs, seats=(0, 1))
+    assert [done for done, _ in it.run([0, 1, 2, 3], (0, 1))] == [[0, 2], [1, 3]]
+
+
+def test_units_that_were_not_under_way_are_refused_where_several_come_together():
+    [(number, failure)] = started(worker_class=PairsOfOthers).run([3], (0, 0))
+    assert number == 3
+    assert "yielded unit 103, which was not under way" in failure.message
 
 
 @pytest.mark.parametrize("worker_class", [ReturnsNone, ReturnsAnother, DropsUnits, TakesNone])

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerkit.episodes import EnvSpec, EpisodeRecorder, StepType, cut
+from samplerkit.episodes import EnvSpec, EpisodeRecorder, StepType, TickRecorder, cut
 from samplerkit.sampling import outbox as module
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.messages import decode, encode
@@ -201,6 +201,34 @@ def test_units_that_do_not_go_together_go_one_by_one(make):
     bench.box.flush()
     assert bench.numbers == [(0,), (1,), (2,)]
     assert came(bench) == {0: 0.0, 1: 1.0, 2: 2.0}
+
+
+def together(*infos):
+    """Return episodes of one step each, that slots ended together; their observations are their numbers."""
+    recorder = TickRecorder(SPEC, len(infos))
+    slots = range(len(infos))
+    for slot in slots:
+        recorder.begin(slot, np.full(1, float(slot)), infos[slot])
+    given = recorder.act(np.zeros(len(infos), np.int64), {}, slots)
+    step = [lambda action, slot=slot: (np.zeros(1), float(slot), True, False, {}) for slot in slots]
+    return recorder.keep_all(recorder.step(step, given, slots, 10))
+
+
+def test_units_that_ended_together_are_told_apart(make):
+    bench = make()
+    bench.box.put_together([7, 3], together({}, {}))
+    bench.put(5)
+    bench.box.flush()
+    assert bench.numbers == [(7, 3, 5)]
+    assert came(bench) == {7: 0.0, 3: 1.0, 5: 5.0}
+
+
+def test_units_that_ended_together_and_do_not_go_together_go_one_by_one(make):
+    bench = make()
+    bench.box.put_together([7, 3], together({"x": 1.0}, {"x": "text"}))
+    bench.box.flush()
+    assert bench.numbers == [(7,), (3,)]
+    assert came(bench) == {7: 0.0, 3: 1.0}
 
 
 class Unpicklable:

@@ -1,0 +1,40 @@
+"""The units that wait for a slot."""
+
+from __future__ import annotations
+
+from samplerkit.sampling.asking import Asking, InGroups
+from samplerkit.sampling.numbering import UnitSeeds
+from samplerkit_vectorized.line import Line
+
+SEEDS = UnitSeeds(0)
+
+
+def numbers(taken):
+    return [(slot, unit.number) for slot, unit in taken]
+
+
+def test_whoever_has_no_more_units_now_is_asked_once_for_all_slots():
+    answers = [SEEDS.unit(0), None, None, SEEDS.unit(1)]
+    line = Line(Asking(lambda: answers.pop(0)), None)
+    assert numbers(line.take([2, 5, 6])) == [(2, 0)]
+    assert numbers(line.take([5, 6])) == []
+    assert numbers(line.take([6])) == [(6, 1)]
+
+
+def test_units_that_wait_for_their_slots_get_there_when_no_more_come():
+    answers = [SEEDS.unit(1), SEEDS.unit(3), SEEDS.unit(0), None]
+    line = Line(Asking(lambda: answers.pop(0)), lambda unit: unit.number % 2)
+    assert numbers(line.take([0])) == [(0, 0)]
+    assert numbers(line.take([0, 1])) == [(1, 1)]
+
+
+def test_units_for_any_slot_are_taken_together():
+    asked = []
+
+    def several(most):
+        asked.append(most)
+        return [SEEDS.unit(number) for number in range(2)]
+
+    line = Line(InGroups(lambda: None, several), None)
+    assert numbers(line.take([1, 3, 4])) == [(1, 0), (3, 1)]
+    assert asked == [3]
