@@ -17,7 +17,6 @@ from samplerkit.contract.mutants.soak import false_alarms
         "new-workers-each-call",
         "one-at-a-time",
         "one-process",
-        "re-pickled",
         "two-hosts",
     ],
 )

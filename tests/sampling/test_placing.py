@@ -223,8 +223,7 @@ def test_a_batch_is_its_holders_to_write_to_while_the_next_ones_come(options):
             assert following.difference(expected) is None
 
 
-@pytest.mark.parametrize("options", [{"n_processes": 3}, {}], ids=str)
-def test_a_process_that_is_late_after_a_call_that_failed_writes_to_no_later_batch(options):
+def test_a_process_that_is_late_after_a_call_that_failed_writes_to_no_later_batch():
     """Batches are dropped, so that their memory is used again by the very next call."""
 
     def digests(s):
@@ -235,7 +234,7 @@ def test_a_process_that_is_late_after_a_call_that_failed_writes_to_no_later_batc
             gc.collect()  # the error's traceback holds the memory
             yield s.obtain_samples(call, 300, weights(1)).digest()
 
-    with unplaced(Slow) as local, placing(Slow, **options) as remote:
+    with unplaced(Slow) as local, placing(Slow, n_processes=3) as remote:
         assert list(digests(remote)) == list(digests(local))
 
 

@@ -295,6 +295,17 @@ class RandomOrder(_Meddled):
     meddler = _Shuffled
 
 
+@odd("contrary", PROCESSES)
+class Contrary(AnyPool):
+    """Reversed, delayed, kept back and pickled again, all at once."""
+
+    def make_transport(self) -> Transport[Any]:
+        transport = super().make_transport()
+        for meddler in (_Pickled, _Delayed, _Shuffled, _Reversed):
+            transport = meddler(transport)
+        return transport
+
+
 @odd("forgets-run-ahead", PROCESSES)
 class ForgetsRunAhead(AnyPool):
     """What ran ahead is dropped at the end of every call."""
