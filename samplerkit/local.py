@@ -19,7 +19,7 @@ from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import WorkerHost, by_unit, seating
-from samplerkit.sampling.placement import OwnBlocks, Placing
+from samplerkit.sampling.placement import OwnBlocks, PlacedCall, Placing
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
 
@@ -48,25 +48,27 @@ class LocalSampler(BaseSampler):
         host = self._host
         assert host is not None, "started before the first call"
         placed = None if self._streams_from is not None else self._placing.place(goal, self._cursor)
-        host.place = None if placed is None else placed.place
         ground = None if placed is None else placed.ground
         admission = Admission(goal, self._cursor, self._batch_memory, ground)
         seats = record.seats(self._bound)
         with self._undisturbed():
             self._bring_to(host, record)
-            for done, result in host.run(self._numbers(admission), seats):
-                results = by_unit(done, result)
-                self._under_way -= len(results)
-                if not isinstance(result, Failure):
-                    self._schedule.ended(len(results), result.n_steps)
-                    if placed is not None and is_placed(result):
-                        results = dict(zip(results, placed.units(list(results), result.view()), strict=True))
-                admission.offer_all(results)
-                if admission.complete:
-                    self._note_hidden(host, seats)
-                    units = admission.admitted()
-                    self._placing.learn(units)
-                    return units
+            with _placed_by(host, placed):
+                for done, result in host.run(self._numbers(admission), seats):
+                    results = by_unit(done, result)
+                    self._under_way -= len(results)
+                    if not isinstance(result, Failure):
+                        self._schedule.ended(len(results), result.n_steps)
+                        if placed is not None and is_placed(result):
+                            results = dict(
+                                zip(results, placed.units(list(results), result.view()), strict=True)
+                            )
+                    admission.offer_all(results)
+                    if admission.complete:
+                        self._note_hidden(host, seats)
+                        units = admission.admitted()
+                        self._placing.learn(units)
+                        return units
         raise SamplerClosed("the sampler was shut down while this call was running")
 
     def _numbers(self, admission: Admission) -> Iterable[int]:
@@ -118,6 +120,16 @@ class LocalSampler(BaseSampler):
         """One thread for linear algebra, and the caller's random state as it was."""
         with GlobalRandomState(), self._threads.limit(limits=1):
             yield
+
+
+@contextmanager
+def _placed_by(host: WorkerHost, placed: PlacedCall | None) -> Iterator[None]:
+    """Let a host know where observations go, and nobody hold the memory afterwards but who has the batch."""
+    host.place = None if placed is None else placed.place
+    try:
+        yield
+    finally:
+        host.place = None
 
 
 def _raise_first(failures: list[Failure]) -> Any:

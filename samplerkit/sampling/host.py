@@ -268,6 +268,8 @@ class WorkerHost:
             raise
         finally:
             self._running = None
+            if isinstance(worker, DefaultWorker):
+                worker.place = None  # which may hold the memory of a whole batch
 
     def _worker(self, seat: int) -> Worker:
         live = self._seats[seat]

@@ -122,9 +122,11 @@ class Steady:
         self.action = values["action"]
 
 
+ARGUMENTS = {"agents": Steady(), "seed": 11, "n_workers": 2, "max_episode_length": 90}
+
+
 def sampler(name: str, envs: Any, **arguments: Any):
-    arguments = {"agents": Steady(), "seed": 11, "n_workers": 2, "max_episode_length": 90, **arguments}
-    return samplerkit.make_sampler(name, envs=envs, **arguments)
+    return samplerkit.make_sampler(name, envs=envs, **{**ARGUMENTS, **arguments})
 
 
 class Unplaced(LocalSampler):
@@ -136,11 +138,11 @@ class Unplaced(LocalSampler):
 
 
 def unplaced(envs: Any) -> Unplaced:
-    return Unplaced(agents=Steady(), envs=envs, seed=11, n_workers=2, max_episode_length=90)
+    return Unplaced(envs=envs, **ARGUMENTS)
 
 
 def placing(envs: Any, **options: Any) -> Any:
-    return sampler("multiprocessing" if options else "local", envs, **options)
+    return sampler("multiprocessing", envs, **options) if options else Watched(envs=envs, **ARGUMENTS)
 
 
 some = pytest.mark.parametrize("options", [{"n_processes": 2}, {}], ids=str)
@@ -150,18 +152,32 @@ def weights(action: int) -> dict[str, Any]:
     return {"action": np.array([action])}
 
 
+class Watched(LocalSampler):
+    """Notes where it lays out memory, which it does not hold any more when a call is over."""
+
+    def _start(self, record: Any) -> None:
+        super()._start(record)
+        place = self._placing.place
+
+        def noted(goal: Any, first: int) -> Any:
+            placed = place(goal, first)
+            self.laid_out = None if placed is None else address(placed.ground.column)
+            return placed
+
+        self._placing.place = noted  # type: ignore[method-assign]
+
+
+def address(column: Any) -> int:
+    return (column["left"] if isinstance(column, dict) else column).ctypes.data
+
+
 def is_placed(sampler: Any, batch: Any) -> bool:
     """Whether the batch owns the memory that workers wrote its observations to."""
-    if isinstance(sampler, LocalSampler):
-        placed = getattr(sampler._host.place, "__self__", None)
+    if isinstance(sampler, Watched):
+        laid_out = sampler.laid_out
     else:
-        placed = sampler._placed
-    if placed is None:
-        return False
-    column, observations = placed.ground.column, batch.observations
-    if isinstance(observations, dict):
-        column, observations = column["left"], observations["left"]
-    return np.shares_memory(observations, column)
+        laid_out = None if sampler._placed is None else address(sampler._placed.ground.column)
+    return laid_out == address(batch.observations)
 
 
 @pytest.mark.parametrize("env", [Pictures, Uneven, Nested, Rare])
@@ -208,6 +224,18 @@ def test_an_environment_whose_observations_have_as_many_bytes_in_another_shape_f
         for call, env in enumerate([None, None, Turned(), None, Pictures()]):
             batch = remote.obtain_samples(call, 400, weights(call % 2), env)
             assert batch.difference(local.obtain_samples(call, 400, weights(call % 2), env)) is None
+
+
+@some
+def test_the_memory_of_a_batch_that_was_dropped_is_used_by_the_next_one(options):
+    places = set()
+    with placing(Pictures, **options) as it:
+        it.obtain_samples(0, 400, weights(0))
+        for call in range(1, 5):
+            batch = it.obtain_samples(call, 400, weights(call % 2))
+            places.add(address(batch.observations))
+            del batch
+    assert len(places) == 1
 
 
 @some
