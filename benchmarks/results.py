@@ -38,8 +38,10 @@ def _added(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     }
     rows = {row["name"]: row for row in old["contestants"]}
     rows |= {row["name"]: row for row in new["contestants"] if row["name"] not in loops & rows.keys()}
-    limits = [*old["limits"], *new["limits"]]
-    return {**old, "versions": new["versions"], "limits": limits, "contestants": list(rows.values())}
+    whole = {**old, "versions": new["versions"], "contestants": list(rows.values())}
+    if "limits" in old and "limits" in new:
+        whole["limits"] = [*old["limits"], *new["limits"]]
+    return whole
 
 
 def load(folder: Path) -> dict[str, dict[str, Any]]:
