@@ -173,7 +173,7 @@ class _Rows:
         start, _, first = self._make_room(batch)
         _put(self._observations, batch.observations, start, "observations")
         _put(self._finals, batch.last_observations, first, "last_observations")
-        self._note(batch, 0)
+        self._note(batch)
 
     def append_scattered(self, light: EpisodeBatch, parts: Sequence[Part], n_steps: Sequence[int]) -> None:
         """Add what `scattered` returned, given how many steps each of its slices has."""
@@ -190,7 +190,8 @@ class _Rows:
                 copy_rows(self._observations, start + rows, standing.every, standing.steps)
         else:
             self._settle(self._ground, parts, [start, *stops.tolist()])
-        self._note(light, len(n_steps))
+        self._note(light)
+        self._n_units += len(n_steps)
 
     def _settle(self, ground: Ground, parts: Sequence[Part], firsts: Sequence[int]) -> None:
         """Bring the rows of units together; in their order, since they may come from where others go."""
@@ -220,12 +221,11 @@ class _Rows:
             self._finals = map_column(self._with_final_room, self._finals)
         return start, stop, first
 
-    def _note(self, batch: EpisodeBatch, n_units: int) -> None:
+    def _note(self, batch: EpisodeBatch) -> None:
         _put(self._actions, batch.actions, self._n_steps, "actions")
         self._rest.append(_rest_of(batch))
         self._n_steps += len(batch.rewards)
         self._n_episodes += len(batch.lengths)
-        self._n_units += n_units
 
     def leave_ground(self) -> None:
         """See `Assembly.leave_ground`."""

@@ -107,24 +107,25 @@ class Outbox:
                 self._ask.clear()  # whatever it is now, it is not what it was after the last call
                 self._flush()
                 return
-            placed = is_placed(result)
-            if placed is not self._placed:
-                if self._results:
-                    self._flush()
-                self._placed = placed
             if hidden is not None:
                 self._ask[number % self._n_workers] = number, hidden
-            # Of what is in its place only final observations travel.
-            self._take((number,), result, result.n_episodes if placed else result.n_steps)
+            self._take((number,), result)
 
     def put_together(self, numbers: Sequence[int], result: EpisodeSlice) -> None:
         """Take the results of several units, an episode each, which were recorded together."""
         with self._lock:
-            self._take(numbers, result, result.n_steps)
+            self._take(numbers, result)
 
-    def _take(self, numbers: Sequence[int], result: EpisodeSlice, n_rows: int) -> None:
+    def _take(self, numbers: Sequence[int], result: EpisodeSlice) -> None:
+        placed = is_placed(result)
+        if placed is not self._placed:
+            if self._results:
+                self._flush()
+            self._placed = placed
         self._results.append((numbers, result))
-        self._bytes += n_rows * result.store.env_spec.step_bytes
+        # Of what is in its place only final observations travel.
+        rows = result.n_episodes if placed else result.n_steps
+        self._bytes += rows * result.store.env_spec.step_bytes
         full = self._bytes >= _BYTES or (self._bytes >= _MOST_JOINED and _is_full(result.store))
         if full or time.monotonic() - self._sent >= self._patience:
             self._flush()

@@ -13,6 +13,8 @@ import threading
 import time
 from pathlib import Path
 
+import gymnasium
+import numpy as np
 import psutil
 import pytest
 from fault_probes import FaultyEnv
@@ -297,3 +299,32 @@ def assert_gone(pids, within: float) -> None:
     while left := [pid for pid in pids if running(pid)]:
         assert time.monotonic() < until, f"still there: {[psutil.Process(pid).cmdline() for pid in left]}"
         time.sleep(0.05)
+
+
+class SchedulingEnv(gymnasium.Env):
+    """Tells how the threads of its process come to a CPU: the one that steps, and all others."""
+
+    observation_space = gymnasium.spaces.Box(0, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        mine = threading.get_native_id()
+        readers = [it.native_id for it in threading.enumerate() if it.name == "samplerkit-inbox"]
+        return np.zeros(1, np.float32), {
+            "steps": os.sched_getscheduler(mine),
+            "reads": os.sched_getscheduler(readers[0]),
+        }
+
+    def step(self, action):
+        return np.zeros(1, np.float32), 0.0, True, False, {}
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this operating system has no such policy")
+def test_who_runs_units_takes_nobody_s_cpu_when_woken_and_who_reads_messages_may():
+    policy = RandomPolicy(SchedulingEnv.action_space)
+    arguments = {"envs": SchedulingEnv, "max_episode_length": 5, "seed": 1, "n_processes": 1}
+    with samplerkit.make_sampler("multiprocessing", agents=policy, **arguments) as s:
+        infos = s.obtain_samples(0, 3).episode_infos_by_episode
+    assert set(infos["steps"].tolist()) == {os.SCHED_BATCH}
+    assert set(infos["reads"].tolist()) == {os.SCHED_OTHER}

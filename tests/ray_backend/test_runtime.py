@@ -11,6 +11,7 @@ import textwrap
 import threading
 
 import gymnasium
+import numpy as np
 import pytest
 import ray
 from ray.cluster_utils import Cluster
@@ -127,3 +128,31 @@ def test_bad_options_are_refused_before_ray_is_started(options, error, said):
     with pytest.raises(error, match=said):
         sampler(**{"n_actors": 1, **options})
     assert not ray.is_initialized()
+
+
+class SettingsEnv(gymnasium.Env):
+    """Tells whether its process was set up for TensorFlow."""
+
+    observation_space = gymnasium.spaces.Box(0, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
+        return np.zeros(1, np.float32), {"threads": threads, "loaded": "tensorflow" in sys.modules}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), 0.0, True, False, {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_tf_worker", [True, False])
+def test_actors_are_set_up_for_tensorflow_where_the_policy_needs_it(is_tf_worker):
+    arguments = {"n_workers": 1, "n_actors": 1, "seed": 1, "max_episode_length": 5}
+    policy = RandomPolicy(SettingsEnv.action_space)
+    with samplerkit.make_sampler(
+        "ray", agents=policy, envs=SettingsEnv, is_tf_worker=is_tf_worker, **arguments
+    ) as s:
+        infos = s.obtain_samples(0, 1).episode_infos_by_episode
+    assert (infos["threads"] == 1).all() == is_tf_worker
+    assert infos["loaded"].all() == is_tf_worker
