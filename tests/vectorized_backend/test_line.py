@@ -28,6 +28,13 @@ def test_units_that_wait_for_their_slots_get_there_when_no_more_come():
     assert numbers(line.take([0, 1])) == [(1, 1)]
 
 
+def test_whoever_has_no_more_units_now_is_asked_once_also_while_some_wait_for_their_slots():
+    answers = [SEEDS.unit(7), None, SEEDS.unit(1)]
+    line = Line(Asking(lambda: answers.pop(0)), lambda unit: unit.number)
+    assert numbers(line.take([0, 1, 2])) == []
+    assert numbers(line.take([1])) == [(1, 1)]
+
+
 def test_units_for_any_slot_are_taken_together():
     asked = []
 
