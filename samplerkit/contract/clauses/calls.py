@@ -32,6 +32,29 @@ _PROMPT = 1.0
 
 
 @dataclass(frozen=True)
+class Noting:
+    """Writes down when it was done last, on the machine's own clock, and does something.
+
+    Attributes:
+        path: of the file.
+        action: what it does.
+    """
+
+    path: Path
+    action: Callable[[], Any]
+
+    def __call__(self) -> None:
+        """Write, and do it."""
+        self.path.write_text(repr(time.monotonic()))
+        self.action()
+
+    @property
+    def seconds_since(self) -> float:
+        """How long ago it was."""
+        return time.monotonic() - float(self.path.read_text())
+
+
+@dataclass(frozen=True)
 class Faults:
     """Several faults in one probe."""
 
@@ -115,24 +138,30 @@ def not_needed(lab: Lab) -> None:
     causes="polling; time-outs; joining other workers before the error is raised.",
 )
 def prompt(lab: Lab) -> None:
-    """Measure, three times at most, because the machine may be busy."""
+    """Measure, three times at most, because the machine may be busy.
+
+    Where nobody can know which unit a carrier was running, it dies twice: the last time counts.
+    """
     kinds: list[tuple[str, Callable[[], Any], dict[str, Any]]] = [("error", raise_error, {})]
     if lab.subject.capabilities.get("restartable"):
         kinds.append(("death", Kill(), {"max_restarts": 0}))
     for name, action, options in kinds:
-        with lab.sampler(
-            ProbePolicy(1), MakeEnv(Faults((Fault("step", action),))), episodes_of=3, n_workers=2, **options
-        ) as sampler:
-            times: list[float] = []
-            while len(times) < 3 and (not times or min(times) > _PROMPT):
-                outcome = attempt("obtain_samples", lambda s=sampler: s.obtain_samples(0, 1))  # type: ignore[misc]
-                fails_with(
-                    outcome,
-                    (WorkerError, WorkerDied)[name == "death"],
-                    f"a call in which the first unit meets its {name}",
-                )
-                times.append(outcome.seconds)
-        require(min(times) <= _PROMPT, f"the {name} was reported after {min(times):.1f} s")
+        with tempfile.TemporaryDirectory() as folder:
+            noting = Noting(Path(folder) / "when", action)
+            envs = MakeEnv(Faults((_in_unit(0, noting),)))
+            with lab.sampler(
+                ProbePolicy(1), envs, episodes_of=3, n_workers=2, seed=_SEED, **options
+            ) as sampler:
+                times: list[float] = []
+                while len(times) < 3 and (not times or min(times) > _PROMPT):
+                    outcome = attempt("obtain_samples", lambda s=sampler: s.obtain_samples(0, 1))  # type: ignore[misc]
+                    fails_with(
+                        outcome,
+                        (WorkerError, WorkerDied)[name == "death"],
+                        f"a call in which the first unit meets its {name}",
+                    )
+                    times.append(noting.seconds_since)
+            require(min(times) <= _PROMPT, f"the {name} was reported after {min(times):.1f} s")
 
 
 @clause(

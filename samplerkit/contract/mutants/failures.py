@@ -52,6 +52,33 @@ class ErrorSkipsUnit(AnySampler):
             return super()._obtain(goal, agent_update, env_update)
 
 
+class ReportsLate(AnySampler):
+    """Raises an exception a while after it is known."""
+
+    late: type[Exception]
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        try:
+            return super()._obtain(goal, agent_update, env_update)
+        except self.late:
+            time.sleep(1.5)
+            raise
+
+
+@mutant("late-error", "D0", bases=(LOCAL, PROCESSES))
+class LateError(ReportsLate):
+    """An exception is reported when all workers have had the time to end."""
+
+    late = WorkerError
+
+
+@mutant("late-death", "D0", bases=(PROCESSES,))
+class LateDeath(ReportsLate):
+    """A death is reported when the next look at the clock is due."""
+
+    late = WorkerDied
+
+
 @mutant("error-hangs", "D1.every-kind", "D1", "C5", bases=(LOCAL, PROCESSES))
 class ErrorHangs(DefaultWorker):
     """A worker that raised never answers."""
