@@ -57,6 +57,8 @@ def mlp64(observation_space: Any, action_space: Any) -> Any:
 class Laden:
     """Always the first action, and 10 MB of weights that play no part in it."""
 
+    reads_params_in_place = True
+
     def __init__(self, observation_space: Any, action_space: Any) -> None:
         del observation_space, action_space
         self._weights = np.zeros((10, 125_000), np.float64)

@@ -13,7 +13,8 @@ from benchmarks.running import ROOT, Course
 from samplerkit.bench import Contestant, Hosted, Measurement, interleave
 from samplerkit.bench.field import installed, spread
 
-PROCESSES = (1, 2, 4, 8)
+PROCESSES = {"ray": (1, 4, 16)}
+"""Of actors there may be many on a machine."""
 TITLE = "An update of 10 MB of numpy weights: milliseconds per update"
 
 
@@ -87,12 +88,12 @@ def run(course: Course) -> dict[str, Any]:
                 {"backend": backend, "n_processes": n, "update": update},
                 path=[ROOT],
             )
-            for n in PROCESSES
+            for n in PROCESSES.get(backend, (1, 2, 4, 8))
             for update in (True, False)
         ]
         outcomes = interleave(contestants, rounds=course.rounds, seconds=course.seconds, tell=course.tell)
         found = {outcome.name: outcome for outcome in outcomes}
-        rows += [_row(backend, n, found) for n in PROCESSES]
+        rows += [_row(backend, n, found) for n in PROCESSES.get(backend, (1, 2, 4, 8))]
     return {
         "key": "weights",
         "title": TITLE,

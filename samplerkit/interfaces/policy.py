@@ -31,6 +31,12 @@ class Policy(Protocol):
     - ``get_state(rows)`` and ``set_state(rows, state)``: hidden state and random streams of these rows.
     - ``for_sampling()``: the policy that a sampler carries to its workers instead of this object; a
       TensorFlow policy returns its numpy twin, so that workers need no TensorFlow.
+
+    An optional attribute:
+
+    - ``reads_params_in_place = True``: `set_param_values` may get arrays that nobody can write to, which all
+      workers of a machine share, instead of copies of its own; for policies that copy or convert what they
+      are given, or only read it. They may keep such arrays for as long as they like.
     """
 
     def get_action(self, observation: Any, /) -> tuple[Any, AgentInfo]:

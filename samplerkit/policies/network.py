@@ -35,6 +35,9 @@ class NetworkPolicy(RowPolicy, ABC):
     Agent info: {"log_prob": float32}, of the action given.
     """
 
+    reads_params_in_place: ClassVar[bool] = True
+    """They are copied."""
+
     def __init__(
         self,
         observation_space: Space,

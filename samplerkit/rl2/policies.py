@@ -54,7 +54,7 @@ class NoResetPolicy:
         self._policy.set_param_values(params)
 
     def __getattr__(self, name: str) -> Any:
-        return _optional_method(self, name)
+        return _optional(self, name)
 
 
 class RL2AdaptedPolicy:
@@ -115,14 +115,14 @@ class RL2AdaptedPolicy:
         self._initial_state = copy.deepcopy(state)
 
     def __getattr__(self, name: str) -> Any:
-        return _optional_method(self, name)
+        return _optional(self, name)
 
 
-def _optional_method(wrapper: NoResetPolicy | RL2AdaptedPolicy, name: str) -> Any:
-    """Optional methods exist where the wrapped policy has them.
+def _optional(wrapper: NoResetPolicy | RL2AdaptedPolicy, name: str) -> Any:
+    """What is optional exists where the wrapped policy has it.
 
     Any other name ends here, also while unpickling, when there is no wrapped policy yet.
     """
-    if name not in ("seed", "get_state", "set_state"):
+    if name not in ("seed", "get_state", "set_state", "reads_params_in_place"):
         raise AttributeError(f"{type(wrapper).__name__!r} object has no attribute {name!r}")
     return getattr(wrapper._policy, name)

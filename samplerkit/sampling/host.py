@@ -11,7 +11,15 @@ from typing import Any
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, Place, whole
 from samplerkit.episodes.tick_recording import one_by_one
-from samplerkit.interfaces import ContinuingWorker, Resumption, StreamingWorker, Unit, UnitCancelled, Worker
+from samplerkit.interfaces import (
+    ContinuingWorker,
+    Resumption,
+    StreamingWorker,
+    Unit,
+    UnitCancelled,
+    Worker,
+    is_policy,
+)
 from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import seed_globals
@@ -63,6 +71,8 @@ class _Seat:
     def __init__(self, worker: Worker | None, recipe: Recipe) -> None:
         self.worker = worker
         self.recipe = recipe
+        self.in_place = False
+        """Whether its policy reads weights where they lie."""
 
 
 class WorkerHost:
@@ -144,7 +154,7 @@ class WorkerHost:
         live.recipe = live.recipe.after(wanted)
         if live.worker is not None:
             if wanted.agent is not None:
-                self._update_agent(live.worker, wanted.agent.packed)
+                self._update_agent(live, live.worker, wanted.agent.packed)
             if wanted.env is not None:
                 _update_env(live.worker, wanted.env)
 
@@ -155,9 +165,10 @@ class WorkerHost:
         worker.n_workers = self._setup.n_workers
         worker.one_at_a_time = self._setup.one_at_a_time
         try:
-            self._update_agent(worker, recipe.agent)
+            live = self._seats[seat]
+            self._update_agent(live, worker, recipe.agent)
             if recipe.params is not None:
-                self._update_agent(worker, recipe.params)
+                self._update_agent(live, worker, recipe.params)
             for env in recipe.envs:
                 _update_env(worker, env)
             if isinstance(worker, ContinuingWorker):
@@ -191,10 +202,13 @@ class WorkerHost:
         worker = self._seats[seat].worker
         return worker.hidden_state() if isinstance(worker, ContinuingWorker) else None
 
-    def _update_agent(self, worker: Worker, update: Packed) -> None:
+    def _update_agent(self, live: _Seat, worker: Worker, update: Packed) -> None:
         # Whatever it draws from the global generators is the same everywhere, and when it is built again.
         seed_globals(agent_seed(self._seeds.seed, update.checksum))
-        worker.update_agent(update.load())
+        loaded = update.load(in_place=live.in_place)
+        if is_policy(loaded):
+            live.in_place = bool(getattr(loaded, "reads_params_in_place", False))
+        worker.update_agent(loaded)
 
     def _vacate(self, seat: int) -> None:
         live = self._seats.pop(seat, None)

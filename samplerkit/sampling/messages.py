@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -13,6 +12,7 @@ import cloudpickle
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import Resumption
 from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.framing import BUFFERS_FOLLOW, buffers_of, framed, head_of, with_buffers
 from samplerkit.sampling.host import Seating
 from samplerkit.sampling.placement import Placement
 from samplerkit.sampling.wire import NotPlain, dump_batch, load_batch
@@ -122,10 +122,7 @@ Reply: TypeAlias = Configured | Started | Finished
 
 
 _BATCH_FOLLOWS = b"B"
-_BUFFERS_FOLLOW = b"P"
-"""First bytes of messages that are not one pickle (which begins with 0x80)."""
-
-_WORD = struct.Struct("q")
+"""First byte of a message that is a pickle with a batch behind it."""
 
 
 def encode(message: Any) -> bytes:
@@ -143,58 +140,29 @@ def encode_parts(message: Any) -> list[Any]:
     """Turn a message into bytes-like parts, large ones not yet copied."""
     if isinstance(message, Finished) and message.batch is not None:
         try:
-            return [*_with_head(_BATCH_FOLLOWS, replace(message, batch=None)), *dump_batch(message.batch)]
+            return [
+                *framed(_BATCH_FOLLOWS, _pickled(replace(message, batch=None), None)),
+                *dump_batch(message.batch),
+            ]
         except NotPlain:
             pass
     buffers: list[pickle.PickleBuffer] = []
     head = _pickled(message, buffers)
-    if not buffers:
-        return [head]
-    parts: list[Any] = [*_framed(_BUFFERS_FOLLOW, head), _WORD.pack(len(buffers))]
-    for buffer in buffers:
-        data = buffer.raw()
-        parts += [_WORD.pack(len(data)), data, bytes(-len(data) % _WORD.size)]
-    return parts
+    return with_buffers(head, buffers) if buffers else [head]
 
 
 def decode(data: bytes | memoryview) -> Any:
     """Turn bytes of `encode` into the message. What is large in it are views of these bytes."""
     kind = data[:1]
     if kind == _BATCH_FOLLOWS:
-        head, offset = _head(data)
+        head, offset = head_of(data)
         message: Finished = pickle.loads(head)
         object.__setattr__(message, "batch", load_batch(data, offset))
         return message
-    if kind == _BUFFERS_FOLLOW:
-        head, offset = _head(data)
-        return pickle.loads(head, buffers=_buffers(data, offset))
+    if kind == BUFFERS_FOLLOW:
+        head, offset = head_of(data)
+        return pickle.loads(head, buffers=buffers_of(data, offset))
     return pickle.loads(data)
-
-
-def _with_head(kind: bytes, message: Any) -> list[bytes]:
-    return _framed(kind, _pickled(message, None))
-
-
-def _framed(kind: bytes, head: bytes) -> list[bytes]:
-    padded = head + bytes(-len(head) % _WORD.size)
-    return [kind.ljust(_WORD.size), _WORD.pack(len(padded)), padded]
-
-
-def _head(data: bytes | memoryview) -> tuple[memoryview, int]:
-    """Return the pickle at the front, and where what follows begins."""
-    (size,) = _WORD.unpack_from(data, _WORD.size)
-    start = 2 * _WORD.size
-    return memoryview(data)[start : start + size], start + size
-
-
-def _buffers(data: bytes | memoryview, offset: int) -> Iterator[memoryview]:
-    (count,) = _WORD.unpack_from(data, offset)
-    offset += _WORD.size
-    for _ in range(count):
-        (size,) = _WORD.unpack_from(data, offset)
-        offset += _WORD.size
-        yield memoryview(data)[offset : offset + size]
-        offset += size + -size % _WORD.size
 
 
 def _pickled(message: Any, buffers: list[pickle.PickleBuffer] | None) -> bytes:

@@ -17,6 +17,7 @@ import gymnasium
 import numpy as np
 
 from samplerkit.attributes import set_attributes
+from samplerkit.sampling.framing import BUFFERS_FOLLOW, buffers_of, head_of, with_buffers
 
 _LARGE = 1 << 16
 
@@ -40,9 +41,17 @@ class Packed:
             self._checksum = zlib.crc32(self.data)
         return self._checksum
 
-    def load(self) -> Any:
-        """Return a fresh copy of the object."""
-        return pickle.loads(self.data)
+    def load(self, *, in_place: bool = False) -> Any:
+        """Return a fresh copy of the object.
+
+        Args:
+            in_place: whether large arrays of weights may be views of these bytes, which nobody can write to.
+        """
+        if self.data[:1] != BUFFERS_FOLLOW:
+            return pickle.loads(self.data)
+        head, offset = head_of(self.data)
+        buffers = buffers_of(self.data, offset)
+        return pickle.loads(head, buffers=buffers if in_place else map(bytearray, buffers))
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[type[Packed], tuple[Any, int]]:
         # Large ones can be left out of the pickle, so that one copy serves all processes.
@@ -68,15 +77,31 @@ def _is_pickled_as_usual(kind: type) -> bool:
     return all(getattr(kind, name, None) is getattr(object, name, None) for name in names)
 
 
-def _is_of_arrays(value: object) -> bool:
-    """Whether it is what weights are made of: then there is nothing that one could not pickle as usual."""
+def _bytes_of_arrays(value: object) -> int | None:
+    """Return how large weights are; None for what is something else, and perhaps hard to pickle."""
     kind = type(value)
     if kind is np.ndarray:
-        return not cast("np.ndarray[Any, Any]", value).dtype.hasobject
+        array = cast("np.ndarray[Any, Any]", value)
+        return None if array.dtype.hasobject else array.nbytes
     if kind is dict:
-        items = cast("dict[object, object]", value).items()
-        return all(type(key) is str and _is_of_arrays(item) for key, item in items)
-    return kind is tuple and all(map(_is_of_arrays, cast("tuple[object, ...]", value)))
+        items = cast("dict[object, object]", value)
+        if not all(type(key) is str for key in items):
+            return None
+        sizes = [_bytes_of_arrays(item) for item in items.values()]
+    elif kind is tuple:
+        sizes = [_bytes_of_arrays(item) for item in cast("tuple[object, ...]", value)]
+    else:
+        return None
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
+def _weights(value: object, size: int) -> bytes:
+    if size < _LARGE:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(value, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
+    return b"".join(with_buffers(head, buffers))
 
 
 def pack(value: object, what: str) -> Packed:
@@ -85,8 +110,9 @@ def pack(value: object, what: str) -> Packed:
     Raises:
         TypeError: if it cannot be pickled; it says what to pass instead.
     """
-    if _is_of_arrays(value):
-        return Packed(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+    size = _bytes_of_arrays(value)
+    if size is not None:
+        return Packed(_weights(value, size))
     try:
         file = io.BytesIO()
         _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(value)

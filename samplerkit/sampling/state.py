@@ -10,7 +10,8 @@ from samplerkit.sampling.continuation import Continuation, load_continuation, sa
 from samplerkit.sampling.packing import Packed
 from samplerkit.sampling.recipes import EnvChange, Recipe, Record
 
-FORMAT = 1
+FORMAT = 2
+"""1 had no large weights whose arrays stand behind their pickle."""
 
 _NO_STATE = "this is no sampler state: pass what get_state() returned"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import pickle
 import threading
 import time
+from typing import ClassVar
 
 import cloudpickle
 import numpy as np
@@ -477,3 +479,32 @@ def test_after_a_cancel_nothing_runs_until_it_is_withdrawn():
     assert run(it, range(3)) == {}
     it.resume()
     assert set(run(it, range(3))) == {0, 1, 2}
+
+
+class Writing(ProbePolicy):
+    """Says whether it may write to the weights that it got last."""
+
+    writable: ClassVar[list[bool]] = []
+    reads_params_in_place = False
+
+    def set_param_values(self, params):
+        self.writable.append(params["a"].flags.writeable)
+
+
+class Reading(Writing):
+    reads_params_in_place = True
+
+
+def test_weights_are_read_in_place_only_by_a_policy_that_says_so_and_never_by_the_next_one():
+    Writing.writable.clear()
+    weights = boundary.agent_change({"a": np.zeros(50_000)})
+    with contextlib.closing(host(n_workers=1)) as h:
+        present = recipe(policy=Reading())
+        assert h.configure(SEED, {0: present}) == []
+        for update in (weights, boundary.agent_change(Writing()), weights, boundary.agent_change(Reading())):
+            present = present.changed(update, None)
+            assert h.configure(SEED, {0: present.change}) == []
+        present = present.changed(weights, None)
+        h.configure(SEED, {})
+        assert h.configure(SEED, {0: present}) == []  # built again, from the policy and its weights
+    assert Writing.writable == [False, True, False]

@@ -31,6 +31,48 @@ def test_changing_the_object_later_changes_nothing():
     assert packed.load().tolist() == [0, 0, 0]
 
 
+def large(**more):
+    return {"a": np.arange(50_000.0), "nested": (np.ones((3, 2), np.float32).T, np.arange(7)[::2]), **more}
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_large_weights_arrive_as_they_were(in_place):
+    weights = large(none=np.zeros((0, 4)), scalar=np.array(3))
+    loaded = pack(weights, "the weights").load(in_place=in_place)
+    assert [*loaded] == [*weights]
+    pairs = [(loaded[name], weights[name]) for name in ("a", "none", "scalar")]
+    for got, wanted in [*pairs, *zip(loaded["nested"], weights["nested"], strict=True)]:
+        np.testing.assert_array_equal(got, wanted, strict=True)
+
+
+def test_large_weights_are_copies_that_one_may_write_to():
+    packed = pack(large(), "the weights")
+    packed.load()["a"][:] = -1
+    assert packed.load()["a"][1] == 1
+
+
+def test_weights_that_are_read_in_place_are_the_bytes_themselves_and_nobody_can_write_to_them():
+    packed = pack(large(), "the weights")
+    array = packed.load(in_place=True)["a"]
+    assert np.shares_memory(array, np.frombuffer(packed.data, np.uint8))
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 1
+
+
+def test_packed_weights_travel_beside_a_message_and_are_read_in_place_there():
+    buffers: list[pickle.PickleBuffer] = []
+    message = pickle.dumps(pack(large(), "the weights"), 5, buffer_callback=buffers.append)
+    [there] = [bytearray(buffer) for buffer in buffers]
+    array = pickle.loads(message, buffers=[there]).load(in_place=True)["a"]
+    assert np.shares_memory(array, np.frombuffer(there, np.uint8))
+    assert not array.flags.writeable
+
+
+def test_weights_of_an_older_state_are_a_pickle_alone():
+    packed = Packed(pickle.dumps(large(), 5))
+    np.testing.assert_array_equal(packed.load(in_place=True)["a"], large()["a"])
+
+
 def test_local_classes_and_lambdas_travel():
     class Local:
         pass

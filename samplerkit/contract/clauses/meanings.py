@@ -1,4 +1,4 @@
-"""Clauses C1 and C2 once more: what is one update, what is a list of them, and what is none."""
+"""Clauses C1, C2 and C4 once more: what is one update, what is a list of them, what is none, whose it is."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ import numpy as np
 
 from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.probes import FalsyUpdate, ProbePolicy, ReportingPolicy, TaggedEnv, mark_of
+from samplerkit.contract.probes import (
+    FalsyUpdate,
+    KeepingPolicy,
+    ProbePolicy,
+    ReportingPolicy,
+    TaggedEnv,
+    mark_of,
+)
 from samplerkit.contract.views import require_origin
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import NewEnvUpdate, Sampler
+
+_UPDATES = 6
 
 
 @clause(
@@ -88,6 +97,34 @@ def tuple_is_one(lab: Lab) -> None:
         f"weights that are a tuple of 2, with 2 workers, row {row}: expected agent_infos['report'] {wanted}, "
         f"as of a tuple of two, got {got[row]}",
     )
+
+
+@clause(
+    "C4.weights",
+    says="Weights that a policy keeps stay as they are, however many follow. They are its own, to write to, "
+    "unless it says that it reads them in place.",
+    why="A policy that averages over its last weights would average over those of other calls.",
+    causes="weights in memory that the next message is written to; one copy for all workers of a process.",
+)
+def weights_stay(lab: Lab) -> None:
+    """Update large weights again and again: a policy that writes to them, and one that only reads."""
+    for in_place in (False, True):
+        policy = KeepingPolicy(in_place=in_place)
+        how = "reads in place" if in_place else "writes to its own"
+        with lab.sampler(policy, NewEnvUpdate(TaggedEnv(1)), episodes_of=2, n_workers=3) as sampler:
+            for call in range(1, _UPDATES):
+                batch = sampler.obtain_samples(call, 12, KeepingPolicy.weights(call))
+                got, kept = (np.asarray(batch.agent_infos[name]) for name in ("got", "kept"))
+                strange = got[got != call]
+                require(
+                    not len(strange),
+                    f"call {call}, weights of {call} everywhere, for a policy that {how}: expected "
+                    f"agent_infos['got'] {call}, got {strange[:1]}",
+                )
+                require(
+                    bool(kept.all()),
+                    f"call {call}: weights of earlier calls that a policy kept, which {how}, have changed",
+                )
 
 
 @clause(

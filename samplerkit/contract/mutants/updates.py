@@ -315,6 +315,50 @@ class WrappedAndClosed(DefaultWorker):
             wrapped.close()
 
 
+@mutant("weights-overwritten", "C4.weights", bases=(LOCAL, PROCESSES))
+class WeightsOverwritten(DefaultWorker):
+    """Weights lie where the next ones are written to."""
+
+    def update_agent(self, agent_update: Any) -> None:
+        if isinstance(agent_update, dict):
+            memory = self.__dict__.setdefault("memory", {})
+            if memory.keys() == agent_update.keys():
+                for name, array in agent_update.items():
+                    memory[name].flags.writeable = True
+                    memory[name][...] = array
+            else:
+                memory.update({name: array.copy() for name, array in agent_update.items()})
+            agent_update = dict(memory)
+        super().update_agent(agent_update)
+
+
+@mutant("weights-shared", "C4.weights", bases=(STATEFUL,))
+class WeightsShared(DefaultWorker):
+    """All workers of a process get the same arrays, which they may write to."""
+
+    last: ClassVar[list[Any]] = [None]
+
+    def update_agent(self, agent_update: Any) -> None:
+        if isinstance(agent_update, dict) and "many" in agent_update:
+            last = self.last[0]
+            if last is None or abs(last["many"][0, 0]) != abs(agent_update["many"][0, 0]):
+                self.last[0] = agent_update
+            agent_update = self.last[0]
+        super().update_agent(agent_update)
+
+
+@mutant("weights-never-own", "C4.weights", bases=(LOCAL, PROCESSES))
+class WeightsNeverOwn(DefaultWorker):
+    """No policy may write to the weights that it is given."""
+
+    def update_agent(self, agent_update: Any) -> None:
+        if isinstance(agent_update, dict):
+            for array in agent_update.values():
+                if isinstance(array, np.ndarray):
+                    array.flags.writeable = False
+        super().update_agent(agent_update)
+
+
 @mutant("shared-agent", "C1.busy-worker", "C1", "C4", "A1", bases=(LOCAL, STATEFUL))
 class SharedAgent(DefaultWorker):
     """All workers share one policy object."""
@@ -340,7 +384,8 @@ class _ByReference(Packed):
         super().__init__(data)
         self.value = value
 
-    def load(self) -> Any:
+    def load(self, *, in_place: bool = False) -> Any:
+        del in_place
         return self.value
 
     def __reduce__(self) -> Any:

@@ -22,6 +22,7 @@ from samplerkit.contract.probes.unrepeatable import UnrepeatableEnv
 from samplerkit.contract.probes.updating import (
     BumpUpdate,
     FalsyUpdate,
+    KeepingPolicy,
     ReplaceUpdate,
     ReportingPolicy,
     TaggedEnv,
@@ -37,6 +38,7 @@ __all__ = [
     "Fault",
     "GlobalDrawEnv",
     "GlobalDrawPolicy",
+    "KeepingPolicy",
     "PictureEnv",
     "ProbePolicy",
     "RememberingEnv",

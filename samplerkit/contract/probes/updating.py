@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -97,3 +98,46 @@ class ReportingPolicy:
     def set_param_values(self, params: Any) -> None:
         self.params = params
         self.report = self.report_of(params)
+
+
+class KeepingPolicy:
+    """Keeps all weights that it ever got, a number in many places.
+
+    Reports as ``got`` the last one, and as ``kept`` whether the arrays of all of them are as they were left:
+    as they came where it reads them in place, else with the sign turned.
+    """
+
+    def __init__(self, *, in_place: bool) -> None:
+        self.reads_params_in_place = in_place
+        self._kept: list[tuple[Any, float]] = []
+        self._got = math.nan
+
+    @staticmethod
+    def weights(number: float) -> dict[str, np.ndarray]:
+        """Return weights of this number, too large for any pipe."""
+        return {"many": np.full((64, 1024), number), "transposed": np.full((8, 4), number).T}
+
+    def reset(self, do_resets: Any = None) -> None:
+        del do_resets
+
+    def get_action(self, observation: Any) -> tuple[int, dict[str, Any]]:
+        del observation
+        return 0, {"got": self._got, "kept": self._all_kept()}
+
+    def get_actions(self, observations: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        n = len(mark_of(observations))
+        return np.zeros(n, np.int64), {"got": np.full(n, self._got), "kept": np.full(n, self._all_kept())}
+
+    def _all_kept(self) -> bool:
+        return all((array == number).all() for params, number in self._kept for array in params.values())
+
+    def get_param_values(self) -> Any:
+        return {}
+
+    def set_param_values(self, params: Any) -> None:
+        numbers = {number for array in params.values() for number in (array.min(), array.max())}
+        self._got = float(numbers.pop()) if len(numbers) == 1 else math.nan
+        if not self.reads_params_in_place:
+            for array in params.values():
+                array *= -1
+        self._kept.append((params, self._got if self.reads_params_in_place else -self._got))

@@ -1,0 +1,47 @@
+"""Pickles with large arrays behind them: in one piece, and what is large can be read where it lies."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+BUFFERS_FOLLOW = b"P"
+"""First byte of a pickle with its buffers behind it; a pickle alone begins with 0x80."""
+
+_WORD = struct.Struct("q8x")
+"""As wide as arrays are aligned."""
+
+
+def framed(kind: bytes, head: bytes) -> list[bytes]:
+    """Return the parts of a message of some kind that begins with a pickle."""
+    padded = head + bytes(-len(head) % _WORD.size)
+    return [kind.ljust(_WORD.size), _WORD.pack(len(padded)), padded]
+
+
+def head_of(data: bytes | memoryview) -> tuple[memoryview, int]:
+    """Return the pickle at the front, and where what follows begins."""
+    (size,) = _WORD.unpack_from(data, _WORD.size)
+    start = 2 * _WORD.size
+    return memoryview(data)[start : start + size], start + size
+
+
+def with_buffers(head: bytes, buffers: Sequence[pickle.PickleBuffer]) -> list[Any]:
+    """Return the parts of a pickle with its buffers, which are not yet copied."""
+    parts: list[Any] = [*framed(BUFFERS_FOLLOW, head), _WORD.pack(len(buffers))]
+    for buffer in buffers:
+        data = buffer.raw()
+        parts += [_WORD.pack(len(data)), data, bytes(-len(data) % _WORD.size)]
+    return parts
+
+
+def buffers_of(data: bytes | memoryview, offset: int) -> Iterator[memoryview]:
+    """Yield the buffers that begin at an offset, as views that nobody can write to."""
+    (count,) = _WORD.unpack_from(data, offset)
+    offset += _WORD.size
+    for _ in range(count):
+        (size,) = _WORD.unpack_from(data, offset)
+        offset += _WORD.size
+        yield memoryview(data)[offset : offset + size].toreadonly()
+        offset += size + -size % _WORD.size
