@@ -240,7 +240,7 @@ def simulate(cluster: Cluster, costs: Costs, *, units: int, update: bool, calls:
     return _Model(cluster, costs, units, update).run(calls)
 
 
-MEASURED = Costs(message=1.5e-3, unit=24e-6, told=1.2e-3)
+MEASURED = Costs(message=1.5e-3, unit=22e-6, told=0.6e-3)
 """Of Ray, by `benchmarks.driver`."""
 
 
