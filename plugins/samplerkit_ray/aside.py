@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -51,6 +52,9 @@ class Aside:
             self._work.put(None)
 
     def _run(self) -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            # Processes that are started here would get a Ctrl-C of the terminal before they can ignore it.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         work = self._work
         while (item := work.get()) is not None:
             function, done = item
