@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from samplerkit.interfaces import Unit
@@ -11,6 +13,10 @@ BLOCK = 256
 
 _ENV_SEED_SHIFT = np.uint64(33)
 """Leaves 31 bits, which older generators of environments insist on."""
+
+
+_unit_of = functools.partial(tuple.__new__, Unit)
+"""Makes a unit of its four values, without a call in Python."""
 
 
 class UnitSeeds:
@@ -23,25 +29,26 @@ class UnitSeeds:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._blocks: dict[int, list[list[int]]] = {}
+        self._blocks: dict[int, list[Unit]] = {}
 
     def unit(self, number: int) -> Unit:
         """Return the unit of this number."""
         block, row = divmod(number, BLOCK)
-        rows = self._blocks.get(block)
-        if rows is None:
-            rows = self._draw(block)
-        return Unit(number, *rows[row])
+        units = self._blocks.get(block)
+        if units is None:
+            units = self._draw(block)
+        return units[row]
 
-    def _draw(self, block: int) -> list[list[int]]:
+    def _draw(self, block: int) -> list[Unit]:
         words = np.random.SeedSequence(self.seed, spawn_key=(block,)).generate_state(3 * BLOCK, np.uint64)
         words = words.reshape(BLOCK, 3)
         words[:, 0] >>= _ENV_SEED_SHIFT
         if len(self._blocks) > 8:
             self._blocks.clear()
-        rows: list[list[int]] = words.tolist()
-        self._blocks[block] = rows
-        return rows
+        first = block * BLOCK
+        units = [*map(_unit_of, zip(range(first, first + BLOCK), *words.T.tolist(), strict=True))]
+        self._blocks[block] = units
+        return units
 
 
 def update_seed(seed: int, version: int, worker: int) -> int:

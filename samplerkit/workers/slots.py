@@ -105,6 +105,11 @@ class Slots:
         self.units[slot] = unit
         self._wake(slot)
 
+    def begin_all(self, begun: Sequence[tuple[int, Unit]], env_seeds: Sequence[int | None]) -> None:
+        """Begin episodes in several slots, as `begin` does in each; where it `begins_together`."""
+        for (slot, unit), env_seed in zip(begun, env_seeds, strict=True):
+            self.begin(slot, unit, env_seed)
+
     def _wake(self, slot: int) -> None:
         self._fresh.append(slot)
         live = self.live
