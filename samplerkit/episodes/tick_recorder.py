@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from samplerkit.episodes.beginnings import Beginning, put_rows, shared_infos
+from samplerkit.episodes.beginnings import Beginning, beginnings, put_rows, shared_infos
 from samplerkit.episodes.columns import Array, Column, Columns, map_column
 from samplerkit.episodes.info_table import InfoTable
 from samplerkit.episodes.infos import stack_infos
@@ -138,19 +138,18 @@ class TickRecorder:
         if self._cut_at == tick:
             for slot in slots:
                 self._recording.leave(tick * n + slot)
-        starts, begun, types, together = (
+        if not self.keeps_together:
+            for slot in slots:
+                self._open(slot, StepType.FIRST)
+        starts, begun, types, of_episodes = (
             self._starts,
             self._begun,
             self._first_step_types,
-            self.keeps_together,
+            self._episode_infos,
         )
-        for row, slot in enumerate(slots):
-            self._episode_infos[slot] = Beginning(infos, row) if infos else {}
-            if together:
-                starts[slot], types[slot] = tick, StepType.FIRST
-            else:
-                self._open(slot, StepType.FIRST)
-            begun[slot] = tick
+        for slot, shared in zip(slots, beginnings(infos, len(slots)), strict=True):
+            starts[slot] = begun[slot] = tick
+            types[slot], of_episodes[slot] = StepType.FIRST, shared
 
     def _open(self, slot: int, first_step_type: StepType) -> None:
         self._first_step_types[slot] = first_step_type
@@ -204,13 +203,15 @@ class TickRecorder:
             All of them, in this order.
         """
         slots = [slot for slot, _ in ended]
+        starts, types, infos = self._starts, self._first_step_types, self._episode_infos
+        begins = [starts[slot] for slot in slots]
         kept = self._recording.keep_all(
             slots,
-            ([self._starts[slot] for slot in slots], self._tick),
-            ([self._first_step_types[slot] for slot in slots], [last for _, last in ended]),
-            [self._episode_infos[slot] for slot in slots],
+            (begins, self._tick),
+            ([types[slot] for slot in slots], [last for _, last in ended]),
+            [infos[slot] for slot in slots],
         )
-        self._longest = max(self._longest, *(self.length(slot) for slot in slots))
+        self._longest = max(self._longest, self._tick - min(begins))
         for slot in slots:
             self.drop(slot)
         return kept

@@ -280,6 +280,8 @@ class _Carrier:
         number = next(self._single)
         if number is None:
             return []
+        if most == 1:
+            return [number]
         n_more = min(most - 1, operator.length_hint(self._left))
         if n_more and self._entry.urgent:
             n_more = self._n_needed(range(number + 1, number + 1 + n_more))

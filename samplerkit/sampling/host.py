@@ -330,18 +330,16 @@ class WorkerHost:
         self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
     ) -> Unit | None:
         """Return the next unit for a seat whose worker overlaps them, if there is one now."""
-        n_workers = self._setup.n_workers
-        number = queue.peek()
+        if seats.count(seat) == len(seats):
+            number = queue.take_if_any()
+        else:
+            # Units of other seats come later, all together, so that this one can overlap its own.
+            n_workers = self._setup.n_workers
+            number = queue.take_wanted(lambda n: seats[n % n_workers] == seat)
         if number is None:
             return None
-        if seats[number % n_workers] != seat:
-            # Units of other seats come later, all together, so that this one can overlap its own.
-            number = queue.bring(lambda n: seats[n % n_workers] == seat)
-            if number is None:
-                return None
         if self._cancelled:
             raise UnitCancelled
-        queue.take()
         unit = self._seeds.unit(number)
         if not open_units:
             seed_globals(unit.worker_seed)
@@ -352,16 +350,19 @@ class WorkerHost:
         self, most: int, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
     ) -> list[Unit]:
         """Return up to `most` next units for a seat whose worker overlaps them, as many as there are."""
-        if most == 1 or seats.count(seat) < len(seats):
+        if seats.count(seat) < len(seats):
             ask = iter(lambda: self._next_unit(seat, queue, seats, open_units), None)
             return [*itertools.islice(ask, most)]
         numbers = queue.take_several(most)
-        if numbers and self._cancelled:
+        if not numbers:
+            return []
+        if self._cancelled:
             raise UnitCancelled
         units = [*map(self._seeds.unit, numbers)]
-        if units and not open_units:
+        if not open_units:
             seed_globals(units[0].worker_seed)
-        open_units.update(dict.fromkeys(numbers))
+        for number in numbers:
+            open_units[number] = None
         return units
 
     # -- ending ----------------------------------------------------------------------------------
@@ -416,16 +417,14 @@ class _UnitQueue:
             taken += some
         return taken
 
-    def bring(self, wanted: Callable[[int], bool]) -> int | None:
-        """Bring the first number that is wanted to the front and return it; None if there is none now."""
+    def take_wanted(self, wanted: Callable[[int], bool]) -> int | None:
+        """Take the first number that is wanted, if there is one now; those before it stay ahead."""
         for number in self._ahead:
             if wanted(number):
                 self._ahead.remove(number)
-                self._ahead.appendleft(number)
                 return number
         while (number_or_none := next(self._numbers, None)) is not None:
             if wanted(number_or_none):
-                self._ahead.appendleft(number_or_none)
                 return number_or_none
             self._ahead.append(number_or_none)
         return None
