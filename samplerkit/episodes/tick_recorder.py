@@ -288,22 +288,26 @@ class TickRecorder:
         Raises:
             ValueError, TypeError: where an action does not fit its space, or there are not enough rows.
         """
+        if not self._put_actions(actions, agent_infos, live):
+            return self._cast_rows(actions, live)
+        return list(actions) if type(self._recording.actions) is ScalarColumn else list(actions.copy())
+
+    def _put_actions(self, actions: Any, agent_infos: Mapping[str, Any], live: Sequence[int]) -> bool:
+        """Record the infos of a tick, and its actions all at once, if none of them needs to be cast."""
         if self._tick >= self._recording.capacity:
             self._make_room()
         if agent_infos or not self._recording.agent_infos.ticks.empty or self._agent_infos is not None:
             self._put_agent_infos(agent_infos, live)
         column: Any = self._recording.actions
         n, start = self.n_slots, self._tick * self.n_slots
-        # All at once where nothing needs to be cast.
-        one_by_one = type(column) is ScalarColumn
-        if (one_by_one or (type(column) is ArrayColumn and column.shape)) and (
+        if (type(column) is ScalarColumn or (type(column) is ArrayColumn and column.shape)) and (
             type(actions) is np.ndarray
             and actions.dtype == column.dtype
             and actions.shape == (n, *column.shape)
         ):
             column.buffer[start : start + n] = actions
-            return list(actions) if one_by_one else list(actions.copy())
-        return self._cast_rows(actions, live)
+            return True
+        return False
 
     def _cast_rows(self, actions: Any, live: Sequence[int]) -> list[Any]:
         column, first = self._recording.actions, self._tick * self.n_slots

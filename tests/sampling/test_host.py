@@ -423,11 +423,22 @@ def test_numbers_are_asked_for_together_until_there_are_as_many_as_the_worker_ta
     assert asked == [1, 2, 1, 2]
 
 
-def test_no_group_runs_after_a_cancel():
-    it = started(worker_class=Pairs)
+class NotesPairs(Pairs):
+    taken: list[int] = []  # noqa: RUF012
+
+    def rollouts(self, units):
+        while pair := units.take(2):
+            self.taken.extend(unit.number for unit in pair)
+            yield pair, whole(EpisodeBatch.concatenate(*(self.rollout() for _ in pair)))
+
+
+def test_no_group_is_handed_out_after_a_cancel():
+    NotesPairs.taken = []
+    it = started(worker_class=NotesPairs)
     numbers = iter([3])
     feed = one_by_one_in_groups([4, 9], [], told=it.cancel)
     assert list(it.run(InGroups(lambda: next(numbers, None), feed.take), (0, 0))) == []
+    assert NotesPairs.taken == []
 
 
 def test_units_of_another_seat_come_later_where_a_worker_takes_several():
