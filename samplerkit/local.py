@@ -14,7 +14,7 @@ from samplerkit.episodes.recording import is_placed
 from samplerkit.errors import SamplerClosed
 from samplerkit.interfaces import IN_PROCESS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal
-from samplerkit.sampling.asking import Asking
+from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import GlobalRandomState
@@ -77,13 +77,16 @@ class LocalSampler(BaseSampler):
             return itertools.count(self._cursor)
         self._schedule.forget()
         self._under_way = 0
-        return Asking(lambda: self._next_unit(admission))
+        return InGroups(
+            lambda: next(iter(self._next_units(admission, 1)), None),
+            lambda most: self._next_units(admission, most),
+        )
 
-    def _next_unit(self, admission: Admission) -> int | None:
+    def _next_units(self, admission: Admission, most: int) -> range:
         horizon = self._schedule.horizon(admission, self._under_way)
-        number = self._schedule.take(None, admission, horizon)
-        self._under_way += number is not None
-        return number
+        run = self._schedule.take_run(admission, horizon, most)
+        self._under_way += len(run)
+        return run
 
     def _note_hidden(self, host: WorkerHost, seats: tuple[int, ...]) -> None:
         if self._passage is not None:

@@ -197,6 +197,10 @@ class VecWorker(SlotWorker, StreamingWorker):
         idle = [slot for slot, unit in enumerate(slots.units) if unit is None]
         if self.one_at_a_time and not self._own_slots:
             del idle[1:]
+        if slots.begins_together:
+            begun = [*line.take(idle)]
+            slots.begin_all(begun, [self._slot_seed(slot, unit) for slot, unit in begun])
+            return
         for slot, unit in line.take(idle):
             self.unit = unit
             self._begin(slot, unit)

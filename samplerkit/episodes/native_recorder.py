@@ -40,12 +40,12 @@ class NativeRecorder(TickRecorder):
         Raises:
             ValueError, TypeError: as `act`.
         """
-        given = self.act(actions, agent_infos, live)
+        whole = self._put_actions(actions, agent_infos, live)
+        given = () if whole else self._cast_rows(actions, live)
         recorded = self._recording.actions.rows(self._recording.tick_rows(self._tick))
-        if len(live) < self.n_slots:
-            idle = [slot for slot in range(self.n_slots) if given[slot] is None]
-            if idle:
-                fill(recorded, idle, live[0])
+        idle = [slot for slot, action in enumerate(given) if action is None]
+        if idle:
+            fill(recorded, idle, live[0])
         return map_column(np.copy, recorded)
 
     def step_together(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from samplerkit.episodes.beginnings import Beginning, put_rows, shared_infos
+from samplerkit.episodes.beginnings import Beginning, beginnings, put_rows, shared_infos
 from samplerkit.episodes.columns import Array, Column, Columns, map_column
 from samplerkit.episodes.info_table import InfoTable
 from samplerkit.episodes.infos import stack_infos
@@ -138,19 +138,18 @@ class TickRecorder:
         if self._cut_at == tick:
             for slot in slots:
                 self._recording.leave(tick * n + slot)
-        starts, begun, types, together = (
+        if not self.keeps_together:
+            for slot in slots:
+                self._open(slot, StepType.FIRST)
+        starts, begun, types, of_episodes = (
             self._starts,
             self._begun,
             self._first_step_types,
-            self.keeps_together,
+            self._episode_infos,
         )
-        for row, slot in enumerate(slots):
-            self._episode_infos[slot] = Beginning(infos, row) if infos else {}
-            if together:
-                starts[slot], types[slot] = tick, StepType.FIRST
-            else:
-                self._open(slot, StepType.FIRST)
-            begun[slot] = tick
+        for slot, shared in zip(slots, beginnings(infos, len(slots)), strict=True):
+            starts[slot] = begun[slot] = tick
+            types[slot], of_episodes[slot] = StepType.FIRST, shared
 
     def _open(self, slot: int, first_step_type: StepType) -> None:
         self._first_step_types[slot] = first_step_type
@@ -204,13 +203,15 @@ class TickRecorder:
             All of them, in this order.
         """
         slots = [slot for slot, _ in ended]
+        starts, types, infos = self._starts, self._first_step_types, self._episode_infos
+        begins = [starts[slot] for slot in slots]
         kept = self._recording.keep_all(
             slots,
-            ([self._starts[slot] for slot in slots], self._tick),
-            ([self._first_step_types[slot] for slot in slots], [last for _, last in ended]),
-            [self._episode_infos[slot] for slot in slots],
+            (begins, self._tick),
+            ([types[slot] for slot in slots], [last for _, last in ended]),
+            [infos[slot] for slot in slots],
         )
-        self._longest = max(self._longest, *(self.length(slot) for slot in slots))
+        self._longest = max(self._longest, self._tick - min(begins))
         for slot in slots:
             self.drop(slot)
         return kept
@@ -287,22 +288,26 @@ class TickRecorder:
         Raises:
             ValueError, TypeError: where an action does not fit its space, or there are not enough rows.
         """
+        if not self._put_actions(actions, agent_infos, live):
+            return self._cast_rows(actions, live)
+        return list(actions) if type(self._recording.actions) is ScalarColumn else list(actions.copy())
+
+    def _put_actions(self, actions: Any, agent_infos: Mapping[str, Any], live: Sequence[int]) -> bool:
+        """Record the infos of a tick, and its actions all at once, if none of them needs to be cast."""
         if self._tick >= self._recording.capacity:
             self._make_room()
         if agent_infos or not self._recording.agent_infos.ticks.empty or self._agent_infos is not None:
             self._put_agent_infos(agent_infos, live)
         column: Any = self._recording.actions
         n, start = self.n_slots, self._tick * self.n_slots
-        # All at once where nothing needs to be cast.
-        one_by_one = type(column) is ScalarColumn
-        if (one_by_one or (type(column) is ArrayColumn and column.shape)) and (
+        if (type(column) is ScalarColumn or (type(column) is ArrayColumn and column.shape)) and (
             type(actions) is np.ndarray
             and actions.dtype == column.dtype
             and actions.shape == (n, *column.shape)
         ):
             column.buffer[start : start + n] = actions
-            return list(actions) if one_by_one else list(actions.copy())
-        return self._cast_rows(actions, live)
+            return True
+        return False
 
     def _cast_rows(self, actions: Any, live: Sequence[int]) -> list[Any]:
         column, first = self._recording.actions, self._tick * self.n_slots

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
@@ -33,9 +33,9 @@ class InGroups(Asking[T]):
 
     Args:
         ask: see `Asking`.
-        ask_for: returns the next values, as many as there are now, but no more than it is told.
+        ask_for: returns the next values: no more than it is told, and none only where there is none now.
     """
 
-    def __init__(self, ask: Callable[[], T | None], ask_for: Callable[[int], list[T]]) -> None:
+    def __init__(self, ask: Callable[[], T | None], ask_for: Callable[[int], Sequence[T]]) -> None:
         super().__init__(ask)
         self.take = ask_for

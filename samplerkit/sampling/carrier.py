@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
+import operator
 import queue
 import threading
 import time
@@ -14,6 +17,7 @@ import threadpoolctl
 
 from samplerkit.episodes import EnvSpec, EpisodeSlice, Ground, Place
 from samplerkit.episodes.tick_recording import lengths_of
+from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Run, Started, decode, encode
@@ -116,7 +120,11 @@ class _Carrier:
         # Of those that are told of their units from afar: how many had come with each `Run`, and are done.
         self._ends: deque[int] = deque()
         self._n_given = self._n_done = self._n_told = 0
-        self._numbers = self._units()
+        self._single = self._units()
+        self._numbers = InGroups(functools.partial(next, self._single), self._several)
+        # What is left of the entry that units are taken from.
+        self._entry = Claim(-1, 0)
+        self._left = iter(range(0))
         self._open: dict[int, None] = {}
         self._last = -1
         self._seats: tuple[int, ...] = ()
@@ -250,7 +258,8 @@ class _Carrier:
                     self._send_if_waited_for()
                 yield None
                 continue
-            for number in entry.numbers:
+            self._entry, self._left = entry, iter(entry.numbers)
+            for number in self._left:
                 # Messages first; but an entry goes on where it stood if they change nothing.
                 if number > entry.first and not self._inbox.empty():
                     self._own.appendleft(entry.since(number))
@@ -265,6 +274,34 @@ class _Carrier:
                 yield number
                 if entry.epoch <= self._cancelled_epoch:
                     break
+
+    def _several(self, most: int) -> list[int]:
+        """Return the next unit, and those after it in its entry that are to run now too; `most` in all."""
+        number = next(self._single)
+        if number is None:
+            return []
+        if most == 1:
+            return [number]
+        n_more = min(most - 1, operator.length_hint(self._left))
+        if n_more and self._entry.urgent:
+            n_more = self._n_needed(range(number + 1, number + 1 + n_more))
+        numbers = [number, *itertools.islice(self._left, n_more)]
+        self._last = numbers[-1]
+        self._open.update(dict.fromkeys(numbers))
+        return numbers
+
+    def _n_needed(self, numbers: range) -> int:
+        """Return how many units are to run now beside the one before them, which is needed.
+
+        None of them is needed more than the one before it.
+        """
+
+        def too_many(number: int) -> bool:
+            return self._need(number) in (Need.UNLIKELY, Need.NONE)
+
+        if not too_many(numbers[-1]):
+            return len(numbers)
+        return bisect.bisect_left(numbers, True, hi=len(numbers) - 1, key=too_many)
 
     def _is_needed(self, number: int) -> bool:
         """Whether a unit is to run now that may be one too many; what may be waited for is sent before it.

@@ -218,15 +218,16 @@ class WorkerHost:
     # -- running units ---------------------------------------------------------------------------
 
     def run(
-        self, numbers: Iterable[int | None], seats: tuple[int, ...]
+        self, numbers: Iterable[int], seats: tuple[int, ...]
     ) -> Iterator[tuple[int | list[int], EpisodeSlice | Failure]]:
         """Run units, and yield each with its episodes or with what went wrong in it.
 
         Several that a worker ended together come as a list, with a slice that has an episode for each.
 
         Args:
-            numbers: units to run; taken one by one, when a worker is ready for the next. None says that there
-                is none now; a worker that has others under way asks again.
+            numbers: units to run; taken when a worker is ready for them, and several at once (`InGroups`)
+                where it is ready for several. There may be more after it ended: a worker that has others
+                under way asks again.
             seats: for each logical worker the seat that runs its units.
         """
         queue = _UnitQueue(numbers)
@@ -329,18 +330,16 @@ class WorkerHost:
         self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
     ) -> Unit | None:
         """Return the next unit for a seat whose worker overlaps them, if there is one now."""
-        n_workers = self._setup.n_workers
-        number = queue.peek()
+        if seats.count(seat) == len(seats):
+            number = queue.take_if_any()
+        else:
+            # Units of other seats come later, all together, so that this one can overlap its own.
+            n_workers = self._setup.n_workers
+            number = queue.take_wanted(lambda n: seats[n % n_workers] == seat)
         if number is None:
             return None
-        if seats[number % n_workers] != seat:
-            # Units of other seats come later, all together, so that this one can overlap its own.
-            number = queue.bring(lambda n: seats[n % n_workers] == seat)
-            if number is None:
-                return None
         if self._cancelled:
             raise UnitCancelled
-        queue.take()
         unit = self._seeds.unit(number)
         if not open_units:
             seed_globals(unit.worker_seed)
@@ -351,15 +350,20 @@ class WorkerHost:
         self, most: int, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
     ) -> list[Unit]:
         """Return up to `most` next units for a seat whose worker overlaps them, as many as there are."""
-        first = self._next_unit(seat, queue, seats, open_units)
-        if first is None:
+        if seats.count(seat) < len(seats):
+            ask = iter(lambda: self._next_unit(seat, queue, seats, open_units), None)
+            return [*itertools.islice(ask, most)]
+        numbers = queue.take_several(most)
+        if not numbers:
             return []
-        if most == 1 or seats.count(seat) < len(seats):
-            more = iter(lambda: self._next_unit(seat, queue, seats, open_units), None)
-            return [first, *itertools.islice(more, most - 1)]
-        numbers = queue.take_several(most - 1)
-        open_units.update(dict.fromkeys(numbers))
-        return [first, *map(self._seeds.unit, numbers)]
+        if self._cancelled:
+            raise UnitCancelled
+        units = [*map(self._seeds.unit, numbers)]
+        if not open_units:
+            seed_globals(units[0].worker_seed)
+        for number in numbers:
+            open_units[number] = None
+        return units
 
     # -- ending ----------------------------------------------------------------------------------
 
@@ -383,7 +387,7 @@ class WorkerHost:
 class _UnitQueue:
     """An iterator of unit numbers that one can look into and give back to."""
 
-    def __init__(self, numbers: Iterable[int | None]) -> None:
+    def __init__(self, numbers: Iterable[int]) -> None:
         self._numbers = iter(numbers)
         self._ahead: deque[int] = deque()
 
@@ -407,20 +411,20 @@ class _UnitQueue:
         """Take as many as there are now, but no more than `most`."""
         ahead, numbers = self._ahead, self._numbers
         taken = [ahead.popleft() for _ in range(min(most, len(ahead)))]
-        while len(taken) < most and (number := next(numbers, None)) is not None:
-            taken.append(number)
+        if not isinstance(numbers, InGroups):
+            return [*taken, *itertools.islice(numbers, most - len(taken))]
+        while len(taken) < most and (some := numbers.take(most - len(taken))):
+            taken += some
         return taken
 
-    def bring(self, wanted: Callable[[int], bool]) -> int | None:
-        """Bring the first number that is wanted to the front and return it; None if there is none now."""
+    def take_wanted(self, wanted: Callable[[int], bool]) -> int | None:
+        """Take the first number that is wanted, if there is one now; those before it stay ahead."""
         for number in self._ahead:
             if wanted(number):
                 self._ahead.remove(number)
-                self._ahead.appendleft(number)
                 return number
         while (number_or_none := next(self._numbers, None)) is not None:
             if wanted(number_or_none):
-                self._ahead.appendleft(number_or_none)
                 return number_or_none
             self._ahead.append(number_or_none)
         return None

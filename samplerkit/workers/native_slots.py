@@ -118,6 +118,16 @@ class NativeSlots(Slots):
         self.units[slot] = unit
         self._wake(slot)
 
+    def begin_all(self, begun: Sequence[tuple[int, Unit]], env_seeds: Sequence[int | None]) -> None:
+        """See `Slots.begin_all`."""
+        slots = [slot for slot, _ in begun]
+        self._seeds.update(zip(slots, env_seeds, strict=True))
+        self._over.difference_update(slots)
+        for slot, unit in begun:
+            self.units[slot] = unit
+        self._fresh += slots
+        self.live = sorted({*self.live, *slots})
+
     def tick(self, worker: Worker | None = None) -> list[tuple[int, StepType]]:
         """See `Slots.tick`."""
         recorder, live = cast(NativeRecorder, self.recorder), self.live

@@ -105,6 +105,11 @@ class Slots:
         self.units[slot] = unit
         self._wake(slot)
 
+    def begin_all(self, begun: Sequence[tuple[int, Unit]], env_seeds: Sequence[int | None]) -> None:
+        """Begin episodes in several slots, as `begin` does in each; where it `begins_together`."""
+        for (slot, unit), env_seed in zip(begun, env_seeds, strict=True):
+            self.begin(slot, unit, env_seed)
+
     def _wake(self, slot: int) -> None:
         self._fresh.append(slot)
         live = self.live
@@ -140,7 +145,7 @@ class Slots:
         """Reset the rows of the episodes that began since the last tick, and seed them by their units."""
         fresh, self._fresh = sorted(set(self._fresh)), []
         do_resets = np.zeros(self.n_slots, np.bool_)
-        do_resets[fresh] = True
+        do_resets[fresh[0] if len(fresh) == 1 else fresh] = True  # one alone costs a tenth of a list of one
         self._agent.reset(do_resets)
         seed = getattr(self._agent, "seed", None)
         units = [self.units[slot] for slot in fresh]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from samplerkit import WorkerFactory
+from samplerkit import DefaultWorker, WorkerFactory
 from samplerkit.episodes.ground import layout
 from samplerkit.policies import RandomPolicy
 from samplerkit.sampling import Claim, Need, SharedWork, boundary, carrier, outbox, serve
@@ -109,15 +109,24 @@ class StageEnv(gymnasium.Env):
 class Stage:
     """A carrier in a thread, the pool's end in the test's hands, and what its environments do."""
 
-    def __init__(self, work: Memory | None, announce: bool = False, n_envs: int | None = None) -> None:
+    def __init__(
+        self,
+        work: Memory | None,
+        announce: bool = False,
+        n_envs: int | None = None,
+        worker_class: type[DefaultWorker] = DefaultWorker,
+    ) -> None:
         self.work = work
         self.length = 2
+        self.groups: list[list[int]] = []
         self.built = lambda: None
         self.began = lambda: None
         self.stepped = lambda: None
         self._requests: queue.Queue = queue.Queue()
         self._replies: queue.Queue = queue.Queue()
-        kind = {} if n_envs is None else {"worker_class": VecWorker, "worker_args": {"n_envs": n_envs}}
+        kind = {"worker_class": worker_class}
+        if n_envs is not None:
+            kind = {"worker_class": VecWorker, "worker_args": {"n_envs": n_envs}}
         factory = WorkerFactory(max_episode_length=10**9, seed=SEED, n_workers=1, **kind)
         self._setup = encode(CarrierSetup(HostSetup(factory, 1, True), announce))
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -687,6 +696,80 @@ def test_what_is_left_of_an_entry_is_dropped_with_its_epoch(make):
     assert stage.finished(1) == {7: 2}
     stage.end()
     assert [number for _, number in work.notes if number >= 0] == [0, 7]
+
+
+class FourTogether(DefaultWorker):
+    """Takes four units at once, and runs them one after the other."""
+
+    @classmethod
+    def overlap(cls, **worker_args):
+        return 4
+
+    def rollouts(self, units):
+        while group := units.take(4):
+            StageEnv.stage.groups.append([unit.number for unit in group])
+            for unit in group:
+                self.unit = unit
+                yield unit, self.rollout()
+
+
+def test_units_are_handed_out_together_over_the_bounds_of_entries_and_the_oldest_is_noted(make):
+    work = Memory()
+    stage = make(work, worker_class=FourTogether)
+    seen = []
+    stage.stepped = lambda: seen.append(work.notes[-1])
+    stage.configure(1)
+    stage.reply()
+    work.offer(Claim(1, 3, False, 3), Claim(1, 8, False, 3))
+    assert stage.finished(6) == dict.fromkeys([3, 4, 5, 8, 9, 10], 1)
+    assert stage.groups == [[3, 4, 5, 8], [9, 10]]
+    assert seen == [(1, number) for number in (3, 3, 4, 4, 5, 5, 8, 8, 9, 9, 10, 10)]
+
+
+def test_what_is_left_of_an_entry_after_a_group_is_dropped_with_its_epoch(make):
+    work = Memory()
+    stage = make(work, worker_class=FourTogether)
+    stage.configure(1)
+    stage.reply()
+    stage.length = 10**9
+    reached, go_on = block(stage)
+    work.offer(Claim(1, 0, False, 9))
+    assert reached.wait(PATIENCE)
+    stage.configure(2)
+    stage.stepped = lambda: None
+    go_on.set()
+    assert stage.reply() == Configured(2, [])
+    stage.length = 2
+    work.offer(Claim(2, 20))
+    assert stage.finished(1) == {20: 2}
+    assert stage.groups == [[0, 1, 2, 3], [20]]
+
+
+def test_what_is_left_of_an_entry_after_a_group_runs_after_a_message_that_changes_nothing(make):
+    work = Memory()
+    stage = make(work, worker_class=FourTogether)
+    stage.configure(1)
+    stage.reply()
+    reached, go_on = block(stage)
+    work.offer(Claim(1, 0, False, 6))
+    assert reached.wait(PATIENCE)
+    stage.tell(Run(1, (7,)))
+    stage.tell(Cancel(0))
+    go_on.set()
+    assert stage.finished(7) == dict.fromkeys(range(6), 1) | {7: 1}
+    assert stage.groups[0] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("n_needed", [1, 2, 3, 4])
+def test_of_a_group_that_may_be_too_many_only_those_run_that_are_needed(make, n_needed):
+    needs = [*[Need.LIKELY, Need.LIKELY, Need.DOUBTFUL, Need.DOUBTFUL][:n_needed], *[Need.UNLIKELY] * 4]
+    work = Tally(**{f"u{number}": need for number, need in enumerate(needs)})
+    stage = make(work, worker_class=FourTogether)
+    work.offer(Claim(1, 0, True, n_needed + 2))
+    stage.configure(1)
+    stage.finished(n_needed + 2)
+    # Those after them are asked about again when nothing runs that they would hold up.
+    assert stage.groups == [[*range(n_needed)], [n_needed], [n_needed + 1]]
 
 
 def test_results_are_an_answer_and_nothing_else_is_said(make):

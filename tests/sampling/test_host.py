@@ -18,6 +18,7 @@ from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, mark_of, r
 from samplerkit.contract.probes.oracle import unit_seeds
 from samplerkit.episodes import EpisodeSlice, whole
 from samplerkit.sampling import boundary
+from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import HostSetup, WorkerHost, seating
@@ -396,6 +397,48 @@ def test_units_that_end_together_are_yielded_together():
     assert [done for done, _ in results] == [[3, 4], [9]]
     alone = dict(run(started(), [3, 4, 9]))
     assert keys(results[0][1].view()) == keys(viewed(alone[3])) | keys(viewed(alone[4]))
+
+
+def one_by_one_in_groups(numbers, asked, told=lambda: None):
+    """Hand out numbers to whoever asks for several, one at a time all the same."""
+    left = list(numbers)
+
+    def some(most):
+        asked.append(most)
+        told()
+        return [left.pop(0)] if left else []
+
+    return InGroups(lambda: None, some)
+
+
+def test_numbers_are_asked_for_together_until_there_are_as_many_as_the_worker_takes():
+    asked = []
+    it = started(worker_class=Pairs)
+    feed = one_by_one_in_groups([4, 9], asked)
+    numbers = iter([3])  # the first tells the seat
+    assert [done for done, _ in it.run(InGroups(lambda: next(numbers, None), feed.take), (0, 0))] == [
+        [3, 4],
+        [9],
+    ]
+    assert asked == [1, 2, 1, 2]
+
+
+class NotesPairs(Pairs):
+    taken: list[int] = []  # noqa: RUF012
+
+    def rollouts(self, units):
+        while pair := units.take(2):
+            self.taken.extend(unit.number for unit in pair)
+            yield pair, whole(EpisodeBatch.concatenate(*(self.rollout() for _ in pair)))
+
+
+def test_no_group_is_handed_out_after_a_cancel():
+    NotesPairs.taken = []
+    it = started(worker_class=NotesPairs)
+    numbers = iter([3])
+    feed = one_by_one_in_groups([4, 9], [], told=it.cancel)
+    assert list(it.run(InGroups(lambda: next(numbers, None), feed.take), (0, 0))) == []
+    assert NotesPairs.taken == []
 
 
 def test_units_of_another_seat_come_later_where_a_worker_takes_several():
