@@ -13,7 +13,7 @@ from samplerkit.episodes.padding import STEP_TYPE_PADDING
 from samplerkit.episodes.provenance import Provenance
 from samplerkit.episodes.recorder import EpisodeRecorder
 from samplerkit.episodes.recycling import RecycledMemory
-from samplerkit.episodes.slices import EpisodeSlice, append, cut, whole
+from samplerkit.episodes.slices import EpisodeSlice, cut, episodes_of_each, lengths_of_each, whole
 from samplerkit.episodes.spec import EnvSpec, episode_limit
 from samplerkit.episodes.step_type import StepType, get_step_type
 from samplerkit.episodes.tick_recorder import TickRecorder
@@ -38,12 +38,13 @@ __all__ = [
     "TickRecorder",
     "TimeStep",
     "TimeStepBatch",
-    "append",
     "concatenate_infos",
     "cut",
     "episode_limit",
+    "episodes_of_each",
     "get_step_type",
     "join",
+    "lengths_of_each",
     "merged",
     "stack_infos",
     "whole",

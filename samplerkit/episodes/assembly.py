@@ -24,7 +24,14 @@ from samplerkit.episodes.joining import merged
 from samplerkit.episodes.placed import Placed
 from samplerkit.episodes.recycling import RecycledMemory
 from samplerkit.episodes.scattered import Part, copy_rows, no_rows, put_finals, scattered
-from samplerkit.episodes.slices import Assembled, EpisodeSlice, cut
+from samplerkit.episodes.slices import (
+    Assembled,
+    EpisodeSlice,
+    EpisodeStore,
+    cut,
+    episodes_of_each,
+    lengths_of_each,
+)
 from samplerkit.episodes.tick_recording import LARGE
 
 _BYTES = 1 << 22
@@ -62,19 +69,31 @@ class Assembly:
         self._bytes = 0
         self._rows: _Rows | None = None
 
-    def add(self, piece: EpisodeSlice) -> None:
+    def add(self, pieces: list[EpisodeSlice]) -> None:
         """Take the next episodes.
+
+        Args:
+            pieces: in order; taken off the list as they are copied, so that what they stand in can go.
 
         Raises:
             ValueError: where columns do not fit to those before.
         """
-        self._n_episodes.append(piece.n_episodes)
-        self._n_steps += piece.n_steps
-        self._waiting.append(piece)
-        if not isinstance(piece.store, Placed):  # the others are nobody's to free
-            self._bytes += piece.n_steps * piece.store.env_spec.step_bytes
-        if self._bytes >= _BYTES:
-            self._copy()
+        stores = {id(piece.store): piece.store for piece in pieces}
+        step_bytes = {key: _step_bytes(store) for key, store in stores.items()}
+        most = sum(lengths_of_each(pieces)) * max(step_bytes.values(), default=0)
+        if self._bytes + most < _BYTES:
+            self._waiting += pieces
+            self._bytes += most
+            return
+        del stores
+        pieces.reverse()
+        while pieces:
+            piece = pieces.pop()
+            self._waiting.append(piece)
+            self._bytes += piece.n_steps * step_bytes[id(piece.store)]
+            del piece
+            if self._bytes >= _BYTES:
+                self._copy()
 
     def leave_ground(self) -> None:
         """Put the observations elsewhere, since units may be written to their places again."""
@@ -101,12 +120,15 @@ class Assembly:
         return waiting if rows is None else cut(Assembled(rows.finish()), self._n_episodes)
 
     def _copy(self) -> None:
+        lengths = lengths_of_each(self._waiting)
+        self._n_episodes += episodes_of_each(self._waiting)
+        self._n_steps += sum(lengths)
         if self._ground is not None or self._waiting[0].store.env_spec.step_bytes >= LARGE:
             light, parts = scattered(self._waiting)
             if self._rows is None:
                 every = parts[0].standing.every
                 self._rows = _Rows.like(light, every, self._expected(), self._memory, self._ground)
-            self._rows.append_scattered(light, parts, [piece.n_steps for piece in self._waiting])
+            self._rows.append_scattered(light, parts, lengths)
         else:
             batch = merged(self._waiting)
             if self._rows is None:
@@ -117,6 +139,11 @@ class Assembly:
 
     def _expected(self) -> int:
         return max(self._expected_steps(len(self._n_episodes), self._n_steps), self._n_steps)
+
+
+def _step_bytes(store: EpisodeStore) -> int:
+    """Return what a step takes that is to be copied."""
+    return 0 if isinstance(store, Placed) else store.env_spec.step_bytes  # what is placed is nobody's to free
 
 
 class _Rows:

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from samplerkit.episodes.columns import Array, Column, map_column, map_columns
 from samplerkit.episodes.episode_batch import EpisodeBatch
-from samplerkit.episodes.slices import Assembled, EpisodeSlice, GatheringStore, append
+from samplerkit.episodes.slices import (
+    Assembled,
+    EpisodeSlice,
+    GatheringStore,
+    episodes_of_each,
+    lengths_of_each,
+)
 
 _MANY = 3
 """Slices for each batch, from which on one gathers: a view of each costs more than a second copy of all."""
@@ -72,10 +78,23 @@ def _parts(pieces: Sequence[EpisodeSlice], *, fresh: bool) -> list[EpisodeBatch]
 
 def as_few(slices: Iterable[EpisodeSlice]) -> list[EpisodeSlice]:
     """Return the same episodes in as few slices as possible."""
-    pieces: list[EpisodeSlice] = []
-    for piece in slices:
-        append(pieces, piece)
-    return pieces
+    pieces = list(slices)
+    if len(pieces) < 2:
+        return pieces
+    breaks = [
+        i
+        for i, (last, piece) in enumerate(itertools.pairwise(pieces), 1)
+        if last.store is not piece.store or last.stop_episode != piece.first_episode
+    ]
+    if len(breaks) == len(pieces) - 1:
+        return pieces
+    ends = [
+        (pieces[first], pieces[stop - 1]) for first, stop in itertools.pairwise([0, *breaks, len(pieces)])
+    ]
+    return [
+        EpisodeSlice(first.store, first.first_episode, last.stop_episode, first.first_row, last.stop_row)
+        for first, last in ends
+    ]
 
 
 def _gathered(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
@@ -94,13 +113,18 @@ def _gathered(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
     if not pieces or len(pieces) < _MANY * len(stores) or len(batches) < len(stores):
         return None
     held = sum(len(batch.rewards) for batch in batches)
-    wanted = sum(piece.n_steps for piece in pieces)
+    wanted = sum(lengths_of_each(pieces))
     if held > 2 * wanted or wanted * batches[0].env_spec.step_bytes > _BYTES or not are_alike(batches):
         return None
     joined = batches[0] if len(batches) == 1 else EpisodeBatch.concatenate(*batches)
-    starts = _starts(batches)
-    rows = ranges([(starts[id(p.store)][0] + p.first_row, p.n_steps) for p in pieces])
-    episodes = ranges([(starts[id(p.store)][1] + p.first_episode, p.n_episodes) for p in pieces])
+    # Where each batch begins among all, as each slice is to be moved.
+    places = dict(zip(stores, itertools.count()))
+    which = [places[id(piece.store)] for piece in pieces]
+    first_episodes, stop_episodes, first_rows, stop_rows = np.array([piece[1:] for piece in pieces]).T
+    before_rows = _starts([len(batch.rewards) for batch in batches])[which]
+    before_episodes = _starts([len(batch.lengths) for batch in batches])[which]
+    rows = between(first_rows + before_rows, stop_rows + before_rows)
+    episodes = between(first_episodes + before_episodes, stop_episodes + before_episodes)
     return rearranged(joined, episodes, rows)
 
 
@@ -126,8 +150,8 @@ def _alternating(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
     if not are_alike(batches):
         return None
     order = [index for group in groups.values() for index in group]
-    rows = _put_in_order(order, [piece.n_steps for piece in pieces])
-    episodes = _put_in_order(order, [piece.n_episodes for piece in pieces])
+    rows = _put_in_order(order, lengths_of_each(pieces))
+    episodes = _put_in_order(order, episodes_of_each(pieces))
     return rearranged(EpisodeBatch.concatenate(*batches), episodes, rows)
 
 
@@ -198,19 +222,21 @@ def _column_look(column: Column) -> Hashable:
     return None if any(look is None for _, look in looks) else looks
 
 
-def _starts(batches: Sequence[EpisodeBatch]) -> dict[int, tuple[int, int]]:
-    """Return for each batch the row and the episode where it begins among all."""
-    starts, row, episode = {}, 0, 0
-    for batch in batches:
-        starts[id(batch)] = row, episode
-        row += len(batch.rewards)
-        episode += len(batch.lengths)
+def _starts(counts: Sequence[int]) -> NDArray[np.int64]:
+    """Return where each of some parts begins, given how many entries each has."""
+    starts: NDArray[np.int64] = np.cumsum([0, *counts[:-1]])
     return starts
 
 
 def ranges(ranges: Sequence[tuple[int, int]] | NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the numbers of all ranges, each given by its start and its length, one after the other."""
     starts, lengths = np.array(ranges, np.int64).T
-    stops = np.cumsum(lengths)
-    numbers: NDArray[np.int64] = np.arange(stops[-1]) + np.repeat(starts - stops + lengths, lengths)
+    return between(starts, starts + lengths)
+
+
+def between(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of all ranges, each given by its start and its stop, one after the other."""
+    lengths = stops - starts
+    ends = np.cumsum(lengths)
+    numbers: NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(stops - ends, lengths)
     return numbers

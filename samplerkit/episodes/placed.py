@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ from samplerkit.episodes.finals import Standing
 from samplerkit.episodes.ground import Ground
 from samplerkit.episodes.joining import ranges, rearranged
 from samplerkit.episodes.scattered import without_observations
-from samplerkit.episodes.slices import EpisodeSlice, GatheringStore
+from samplerkit.episodes.slices import EpisodeSlice, GatheringStore, cut_at
 
 
 class Placed(GatheringStore):
@@ -35,8 +34,7 @@ class Placed(GatheringStore):
     def slices(self) -> list[EpisodeSlice]:
         """Return a slice for each episode."""
         firsts = [*self._first_rows.tolist(), len(self._rest.rewards)]
-        each = enumerate(itertools.pairwise(firsts))
-        return [EpisodeSlice(self, episode, episode + 1, *rows) for episode, rows in each]
+        return cut_at(self, range(len(firsts)), firsts)
 
     def view(self, episodes: slice, rows: slice) -> EpisodeBatch:
         """See `EpisodeStore`: views for a single episode, since others do not stand side by side."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -71,6 +72,16 @@ def whole(batch: EpisodeBatch) -> EpisodeSlice:
     return EpisodeSlice(batch, 0, len(batch.lengths), 0, len(batch.rewards))
 
 
+def lengths_of_each(slices: Iterable[EpisodeSlice]) -> list[int]:
+    """Return how many steps each slice has."""
+    return [piece.stop_row - piece.first_row for piece in slices]
+
+
+def episodes_of_each(slices: Iterable[EpisodeSlice]) -> list[int]:
+    """Return how many episodes each slice has."""
+    return [piece.stop_episode - piece.first_episode for piece in slices]
+
+
 class Assembled:
     """A store that is nobody else's: a batch whose arrays were made for it."""
 
@@ -86,19 +97,12 @@ class Assembled:
 def cut(store: EpisodeBatch | Assembled, n_episodes: Sequence[int]) -> list[EpisodeSlice]:
     """Return the consecutive slices of a batch that have so many episodes each."""
     lengths = store.batch.lengths if isinstance(store, Assembled) else store.lengths
+    episodes = [0, *itertools.accumulate(n_episodes)]
     rows = [0, *np.cumsum(lengths).tolist()]
-    slices, first = [], 0
-    for count in n_episodes:
-        slices.append(EpisodeSlice(store, first, first + count, rows[first], rows[first + count]))
-        first += count
-    return slices
+    return cut_at(store, episodes, rows if len(rows) == len(episodes) else [rows[it] for it in episodes])
 
 
-def append(pieces: list[EpisodeSlice], piece: EpisodeSlice) -> None:
-    """Add a slice to a list; where it stands beside the last one they become one."""
-    if pieces:
-        last = pieces[-1]
-        if last.store is piece.store and last.stop_episode == piece.first_episode:
-            pieces[-1] = EpisodeSlice(last.store, last[1], piece.stop_episode, last[3], piece.stop_row)
-            return
-    pieces.append(piece)
+def cut_at(store: EpisodeStore, episodes: Sequence[int], rows: Sequence[int]) -> list[EpisodeSlice]:
+    """Return consecutive slices of a store, given where each begins, and the last one ends."""
+    columns = zip(itertools.repeat(store), episodes, episodes[1:], rows, rows[1:])
+    return list(map(EpisodeSlice._make, columns))

@@ -6,10 +6,10 @@ batch filled that way holds too many short episodes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from samplerkit.episodes import Assembly, EpisodeSlice, Ground, RecycledMemory
+from samplerkit.episodes import Assembly, EpisodeSlice, Ground, RecycledMemory, lengths_of_each
 from samplerkit.sampling.failure import Failure
 
 
@@ -95,6 +95,10 @@ class Calls:
 Goal = Steps | Units | Calls
 
 
+def _worked_out(results: Iterable[EpisodeSlice | Failure]) -> list[EpisodeSlice]:
+    return [result for result in results if not isinstance(result, Failure)]
+
+
 class Admission:
     """Results of units on their way into one batch. They may be offered in any order, and twice.
 
@@ -130,22 +134,32 @@ class Admission:
     def offer_all(self, results: Mapping[int, EpisodeSlice | Failure]) -> None:
         """Take the results of several units, as `offer` does."""
         waiting, number = self.waiting, self.next
-        for other, result in results.items():
-            if other >= number and other not in waiting:
-                waiting[other] = result
-                if not isinstance(result, Failure):
-                    self.waiting_steps += result.n_steps
-        while not self.complete and number in waiting:
-            result = waiting.pop(number)
+        if min(results, default=number) < number or not waiting.keys().isdisjoint(results):
+            results = {it: results[it] for it in results if it >= number and it not in waiting}
+        waiting.update(results)
+        self.waiting_steps += sum(lengths_of_each(_worked_out(results.values())))
+        if number in waiting and not self.complete:
+            self._admit()
+
+    def _admit(self) -> None:
+        """Admit the run of units that are there, all at once: there may be thousands."""
+        waiting, reached, first = self.waiting, self.goal.reached, self.first
+        number, steps, complete = self.next, self.steps, False
+        units: list[EpisodeSlice] = []
+        failure: Failure | None = None
+        while not complete and (result := waiting.pop(number, None)) is not None:
             if isinstance(result, Failure):
-                raise result.to_error()
+                failure = result
+                break
+            units.append(result)
             number += 1
-            steps = result.n_steps
-            self._assembly.add(result)
-            self.next = number
-            self.steps += steps
-            self.waiting_steps -= steps
-            self.complete = self.goal.reached(number - self.first, self.steps)
+            steps += result.stop_row - result.first_row
+            complete = reached(number - first, steps)
+        self.waiting_steps -= steps - self.steps
+        self.next, self.steps, self.complete = number, steps, complete
+        self._assembly.add(units)
+        if failure is not None:
+            raise failure.to_error()
 
     def leave_ground(self) -> None:
         """See `Assembly.leave_ground`."""

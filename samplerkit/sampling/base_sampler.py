@@ -15,7 +15,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from samplerkit.episodes import EpisodeBatch, EpisodeSlice, Provenance, RecycledMemory, join
+from samplerkit.episodes import (
+    EpisodeBatch,
+    EpisodeSlice,
+    Provenance,
+    RecycledMemory,
+    episodes_of_each,
+    join,
+)
 from samplerkit.errors import SamplerBusy, SamplerClosed, UnsupportedFeature
 from samplerkit.interfaces import (
     CallShape,
@@ -341,7 +348,7 @@ class BaseSampler(Sampler):
         if by_worker:
             numbers = numbers[np.argsort(numbers % self.n_workers, kind="stable")]
             units = [units[number] for number in (numbers - self._cursor).tolist()]
-        numbers = np.repeat(numbers, [unit.n_episodes for unit in units])
+        numbers = np.repeat(numbers, episodes_of_each(units))
         return join(units).with_provenance(self._provenance(numbers, record))
 
     def _streamed(self, record: Record, goal: Goal) -> tuple[EpisodeBatch, int]:
@@ -372,7 +379,7 @@ class BaseSampler(Sampler):
         """Return the batch of some calls of workers whose episodes go on, and where these stand then."""
         batch = join(calls)
         numbers = range(self._cursor, self._cursor + len(calls))
-        after, units = passage.after(numbers, [call.n_episodes for call in calls], batch)
+        after, units = passage.after(numbers, episodes_of_each(calls), batch)
         n_steps = len(batch.rewards)
         provenance = Provenance(
             units=np.array(units, dtype=np.int64),

@@ -9,7 +9,16 @@ from typing import Protocol
 
 import numpy as np
 
-from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, Ground, Place, RecycledMemory
+from samplerkit.episodes import (
+    EnvSpec,
+    EpisodeBatch,
+    EpisodeSlice,
+    Ground,
+    Place,
+    RecycledMemory,
+    episodes_of_each,
+    lengths_of_each,
+)
 from samplerkit.episodes.columns import Array
 from samplerkit.episodes.ground import Layout, layout
 from samplerkit.episodes.placed import Placed
@@ -135,13 +144,16 @@ class Placing:
     def learn(self, units: Sequence[EpisodeSlice]) -> None:
         """Look at the units of a batch."""
         self._spec = None
-        if not units or any(unit.n_episodes != 1 for unit in units):
+        if not units:
             return
-        lengths = [unit.n_steps for unit in units]
+        spec, lengths = units[0].store.env_spec, lengths_of_each(units)
+        self._mean = sum(lengths) / len(lengths)
+        small = Ground.size(spec.observation_space, int(self._mean)) < _SMALLEST_UNIT
+        if small or any(count != 1 for count in episodes_of_each(units)):
+            return
         shortest, longest = min(lengths), max(lengths)
         self._unit_rows = longest if shortest == longest else math.ceil(longest * _ROOM)
-        self._mean = sum(lengths) / len(lengths)
-        self._spec = units[0].store.env_spec
+        self._spec = spec
 
     def place(self, goal: Goal, first: int) -> PlacedCall | None:
         """Return where the observations of a call are to go; None if there is no telling.
@@ -154,8 +166,6 @@ class Placing:
         if spec is None or not isinstance(goal, Steps):
             return None
         space = spec.observation_space
-        if Ground.size(space, int(self._mean)) < _SMALLEST_UNIT:
-            return None
         n_units = math.ceil(goal.least / self._mean)
         if self._unit_rows > self._mean:
             n_units += 1 + n_units // 16

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic
 
-from samplerkit.episodes import EpisodeSlice, RecycledMemory, cut
+from samplerkit.episodes import EpisodeSlice, RecycledMemory, cut, lengths_of_each
 from samplerkit.errors import SamplerClosed, WorkerDied, describe_exit
 from samplerkit.interfaces import IN_CARRIERS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal
@@ -522,7 +522,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _discard(self, results: Iterable[EpisodeSlice | Failure]) -> None:
         units = [result for result in results if not isinstance(result, Failure)]
-        steps = sum(unit.n_steps for unit in units)
+        steps = sum(lengths_of_each(units))
         self._count(units_discarded=len(units) * self._units_each, env_steps_discarded=steps)
 
 

@@ -55,7 +55,7 @@ def batch_of(lengths, base=0, space=NESTED, infos=None) -> EpisodeBatch:
 def assembled(pieces, expected_steps=lambda units, steps: steps):
     assembly = Assembly(expected_steps)
     for piece in pieces:
-        assembly.add(piece)
+        assembly.add([piece])
     return assembly.finish()
 
 
@@ -153,10 +153,38 @@ def test_pieces_are_let_go_long_before_the_batch_is_whole(large):
     for number in range(5):
         piece = whole(batch_of([20], 100 * number))
         memory += [(path, weakref.ref(array)) for path, array in arrays(piece.store)]
-        assembly.add(piece)
+        assembly.add([piece])
         del piece
     gc.collect()
     assert [path for path, array in memory if array() is not None] == []
+
+
+def test_pieces_that_are_added_together_are_let_go_as_they_are_copied(large, monkeypatch):
+    assembly, alive = Assembly(lambda units, steps: 1000), []
+    pieces = [whole(batch_of([20], 100 * number)) for number in range(5)]
+    stores = [weakref.ref(piece.store) for piece in pieces]
+    copy = module.Assembly._copy
+
+    def counted(self):
+        copy(self)
+        gc.collect()
+        alive.append(sum(store() is not None for store in stores))
+
+    monkeypatch.setattr(module.Assembly, "_copy", counted)
+    assembly.add(pieces)
+    assert alive == [4, 3, 2, 1, 0]
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.data())
+def test_pieces_give_the_same_batch_however_many_are_added_at_a_time(lengths, data):
+    batch = batch_of(lengths)
+    one_by_one = join(assembled(cut(batch, [1] * len(lengths))))
+    assembly, pieces = Assembly(lambda units, steps: steps), cut(batch, [1] * len(lengths))
+    while pieces:
+        count = data.draw(st.integers(1, len(pieces)))
+        assembly.add(pieces[:count])
+        del pieces[:count]
+    assert join(assembly.finish()).difference(one_by_one) is None
 
 
 def test_no_row_is_in_memory_twice_for_long():
@@ -165,7 +193,7 @@ def test_no_row_is_in_memory_twice_for_long():
     tracemalloc.start()
     try:
         for number in range(40):
-            assembly.add(whole(batch_of([60], number, space)))
+            assembly.add([whole(batch_of([60], number, space))])
         batch = join(assembly.finish())
         _, peak = tracemalloc.get_traced_memory()
     finally:

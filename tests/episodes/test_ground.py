@@ -182,7 +182,7 @@ def test_a_batch_on_ground_is_the_batch_of_its_units(lengths, leaves_after, n_ca
     for count, piece in enumerate(pieces):
         if count == leaves_after:
             assembly.leave_ground()
-        assembly.add(placed.get(count, piece))
+        assembly.add([placed.get(count, piece)])
     batch = join(assembly.finish())
     assert batch.difference(expected) is None
     stays = all(np.cumsum(lengths) <= 4 * np.minimum(np.arange(1, len(lengths) + 1), 4))
@@ -205,7 +205,7 @@ def test_observations_of_another_kind_are_put_elsewhere():
     pieces = episodes_of([2, 2])
     assembly = Assembly(lambda _units, _steps: 4, None, it)
     for piece in pieces:
-        assembly.add(piece)
+        assembly.add([piece])
     assert join(assembly.finish()).difference(join(episodes_of([2, 2]))) is None
 
 

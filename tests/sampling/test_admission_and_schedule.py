@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from samplerkit import EnvSpec, EpisodeBatch, WorkerError
 from samplerkit.episodes import EpisodeSlice, whole
-from samplerkit.sampling.admission import Admission, Steps, Units
+from samplerkit.sampling.admission import Admission, Rounds, Steps, Units
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.schedule import Schedule
 
@@ -103,6 +103,44 @@ def test_a_unit_that_comes_twice_counts_once():
         admission.offer(number, result(number, 10))
     assert numbers(admission) == [0, 1, 2]
     assert (admission.steps, admission.waiting_steps) == (30, 0)
+
+
+@given(st.data())
+def test_units_that_are_offered_together_are_admitted_as_one_by_one(data):
+    lengths = data.draw(lengths_lists)
+    goal = data.draw(
+        st.one_of(
+            st.builds(Steps, st.integers(1, sum(lengths))),
+            st.builds(Units, st.integers(1, len(lengths))),
+            st.builds(Rounds, st.integers(1, sum(lengths)), n_workers=st.integers(1, 3)),
+        )
+    )
+    cursor = data.draw(st.integers(0, 9))
+    groups = st.lists(st.lists(st.integers(0, cursor + len(lengths) - 1), max_size=9), max_size=9)
+    together, alone = Admission(goal, cursor), Admission(goal, cursor)
+    for group in data.draw(groups):
+        offered = {it: result(it, lengths[it - cursor] if it >= cursor else 1) for it in group}
+        if not alone.complete:
+            together.offer_all(offered)
+        for number, unit in offered.items():
+            if not alone.complete:
+                alone.offer(number, unit)
+        assert together.complete == alone.complete
+        assert (together.next, together.steps) == (alone.next, alone.steps)
+        if not alone.complete:
+            assert (together.waiting.keys(), together.waiting_steps) == (
+                alone.waiting.keys(),
+                alone.waiting_steps,
+            )
+    assert numbers(together) == numbers(alone)
+
+
+def test_what_comes_before_a_failure_in_one_offer_is_admitted():
+    admission = Admission(Units(3), 0)
+    with pytest.raises(WorkerError, match="unit 1"):
+        admission.offer_all({1: failure(1), 2: result(2, 5), 0: result(0, 10)})
+    assert (admission.next, admission.steps, admission.waiting_steps) == (1, 10, 5)
+    assert numbers(admission) == [0]
 
 
 def test_a_unit_before_the_cursor_is_none_of_this_batch():
