@@ -19,6 +19,7 @@ from samplerkit.episodes.columns import (
     rows_of,
 )
 from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.finals import as_slice
 from samplerkit.episodes.ground import Ground, fits
 from samplerkit.episodes.joining import merged
 from samplerkit.episodes.placed import Placed
@@ -222,17 +223,16 @@ class _Rows:
 
     def _settle(self, ground: Ground, parts: Sequence[Part], firsts: Sequence[int]) -> None:
         """Bring the rows of units together; in their order, since they may come from where others go."""
-        moved: dict[int, tuple[Column, int]] = {}
+        moved: dict[int, Column] = {}
         for standing, rows, _ in parts:
             rows = firsts[0] + rows
             if standing.every is not ground.column or not np.array_equal(rows, standing.steps):
                 begins = np.flatnonzero(np.isin(rows, firsts))
-                sources = [(standing.every, row) for row in standing.steps[begins].tolist()]
-                moved.update(zip(rows[begins].tolist(), sources, strict=True))
+                for begin, steps in zip(begins.tolist(), np.split(standing.steps, begins[1:]), strict=True):
+                    moved[int(rows[begin])] = rows_of(standing.every, as_slice(steps))
         for first, stop in itertools.pairwise(firsts):
             if first in moved:
-                column, row = moved[first]
-                ground.settle(rows_of(column, slice(row, row + stop - first)), first, stop - first)
+                ground.settle(moved[first], first, stop - first)
 
     def _make_room(self, batch: EpisodeBatch) -> tuple[int, int, int]:
         """Return the rows of a batch that comes next, and its first episode."""

@@ -8,7 +8,7 @@ import pytest
 from fault_probes import DictEnv, FaultyEnv, TwoLengthsEnv
 
 import samplerkit
-from samplerkit.contract.probes import ProbePolicy, TattooEnv
+from samplerkit.contract.probes import PictureEnv, ProbePolicy, TattooEnv
 from samplerkit.interfaces import NewEnvUpdate
 from samplerkit.policies import GRUPolicy, MLPPolicy, RandomPolicy
 
@@ -53,6 +53,21 @@ def test_cartpole_gives_the_local_batches_over_several_calls(cartpole, name, n_e
     ):
         for call in calls:
             assert_equal(call(vectorized), call(local))
+
+
+@pytest.mark.parametrize(("name", "n_envs", "options"), BACKENDS)
+@pytest.mark.parametrize("lengths", [(6,), (4, 5, 6, 7)])
+def test_batches_of_several_megabytes_are_the_local_ones_with_new_weights_each_call(
+    name, n_envs, options, lengths
+):
+    envs = NewEnvUpdate(lambda: PictureEnv(lengths))
+    with (
+        sampler("local", ProbePolicy(), envs) as local,
+        sampler(name, ProbePolicy(), envs, n_envs=n_envs, **options) as vectorized,
+    ):
+        for call in range(4):
+            weights = ProbePolicy(call).get_param_values()
+            assert_equal(vectorized.obtain_samples(0, 40, weights), local.obtain_samples(0, 40, weights))
 
 
 @pytest.mark.parametrize(("name", "n_envs", "options"), BACKENDS[1:])

@@ -10,7 +10,9 @@ import numpy as np
 from samplerkit.contract.mutants.bases import VECTORIZED, mapped
 from samplerkit.contract.mutants.in_slots import SlotDefects
 from samplerkit.episodes import EpisodeSlice, StepType, TickRecorder
+from samplerkit.episodes.finals import Standing
 from samplerkit.episodes.native_recorder import assign
+from samplerkit.episodes.tick_recording import TickRecording
 from samplerkit.interfaces import Unit
 from samplerkit.workers.slots import Slots
 
@@ -67,6 +69,24 @@ class ObservationsMixedUp(TickRecorder):
 
     def observations(self, live: Sequence[int]) -> Any:
         return mapped(lambda column: column[::-1].copy(), super().observations(live))
+
+
+class _AsIfDense(TickRecording):
+    __slots__ = ()
+
+    def standing(self, episodes: Sequence[int]) -> Standing:
+        found = super().standing(episodes)
+        each = np.split(found.steps, np.cumsum([self._lengths[episode] for episode in episodes])[:-1])
+        return found._replace(steps=np.concatenate([rows[0] + np.arange(len(rows)) for rows in each]))
+
+
+@in_recorder("large-rows-of-others", "B5.large")
+class LargeRowsOfOthers(TickRecorder):
+    """Of batches of several megabytes, rows are taken as if those of a slot followed each other."""
+
+    def _new_recording(self, ticks: int) -> TickRecording:
+        made = super()._new_recording(ticks)
+        return _AsIfDense(self.env_spec, self.n_slots, made.capacity, self._warned, self._memory)
 
 
 @in_slots("live-rows-only", "A7.rows", "B4", "A7")
