@@ -7,7 +7,7 @@ import pytest
 from samplerkit.contract.mutants.odd import odd_backends
 from samplerkit.contract.mutants.soak import false_alarms
 
-# What takes minutes because it starts processes again and again is left to `make soak`. So are those that
+# What takes minutes because it starts processes again and again is left to `make soak`, with others. So are those that
 # `contrary` is all at once.
 # `test_odd_layouts` has those that differ in where their workers are.
 
@@ -16,7 +16,6 @@ from samplerkit.contract.mutants.soak import false_alarms
 @pytest.mark.parametrize(
     "name",
     [
-        "cancels-late",
         "contrary",
         "counts-first",
         "forgets-run-ahead",

@@ -15,7 +15,6 @@ from samplerkit.contract.mutants.soak import false_alarms
         "host-for-each-unit",
         "in-a-thread",
         "new-workers-each-call",
-        "one-at-a-time",
         "one-process",
         "two-hosts",
     ],
