@@ -47,7 +47,7 @@ class LocalSampler(BaseSampler):
     def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
         host = self._host
         assert host is not None, "started before the first call"
-        placed = None if self._streams_from is not None else self._placing.place(goal, self._cursor)
+        placed = self._placing.place(goal, self._cursor) if self._places else None
         ground = None if placed is None else placed.ground
         admission = Admission(goal, self._cursor, self._batch_memory, ground)
         seats = record.seats(self._bound)

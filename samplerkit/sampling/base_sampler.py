@@ -49,7 +49,7 @@ from samplerkit.sampling.passage import Passage
 from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
 from samplerkit.sampling.state import load_state, save_state
 from samplerkit.sampling.streams import goal_of_pieces, units_of_pieces
-from samplerkit.workers import WorkerFactory
+from samplerkit.workers import DefaultWorker, WorkerFactory
 
 
 class BaseSampler(Sampler):
@@ -554,6 +554,11 @@ class BaseSampler(Sampler):
     def _overlap(self) -> int:
         """How many units a worker runs at once."""
         return 1 if self._streams else self._factory.worker_class.overlap(**(self._factory.worker_args or {}))
+
+    @property
+    def _places(self) -> bool:
+        """Whether workers write observations where they are told."""
+        return not self._streams and issubclass(self._factory.worker_class, DefaultWorker)
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = {

@@ -154,7 +154,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         shares = self._link.shares_work
         self._common = CommonQueue(self._schedule, self._overlap, self._link) if shares else None
         self._dealer = self._private
-        blocks = self._link.batch_blocks()
+        blocks = self._link.batch_blocks() if self._places else None
         if blocks is not None:
             self._batch_memory.close()
             self._batch_memory = RecycledMemory(blocks.block)
@@ -230,7 +230,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 self._cancel_units()  # the record waits its turn there
             self._epoch_record = record
             # Only now: of an epoch that goes on, units that are placed elsewhere may be under way.
-            if self._placing is not None and self._streams_from is None:
+            if self._placing is not None:
                 self._placed = self._placing.place(goal, self._cursor)
         ground = None if self._placed is None else self._placed.ground_of(self._cursor)
         admission = Admission(goal, self._cursor, self._batch_memory, ground)

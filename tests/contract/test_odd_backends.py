@@ -7,7 +7,7 @@ import pytest
 from samplerkit.contract.mutants.odd import odd_backends
 from samplerkit.contract.mutants.soak import false_alarms
 
-# What takes minutes because it starts processes again and again is left to `make soak`, with some others. So are
+# What takes minutes because it starts processes again and again is left to `make soak`, with others. So are
 # those that `contrary` is all at once.
 # `test_odd_layouts` has those that differ in where their workers are.
 

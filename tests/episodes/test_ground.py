@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from samplerkit.episodes import EnvSpec, EpisodeRecorder, Ground, RecycledMemory, StepType, join, whole
+from samplerkit.episodes import (
+    EnvSpec,
+    EpisodeRecorder,
+    Ground,
+    RecycledMemory,
+    StepType,
+    TickRecorder,
+    join,
+    merged,
+    whole,
+)
 from samplerkit.episodes.assembly import Assembly
 from samplerkit.episodes.placed import Placed
 
@@ -213,3 +223,31 @@ def test_step_types_of_placed_episodes_are_those_of_others():
     it = ground()
     _, episodes = record(lambda: it.place(0), [3])
     assert next(episodes).view().step_types.tolist() == [StepType.FIRST, StepType.MID, StepType.TERMINAL]
+
+
+def test_units_of_slots_whose_rows_lie_apart_settle_in_their_order():
+    recorder, n_slots, at = TickRecorder(EnvSpec(SPACE, spaces.Discrete(2)), 3), 3, iter(range(1000))
+    lengths = [3, 4, 4, 4, 3, 2]
+    for slot in range(n_slots):
+        recorder.begin(slot, np.full(2, next(at), np.float32))
+    left, begun, live = dict(enumerate(lengths[:n_slots])), n_slots, [0, 1, 2]
+    pieces = []
+    while live:
+        for slot in live:
+            left[slot] -= 1
+        steps = [
+            lambda _, slot=slot: (np.full(2, next(at), np.float32), 1.0, left[slot] == 0, False, {})
+            for slot in range(n_slots)
+        ]
+        given = recorder.act(np.zeros(n_slots, np.int64), {}, live)
+        for slot, last in recorder.step(steps, given, live, 99):
+            pieces.append(recorder.keep(slot, last))
+            if begun < len(lengths):
+                recorder.begin(slot, np.full(2, next(at), np.float32))
+                left[slot], begun = lengths[begun], begun + 1
+            else:
+                live.remove(slot)
+    expected = merged(pieces)
+    assembly = Assembly(lambda units, steps: sum(lengths), RecycledMemory(), ground(n_units=len(lengths)))
+    assembly.add(list(pieces))
+    assert join(assembly.finish()).difference(expected) is None
