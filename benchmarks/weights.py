@@ -13,8 +13,10 @@ from benchmarks.running import ROOT, Course
 from samplerkit.bench import Contestant, Hosted, Measurement, interleave
 from samplerkit.bench.field import installed, spread
 
-PROCESSES = {"ray": (1, 4, 16)}
-"""Of actors there may be many on a machine."""
+PROCESSES = (1, 2, 4, 8)
+ACTORS = (1, 4, 16)
+"""There may be many of them on a machine."""
+
 TITLE = "An update of 10 MB of numpy weights: milliseconds per update"
 
 
@@ -81,6 +83,7 @@ def run(course: Course) -> dict[str, Any]:
     ]
     rows = []
     for backend in names:
+        counts = ACTORS if backend == "ray" else PROCESSES
         contestants = [
             Hosted(
                 f"{n} {'with' if update else 'without'}",
@@ -88,12 +91,12 @@ def run(course: Course) -> dict[str, Any]:
                 {"backend": backend, "n_processes": n, "update": update},
                 path=[ROOT],
             )
-            for n in PROCESSES.get(backend, (1, 2, 4, 8))
+            for n in counts
             for update in (True, False)
         ]
         outcomes = interleave(contestants, rounds=course.rounds, seconds=course.seconds, tell=course.tell)
         found = {outcome.name: outcome for outcome in outcomes}
-        rows += [_row(backend, n, found) for n in PROCESSES.get(backend, (1, 2, 4, 8))]
+        rows += [_row(backend, n, found) for n in counts]
     return {
         "key": "weights",
         "title": TITLE,

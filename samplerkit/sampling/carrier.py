@@ -57,8 +57,9 @@ def serve(
 
     Args:
         setup: what `Transport.start` was given.
-        receive: blocks for the next message; None where there will be no more, which ends the carrier. It
-            is called from a thread of its own, so that a carrier takes messages while a unit runs, and up
+        receive: blocks for the next message; None where there will be no more, which ends the carrier. A view
+            is kept for as long as weights in it are, so nothing may be written there meanwhile. It is called
+            from a thread of its own, so that a carrier takes messages while a unit runs, and up
             to the None: a carrier in the caller's own process must get one, or this thread stays.
         send: sends a message back. Called from more than one thread where there is `work`, but by one at a
             time.

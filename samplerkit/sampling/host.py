@@ -304,10 +304,15 @@ class WorkerHost:
         self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
     ) -> Iterator[Unit]:
         if self._overlapping and self._streams_from is None:
-            return InGroups(
-                lambda: self._next_unit(seat, queue, seats, open_units),
-                lambda most: self._next_units(most, seat, queue, seats, open_units),
-            )
+            n_workers = self._setup.n_workers
+            # Units of other seats come later, all together, so that this one can overlap its own.
+            every = seats.count(seat) == len(seats)
+            wanted = None if every else lambda number: seats[number % n_workers] == seat
+
+            def take(most: int) -> list[Unit]:
+                return self._next_units(most, queue, wanted, open_units)
+
+            return InGroups(lambda: next(iter(take(1)), None), take)
         return self._one_by_one(seat, queue, seats, open_units)
 
     def _one_by_one(
@@ -326,34 +331,18 @@ class WorkerHost:
             seed_globals(unit.worker_seed)
             yield unit
 
-    def _next_unit(
-        self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
-    ) -> Unit | None:
-        """Return the next unit for a seat whose worker overlaps them, if there is one now."""
-        if seats.count(seat) == len(seats):
-            number = queue.take_if_any()
-        else:
-            # Units of other seats come later, all together, so that this one can overlap its own.
-            n_workers = self._setup.n_workers
-            number = queue.take_wanted(lambda n: seats[n % n_workers] == seat)
-        if number is None:
-            return None
-        if self._cancelled:
-            raise UnitCancelled
-        unit = self._seeds.unit(number)
-        if not open_units:
-            seed_globals(unit.worker_seed)
-        open_units[number] = None
-        return unit
-
     def _next_units(
-        self, most: int, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
+        self,
+        most: int,
+        queue: _UnitQueue,
+        wanted: Callable[[int], bool] | None,
+        open_units: dict[int, None],
     ) -> list[Unit]:
-        """Return up to `most` next units for a seat whose worker overlaps them, as many as there are."""
-        if seats.count(seat) < len(seats):
-            ask = iter(lambda: self._next_unit(seat, queue, seats, open_units), None)
-            return [*itertools.islice(ask, most)]
-        numbers = queue.take_several(most)
+        """Return up to `most` next units for a worker that overlaps them, as many as there are."""
+        if wanted is None:
+            numbers = queue.take_several(most)
+        else:
+            numbers = [*itertools.islice(iter(lambda: queue.take_wanted(wanted), None), most)]
         if not numbers:
             return []
         if self._cancelled:

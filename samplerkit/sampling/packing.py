@@ -23,7 +23,7 @@ _LARGE = 1 << 16
 
 
 class Packed:
-    """A pickled object. Each `load` makes a copy of its own.
+    """A pickled object. Each `load` makes a copy of its own, unless it is asked to read it in place.
 
     Identity is meaningful: two workers that hold the same `Packed` hold equal objects.
     """

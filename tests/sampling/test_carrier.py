@@ -678,22 +678,27 @@ def test_what_is_left_of_an_entry_runs_after_a_message_that_changes_nothing(make
     assert stage.finished(5) == dict.fromkeys([0, 1, 2, 3, 7], 1)
 
 
-def test_what_is_left_of_an_entry_is_dropped_with_its_epoch(make):
-    work = Memory()
-    stage = make(work)
+def end_epoch_within(stage, work, entry, number):
+    """Let a new epoch begin while the first unit of an entry runs, and run another unit in it."""
     stage.configure(1)
     stage.reply()
     stage.length = 10**9
     reached, go_on = block(stage)
-    work.offer(Claim(1, 0, False, 4))
+    work.offer(entry)
     assert reached.wait(PATIENCE)
     stage.configure(2)
     stage.stepped = lambda: None
     go_on.set()
     assert stage.reply() == Configured(2, [])
     stage.length = 2
-    work.offer(Claim(2, 7))
-    assert stage.finished(1) == {7: 2}
+    work.offer(Claim(2, number))
+    assert stage.finished(1) == {number: 2}
+
+
+def test_what_is_left_of_an_entry_is_dropped_with_its_epoch(make):
+    work = Memory()
+    stage = make(work)
+    end_epoch_within(stage, work, Claim(1, 0, False, 4), 7)
     stage.end()
     assert [number for _, number in work.notes if number >= 0] == [0, 7]
 
@@ -729,19 +734,7 @@ def test_units_are_handed_out_together_over_the_bounds_of_entries_and_the_oldest
 def test_what_is_left_of_an_entry_after_a_group_is_dropped_with_its_epoch(make):
     work = Memory()
     stage = make(work, worker_class=FourTogether)
-    stage.configure(1)
-    stage.reply()
-    stage.length = 10**9
-    reached, go_on = block(stage)
-    work.offer(Claim(1, 0, False, 9))
-    assert reached.wait(PATIENCE)
-    stage.configure(2)
-    stage.stepped = lambda: None
-    go_on.set()
-    assert stage.reply() == Configured(2, [])
-    stage.length = 2
-    work.offer(Claim(2, 20))
-    assert stage.finished(1) == {20: 2}
+    end_epoch_within(stage, work, Claim(1, 0, False, 9), 20)
     assert stage.groups == [[0, 1, 2, 3], [20]]
 
 
