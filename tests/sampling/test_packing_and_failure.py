@@ -59,6 +59,12 @@ def test_weights_that_are_read_in_place_are_the_bytes_themselves_and_nobody_can_
         array[0] = 1
 
 
+def test_weights_are_read_only_in_place_also_where_the_bytes_are_not():
+    packed = Packed(bytearray(pack(large(), "the weights").data))
+    assert not packed.load(in_place=True)["a"].flags.writeable
+    assert packed.load()["a"].flags.writeable
+
+
 def test_packed_weights_travel_beside_a_message_and_are_read_in_place_there():
     buffers: list[pickle.PickleBuffer] = []
     message = pickle.dumps(pack(large(), "the weights"), 5, buffer_callback=buffers.append)
