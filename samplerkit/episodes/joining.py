@@ -32,6 +32,8 @@ def merged(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
         ValueError: as `join`.
     """
     pieces = as_few(slices)
+    if len(pieces) == 1:
+        return pieces[0].view()
     together = _gathered(pieces) or _alternating(pieces)
     if together is not None:
         return together
@@ -81,10 +83,11 @@ def as_few(slices: Iterable[EpisodeSlice]) -> list[EpisodeSlice]:
     pieces = list(slices)
     if len(pieces) < 2:
         return pieces
+    # By places, which are found faster than names: there may be thousands.
     breaks = [
         i
         for i, (last, piece) in enumerate(itertools.pairwise(pieces), 1)
-        if last.store is not piece.store or last.stop_episode != piece.first_episode
+        if last[0] is not piece[0] or last[2] != piece[1]
     ]
     if len(breaks) == len(pieces) - 1:
         return pieces

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,11 @@ _BYTES = 1 << 18
 
 _MOST_ROWS, _FEWEST_ROWS = 4096, 16
 
+# As numpy takes them at once: it asks a member of an enumeration what it is.
+_MID, _TERMINAL = int(StepType.MID), int(StepType.TERMINAL)
+
+_MIDDLES = bytearray([_MID])
+
 
 class Recording:
     """Columns for the steps of episodes, one after the other. Rows that were kept are never written again.
@@ -39,10 +45,9 @@ class Recording:
 
     __slots__ = (
         "_episode_infos",
-        "_first_step_types",
         "_last_observations",
-        "_last_step_types",
         "_lengths",
+        "_step_types",
         "actions",
         "agent_infos",
         "capacity",
@@ -66,8 +71,7 @@ class Recording:
         self.actions = space_column(env_spec.action_space, "action", capacity, warned)
         self.rewards: Array = np.empty(capacity, np.float64)
         self._lengths: list[int] = []
-        self._first_step_types: list[int] = []
-        self._last_step_types: list[int] = []
+        self._step_types = _MIDDLES * capacity
         most = capacity if place is None else 1
         self._last_observations = space_column(env_spec.observation_space, "observation", most, warned)
         self._episode_infos: list[Columns] = []
@@ -87,6 +91,7 @@ class Recording:
         rewards = np.empty(capacity, np.float64)
         rewards[: self.capacity] = self.rewards
         self.rewards = rewards
+        self._step_types = self._step_types + _MIDDLES * (capacity - self.capacity)
         self.capacity = capacity
         self.placed = False
 
@@ -134,8 +139,10 @@ class Recording:
                 infos.keep(start, stop)
         lengths = self._lengths
         episode = len(lengths)
-        self._first_step_types.append(first)
-        self._last_step_types.append(last)
+        types = self._step_types
+        types[start] = first
+        if last >= _TERMINAL:
+            types[stop - 1] = last
         self._episode_infos.append(info)
         lengths.append(stop - start)
         return EpisodeSlice(self, episode, episode + 1, start, stop)
@@ -148,7 +155,7 @@ class Recording:
         Raises:
             ValueError: where infos of different episodes do not fit into one column.
         """
-        lengths, ones = self._lengths[episodes], [1] * (episodes.stop - episodes.start)
+        ones = [1] * (episodes.stop - episodes.start)
         return EpisodeBatch.unchecked(
             env_spec=self.env_spec,
             episode_infos=concatenate_infos(self._episode_infos[episodes], ones, "episode_infos"),
@@ -158,8 +165,8 @@ class Recording:
             rewards=self.rewards[rows],
             env_infos=self.env_infos.view(episodes, rows),
             agent_infos=self.agent_infos.view(episodes, rows),
-            step_types=step_types(lengths, self._first_step_types[episodes], self._last_step_types[episodes]),
-            lengths=np.array(lengths, np.int64),
+            step_types=np.frombuffer(self._step_types, np.int8)[rows],
+            lengths=np.array(self._lengths[episodes], np.int64),
         )
 
 
@@ -168,15 +175,24 @@ def is_placed(piece: EpisodeSlice) -> bool:
     return isinstance(piece.store, Recording) and piece.store.placed
 
 
-def step_types(lengths: list[int], first: list[int], last: list[int]) -> Array:
+def step_types(
+    lengths: Sequence[int] | Array, first: Sequence[int] | Array, last: Sequence[int] | Array
+) -> Array:
     """Return the step types of episodes whose first and last ones are given; `last` wins where both meet."""
     stops = np.cumsum(lengths)
-    column = np.full(stops[-1], StepType.MID, np.int8)
-    column[stops - lengths] = first
-    ends = np.array(last)
-    ended = ends >= StepType.TERMINAL
-    column[stops[ended] - 1] = ends[ended]
+    column = np.full(stops[-1], _MID, np.int8)
+    column[stops - lengths] = _as_column(first)
+    ends = _as_column(last)
+    ended = ends >= _TERMINAL
+    if ended.all():
+        column[stops - 1] = ends
+    else:
+        column[stops[ended] - 1] = ends[ended]
     return column
+
+
+def _as_column(types: Sequence[int] | Array) -> Array:
+    return types if isinstance(types, np.ndarray) else np.frombuffer(bytes(types), np.int8)
 
 
 def usual_capacity(env_spec: EnvSpec) -> int:

@@ -109,8 +109,7 @@ class StreamRecording(TickRecording):
         starts, lengths = self._places[episodes].copy(), self._n_steps[episodes].copy()
         steps = np.repeat(starts - n * (np.cumsum(lengths) - lengths), lengths)
         steps += n * np.arange(len(steps))
-        first: Any = StepType.FIRST
-        last: Any = self._ends[episodes]
+        first = np.full(len(lengths), StepType.FIRST, np.int8)
         return EpisodeBatch.unchecked(
             env_spec=self.env_spec,
             episode_infos=self.episode_infos.ticks.cut(starts),
@@ -120,7 +119,7 @@ class StreamRecording(TickRecording):
             rewards=self.rewards.take(steps),
             env_infos=self.env_infos.ticks.cut(steps),
             agent_infos=self.agent_infos.ticks.cut(steps),
-            step_types=step_types(cast(Any, lengths), first, last),
+            step_types=step_types(lengths, first, self._ends[episodes]),
             lengths=lengths,
         )
 

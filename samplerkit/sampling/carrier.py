@@ -23,7 +23,7 @@ from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Run, Started, decode, encode
 from samplerkit.sampling.outbox import HiddenState, Outbox
 from samplerkit.sampling.placement import Placement
-from samplerkit.sampling.work import Claim, Need, SharedWork
+from samplerkit.sampling.work import Claim, Need, SharedWork, runs
 
 _PATIENCE = 0.1
 """Seconds that a result waits for others to travel with, where the pool can see what runs."""
@@ -227,7 +227,8 @@ class _Carrier:
     @property
     def n_runs_left(self) -> int:
         """How many times it will have something to say about the units that it has; 2 if nobody knows."""
-        if not self._own and not self._open and not self.has_mail:
+        units_left = self._own or self._open or operator.length_hint(self._left)
+        if not units_left and not self.has_mail:
             return 0
         return len(self._ends) if self._far and self._n_done == self._n_told else 2
 
@@ -275,6 +276,7 @@ class _Carrier:
                 yield number
                 if entry.epoch <= self._cancelled_epoch:
                     break
+            self._left = iter(range(0))
 
     def _several(self, most: int) -> list[int]:
         """Return the next unit, and those after it in its entry that are to run now too; `most` in all."""
@@ -402,7 +404,7 @@ class _Carrier:
 
     def _sort(self, request: Configure | Run | Close) -> None:
         if isinstance(request, Run):
-            self._own.extend(Claim(request.epoch, number) for number in request.numbers)
+            self._own.extend(Claim(request.epoch, run.start, n_units=len(run)) for run in runs(request.numbers))
             if self._far and request.numbers:
                 self._n_given += len(request.numbers)
                 self._ends.append(self._n_given)

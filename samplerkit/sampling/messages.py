@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import cloudpickle
@@ -140,10 +140,7 @@ def encode_parts(message: Any) -> list[Any]:
     """Turn a message into bytes-like parts, large ones not yet copied."""
     if isinstance(message, Finished) and message.batch is not None:
         try:
-            return [
-                *framed(_BATCH_FOLLOWS, _pickled(replace(message, batch=None), None)),
-                *dump_batch(message.batch),
-            ]
+            return [*framed(_BATCH_FOLLOWS, _pickled(_beside_batch(message), None)), *dump_batch(message.batch)]
         except NotPlain:
             pass
     buffers: list[pickle.PickleBuffer] = []
@@ -156,13 +153,24 @@ def decode(data: bytes | memoryview) -> Any:
     kind = data[:1]
     if kind == _BATCH_FOLLOWS:
         head, offset = head_of(data)
-        message: Finished = pickle.loads(head)
-        object.__setattr__(message, "batch", load_batch(data, offset))
-        return message
+        epoch, numbers, n_episodes, *others = pickle.loads(head)
+        return Finished(epoch, numbers, n_episodes, load_batch(data, offset), *others)
     if kind == BUFFERS_FOLLOW:
         head, offset = head_of(data)
         return pickle.loads(head, buffers=buffers_of(data, offset))
     return pickle.loads(data)
+
+
+def _beside_batch(message: Finished) -> tuple[Any, ...]:
+    """Return what else there is in it, in order: a tuple is read in a third of the time."""
+    return (
+        message.epoch,
+        message.numbers,
+        message.n_episodes,
+        message.failures,
+        message.hidden,
+        message.placed,
+    )
 
 
 def _pickled(message: Any, buffers: list[pickle.PickleBuffer] | None) -> bytes:

@@ -126,7 +126,7 @@ class Outbox:
         # Of what is in its place only final observations travel.
         rows = result.n_episodes if placed else result.n_steps
         self._bytes += rows * result.store.env_spec.step_bytes
-        full = self._bytes >= _BYTES or (self._bytes >= _MOST_JOINED and _is_full(result.store))
+        full = self._bytes >= _MOST_JOINED and (self._bytes >= _BYTES or _is_full(result.store))
         if full or time.monotonic() - self._sent >= self._patience:
             self._flush()
         elif len(self._results) == 1:

@@ -7,6 +7,7 @@ for all batches that look alike; what remains is one copy of the rows.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pickle
 import struct
@@ -34,6 +35,9 @@ _FIELDS = (
 _AMONG, _APART = "\0among", "\0apart"
 """Names that no space has, for `Finals`."""
 
+_PLAIN = frozenset("?bBhHiIlLqQefd")
+"""Types that Python knows, too."""
+
 _SIZE = struct.Struct("q")
 _ALIGNMENT = 8
 
@@ -54,11 +58,18 @@ def dump_batch(batch: EpisodeBatch) -> list[Any]:
     look, spec = _layout_bytes(layout), _spec_bytes(batch.env_spec)
     parts: list[Any] = [_SIZE.pack(len(look)), look, _SIZE.pack(len(spec)), spec, rows.data.cast("B")]
     for array in arrays:
-        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        data = _bytes_of(array)
         parts.append(data)
         if len(data) % _ALIGNMENT:
             parts.append(bytes(-len(data) % _ALIGNMENT))
     return parts
+
+
+def _bytes_of(array: np.ndarray[Any, Any]) -> memoryview:
+    if array.size and array.dtype.char in _PLAIN:
+        with contextlib.suppress(TypeError):  # rows that do not lie side by side
+            return array.data.cast("B")
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def load_batch(data: bytes | memoryview, offset: int) -> EpisodeBatch:
