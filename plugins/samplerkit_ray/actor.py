@@ -16,7 +16,7 @@ import ray
 import samplerkit
 from samplerkit.sampling import Service
 
-_SWITCH = 1e-4
+_SWITCH = 1e-3
 """Seconds after which the thread that runs units lets those in that carry messages."""
 
 LARGE = 1 << 16
