@@ -404,7 +404,8 @@ class _Carrier:
 
     def _sort(self, request: Configure | Run | Close) -> None:
         if isinstance(request, Run):
-            self._own.extend(Claim(request.epoch, run.start, n_units=len(run)) for run in runs(request.numbers))
+            epoch = request.epoch
+            self._own.extend(Claim(epoch, run.start, n_units=len(run)) for run in runs(request.numbers))
             if self._far and request.numbers:
                 self._n_given += len(request.numbers)
                 self._ends.append(self._n_given)
@@ -429,9 +430,9 @@ class _Carrier:
         failures = self._host.configure(request.seed, request.plan, request.resumptions, request.streams_from)
         self._broken = bool(failures)
         given_up = self._host.given_up
-        answer = encode(Configured(request.epoch, failures, given_up))
+        answer = Configured(request.epoch, failures, given_up)
         news = bool(failures or given_up or (at_first and self._work is None))
         if news or not self._lingers:  # nobody would watch the outbox
-            self._outbox.send(answer)
+            self._outbox.send(encode(answer))
         else:
             self._outbox.owe(answer)

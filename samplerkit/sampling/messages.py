@@ -140,7 +140,8 @@ def encode_parts(message: Any) -> list[Any]:
     """Turn a message into bytes-like parts, large ones not yet copied."""
     if isinstance(message, Finished) and message.batch is not None:
         try:
-            return [*framed(_BATCH_FOLLOWS, _pickled(_beside_batch(message), None)), *dump_batch(message.batch)]
+            head = framed(_BATCH_FOLLOWS, _pickled(_beside_batch(message), None))
+            return [*head, *dump_batch(message.batch)]
         except NotPlain:
             pass
     buffers: list[pickle.PickleBuffer] = []

@@ -12,7 +12,7 @@ from samplerkit.episodes.recording import is_placed
 from samplerkit.episodes.slices import EpisodeStore
 from samplerkit.episodes.tick_recording import TickRecording, one_by_one
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.messages import Finished, Started, encode, encode_parts
+from samplerkit.sampling.messages import Configured, Finished, Started, encode, encode_parts
 from samplerkit.sampling.work import SharedWork
 
 _BYTES = 1 << 22
@@ -55,7 +55,7 @@ class Outbox:
         self._placed = False
         self._sent = 0.0
         self._n_workers = 1
-        self._owed: bytes | None = None
+        self._owed: Configured | None = None
         self._running: tuple[int, float] | None = None
         # Whether something was left for the pool since it was last woken.
         self._unheard = False
@@ -68,7 +68,7 @@ class Outbox:
         with self._lock:
             self._send(message)
 
-    def owe(self, message: bytes) -> None:
+    def owe(self, message: Configured) -> None:
         """Send a message by which the pool hears of this epoch, unless results get there first."""
         with self._lock:
             self._owed = message
@@ -180,7 +180,7 @@ class Outbox:
             self._hidden.clear()
         elif self._owed is not None:
             message, self._owed = self._owed, None
-            self._pass([message], quietly)
+            self._pass([encode(message)], quietly)
         elif self._unheard and not quietly:
             assert self._work is not None, "something was left there"
             self._work.ring()

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from samplerkit.episodes import EnvSpec, EpisodeRecorder, StepType, TickRecorder, cut
 from samplerkit.sampling import outbox as module
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.messages import decode, encode
+from samplerkit.sampling.messages import Configured, decode
 from samplerkit.sampling.outbox import Outbox
 
 SPEC = EnvSpec(spaces.Box(-np.inf, np.inf, (1,), np.float64), spaces.Discrete(2))
+ANSWER = Configured(5, [])
 WIDE = EnvSpec(spaces.Box(-np.inf, np.inf, (1 << 16,), np.float64), spaces.Discrete(2))
 
 
@@ -303,16 +304,16 @@ def test_watching_ends_at_once_where_nothing_ever_came():
 
 def test_what_is_owed_is_sent_where_nothing_else_is(make):
     bench = make()
-    bench.box.owe(encode("answer"))
+    bench.box.owe(ANSWER)
     assert bench.sent == []
     bench.box.flush()
     bench.box.flush()
-    assert bench.sent == ["answer"]
+    assert bench.sent == [ANSWER]
 
 
 def test_results_pay_what_is_owed(make):
     bench = make()
-    bench.box.owe(encode("answer"))
+    bench.box.owe(ANSWER)
     bench.put(0)
     bench.box.flush()
     assert bench.numbers == [(0,)]
@@ -320,7 +321,7 @@ def test_results_pay_what_is_owed(make):
 
 def test_a_new_epoch_owes_nothing_to_the_old_one(make):
     bench = make()
-    bench.box.owe(encode("answer"))
+    bench.box.owe(ANSWER)
     bench.box.begin(6, 2)
     bench.box.flush()
     assert bench.sent == []
@@ -332,7 +333,7 @@ def test_whoever_watches_pays_what_is_owed(monkeypatch):
     box = Outbox(lambda message: arrived.set(), None, 1000.0)
     watcher = threading.Thread(target=box.watch, daemon=True)
     watcher.start()
-    box.owe(encode("answer"))
+    box.owe(ANSWER)
     assert arrived.wait(20.0)
     box.close()
     watcher.join(20.0)
@@ -371,9 +372,9 @@ def test_a_quiet_message_that_nobody_takes_is_sent_like_any_other(make):
 
 def test_what_is_owed_may_be_paid_quietly(make):
     bench = make(takes_posts=True)
-    bench.box.owe(encode("answer"))
+    bench.box.owe(ANSWER)
     bench.box.flush(quietly=True)
-    assert (bench.quiet, bench.sent) == (["answer"], [])
+    assert (bench.quiet, bench.sent) == ([ANSWER], [])
 
 
 def test_whoever_watches_rings_for_what_was_sent_quietly(monkeypatch):
