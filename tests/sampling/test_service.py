@@ -23,9 +23,9 @@ ENOUGH = 20.0
 class Called:
     """A service, and what it said."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 1000.0) -> None:
         factory = WorkerFactory(max_episode_length=5, seed=1, n_workers=1)
-        setup = CarrierSetup(HostSetup(factory, 1, True), announce_units=False, patience=1000.0)
+        setup = CarrierSetup(HostSetup(factory, 1, True), announce_units=False, patience=patience)
         self.said: list[object] = []
         self.service = Service(encode(setup), lambda message: self.said.append(decode(message)))
 
@@ -45,14 +45,25 @@ class Called:
 
 
 @pytest.fixture
-def called(monkeypatch):
+def call(monkeypatch):
     monkeypatch.setattr(carrier.threadpoolctl, "threadpool_limits", lambda limits: None)
+    every = []
+
+    def make(**options) -> Called:
+        every.append(Called(**options))
+        return every[-1]
+
     with GlobalRandomState():
-        one = Called()
-        yield one
-        one.take(Close())
-        while not one.service.over:
-            one.work()
+        yield make
+        for one in every:
+            one.take(Close())
+            while not one.service.over:
+                one.work()
+
+
+@pytest.fixture
+def called(call):
+    return call()
 
 
 def units(said: list[object]) -> list[tuple[int, ...]]:
@@ -69,6 +80,28 @@ def test_what_came_together_is_answered_together_and_it_says_how_often_it_is_to_
     said, wants = called.work()
     assert (units(said), wants) == ([(3, 4)], 0)
     assert called.work() == ([], 0), "there is nothing to do"
+
+
+def test_it_wants_to_be_called_again_as_long_as_it_has_units_left(call):
+    hasty = call(patience=1e-9)  # every result is news
+    hasty.configure(0)
+    hasty.work()
+    hasty.take(Run(0, (0, 1, 2)))
+    calls = [hasty.work() for _ in range(3)]
+    assert [units(said) for said, _ in calls] == [[(0,)], [(1,)], [(2,)]]
+    assert [wants > 0 for _, wants in calls] == [True, True, False]
+
+
+def test_it_wants_no_calls_for_units_that_were_cancelled(call):
+    hasty = call(patience=1e-9)
+    hasty.configure(0)
+    hasty.work()
+    hasty.take(Run(0, (0, 1, 2)))
+    hasty.work()
+    hasty.take(Cancel(0))
+    for _ in range(3):
+        said, wants = hasty.work()
+    assert (units(said), wants) == ([], 0)
 
 
 def test_a_cancellation_that_comes_late_does_not_strike_the_next_epoch(called, monkeypatch):

@@ -107,6 +107,17 @@ def test_infos_of_every_dtype_arrive_bit_for_bit(kind):
     assert came.env_infos["it"].dtype.str == batch.env_infos["it"].dtype.str
 
 
+@pytest.mark.parametrize("dtype", ["f8", ">f8", "?", "f2", "m8[s]", "U3", "c8"])
+@pytest.mark.parametrize("rows", [np.s_[::2], np.s_[:, 1], np.s_[0:0]], ids=["every other", "column", "none"])
+def test_columns_whose_rows_do_not_lie_side_by_side_arrive(dtype, rows):
+    values = np.arange(12).reshape(6, 2).astype(dtype)[rows]
+    batch = batch_of(infos={"it": values})
+    came = load_batch(b"".join(dump_batch(batch)), 0).env_infos["it"]
+    assert came.dtype == values.dtype
+    assert came.shape == values.shape
+    assert came.tobytes() == values.tobytes()
+
+
 @pytest.mark.parametrize(
     "values",
     [
