@@ -15,6 +15,8 @@ STEADY_GAIN = 5.45
 class ActionsOnly(MLPPolicy):
     """Tells nothing but its actions, as the functions do that frameworks get: no log-probabilities."""
 
+    draws_from_global_random = False
+
     def get_action(self, observation: Any) -> tuple[Any, dict[str, Any]]:
         """Return the action, and nothing about it."""
         return super().get_action(observation)[0], {}

@@ -19,7 +19,7 @@ from samplerkit.contract.unit_runs import undisturbed
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeRecorder, episode_limit
 from samplerkit.episodes.columns import arrays_of
 from samplerkit.interfaces import Env
-from samplerkit.sampling.global_random import seed_globals
+from samplerkit.sampling.global_random import may_draw_from_globals, seed_globals
 from samplerkit.sampling.packing import pack
 
 _STEPS = 200
@@ -81,6 +81,8 @@ def inspect(make: Callable[[], Env], make_policy: Callable[[Env], Any], seed: in
             notes: dict[str, None] = {}
             play = _Play(env, make_policy(env), seed)
             _attempt(lambda: _watch(play, draws, notes), notes)
+            if draws.found and not any(map(may_draw_from_globals, layers_of(env))):
+                notes["says draws_from_global_random = False, but draws from the global generators"] = None
             unseeded: list[str] = []
             _attempt(lambda: unseeded.extend(_unseeded(env, play)), {})
             return Inspection(

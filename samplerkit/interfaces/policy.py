@@ -32,11 +32,14 @@ class Policy(Protocol):
     - ``for_sampling()``: the policy that a sampler carries to its workers instead of this object; a
       TensorFlow policy returns its numpy twin, so that workers need no TensorFlow.
 
-    An optional attribute:
+    Optional attributes:
 
     - ``reads_params_in_place = True``: `set_param_values` may get arrays that nobody can write to, which all
       workers of a machine share, instead of copies of its own; for policies that copy or convert what they
       are given, or only read it. They may keep such arrays for as long as they like.
+    - ``draws_from_global_random = False``: it draws from generators of its own only, and the global ones need
+      not be set for it; environments and wrappers can say so too. It counts for the class that says it, and
+      not for subclasses, whose methods are others.
     """
 
     def get_action(self, observation: Any, /) -> tuple[Any, AgentInfo]:

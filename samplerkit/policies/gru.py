@@ -32,6 +32,8 @@ class GRUPolicy(NetworkPolicy):
     actions "log_std".
     """
 
+    draws_from_global_random: ClassVar[bool] = False
+
     def __init__(
         self,
         observation_space: Space,

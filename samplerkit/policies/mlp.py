@@ -28,6 +28,8 @@ class MLPPolicy(NetworkPolicy):
     for Box actions "log_std" (action size,). See `NetworkPolicy` for what all network policies do.
     """
 
+    draws_from_global_random: ClassVar[bool] = False
+
     def __init__(
         self,
         observation_space: Space,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ class RandomPolicy(RowPolicy):
 
     `get_actions` needs to know the number of rows only: it takes it from the last `reset`.
     """
+
+    draws_from_global_random: ClassVar[bool] = False
 
     def __init__(self, action_space: Space) -> None:
         super().__init__()

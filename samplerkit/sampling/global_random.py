@@ -14,6 +14,12 @@ from typing import Any, Self
 
 import numpy as np
 
+_WITH_THEIR_OWN = tuple(
+    f"gymnasium.{name}."
+    for name in ("envs.classic_control", "envs.toy_text", "envs.mujoco", "wrappers.common")
+)
+"""Modules whose classes draw from generators of their own only; a test looks at every one of them."""
+
 _python = random.seed.__self__  # type: ignore[attr-defined]
 _seed_python = _random.Random.seed
 
@@ -26,6 +32,17 @@ def seed_globals(seed: int) -> None:
     torch: Any = sys.modules.get("torch")
     if torch is not None:
         torch.manual_seed(seed >> 1)
+
+
+def may_draw_from_globals(part: object) -> bool:
+    """Whether an environment, one of its wrappers or a policy may draw from the global generators.
+
+    Its class says that it does not by ``draws_from_global_random = False``. Subclasses have other methods,
+    and say so for themselves.
+    """
+    kind = type(part)
+    said = vars(kind).get("draws_from_global_random")
+    return bool(said) if said is not None else not f"{kind.__module__}.".startswith(_WITH_THEIR_OWN)
 
 
 class GlobalRandomState:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
+
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, Place, whole
 from samplerkit.episodes.tick_recording import one_by_one
 from samplerkit.interfaces import (
@@ -22,7 +24,7 @@ from samplerkit.interfaces import (
 )
 from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.global_random import seed_globals
+from samplerkit.sampling.global_random import may_draw_from_globals, seed_globals
 from samplerkit.sampling.numbering import UnitSeeds, agent_seed
 from samplerkit.sampling.packing import Packed
 from samplerkit.sampling.recipes import Change, EnvChange, Recipe
@@ -320,6 +322,8 @@ class WorkerHost:
     ) -> Iterator[Unit]:
         """Yield units of a seat as long as there are any and no other seat's is next."""
         n_workers, seeds = self._setup.n_workers, self._seeds
+        # It takes as long as a step of CartPole.
+        serves_globals = _may_draw_from_globals(self._worker(seat))
         while (number := queue.take_if_any()) is not None:
             if seats[number % n_workers] != seat:
                 queue.put_back((number,))
@@ -328,7 +332,8 @@ class WorkerHost:
                 raise UnitCancelled
             open_units[number] = None
             unit = seeds.unit(number)
-            seed_globals(unit.worker_seed)
+            if serves_globals:
+                seed_globals(unit.worker_seed)
             yield unit
 
     def _next_units(
@@ -424,6 +429,18 @@ class _UnitQueue:
 
     def put_back(self, numbers: Iterable[int]) -> None:
         self._ahead = deque(sorted([*numbers, *self._ahead]))
+
+
+def _may_draw_from_globals(worker: Worker) -> bool:
+    """Whether anything in a worker may draw from the global generators."""
+    if type(worker) is not DefaultWorker or may_draw_from_globals(worker.agent):
+        return True
+    env = worker.env
+    while isinstance(env, gymnasium.Wrapper):
+        if may_draw_from_globals(env):
+            return True
+        env = env.env
+    return may_draw_from_globals(env)
 
 
 def _failed_unit(worker: Worker | None, open_units: dict[int, None]) -> int | None:

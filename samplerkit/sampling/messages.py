@@ -140,8 +140,8 @@ def encode_parts(message: Any) -> list[Any]:
     """Turn a message into bytes-like parts, large ones not yet copied."""
     if isinstance(message, Finished) and message.batch is not None:
         try:
-            head = framed(_BATCH_FOLLOWS, _pickled(_beside_batch(message), None))
-            return [*head, *dump_batch(message.batch)]
+            beside = framed(_BATCH_FOLLOWS, _pickled(_beside_batch(message), None))
+            return [*beside, *dump_batch(message.batch)]
         except NotPlain:
             pass
     buffers: list[pickle.PickleBuffer] = []

@@ -232,6 +232,17 @@ def test_what_a_learner_may_not_expect_is_noted() -> None:
         assert words in notes
 
 
+class Denying(zoo.FromGlobals):
+    """Says what is not so."""
+
+    draws_from_global_random = False
+
+
+def test_an_environment_that_denies_its_draws_from_the_globals_is_noted() -> None:
+    assert any("draws_from_global_random" in note for note in check(Denying).notes)
+    assert not any("draws_from_global_random" in note for note in check(zoo.FromGlobals).notes)
+
+
 def test_an_environment_that_cannot_be_pickled_passes_as_what_constructs_it() -> None:
     report = check(zoo.Unpicklable)
     assert report.pure, str(report)

@@ -7,10 +7,15 @@ import random
 import sys
 import types
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
+from gymnasium.wrappers import RecordEpisodeStatistics, TransformReward
 
-from samplerkit.sampling.global_random import GlobalRandomState, seed_globals
+from samplerkit.contract.environment_layers import layers_of
+from samplerkit.policies import GRUPolicy, MLPPolicy, RandomPolicy, from_callable
+from samplerkit.sampling.global_random import GlobalRandomState, may_draw_from_globals, seed_globals
 
 
 def draws():
@@ -81,3 +86,65 @@ def test_torch_is_not_loaded_for_it():
     with GlobalRandomState():
         seed_globals(1)
     assert "torch" not in sys.modules
+
+
+def state_of_globals() -> tuple[object, ...]:
+    _, words, *others = np.random.get_state()
+    return random.getstate(), words.tobytes(), *others
+
+
+MODULES = tuple(f"gymnasium.envs.{name}" for name in ("classic_control", "toy_text", "mujoco"))
+
+
+def ids_with_their_own() -> list[str]:
+    """The latest version of each environment that is taken at its word."""
+    found = {}
+    for spec in gymnasium.registry.values():
+        if str(spec.entry_point).startswith(MODULES):
+            found[spec.name] = max(spec.version or 0, found.get(spec.name, 0))
+    return [f"{name}-v{version}" for name, version in sorted(found.items())]
+
+
+@pytest.mark.parametrize("name", ids_with_their_own())
+def test_what_is_taken_to_draw_from_its_own_generators_leaves_the_global_ones_alone(name):
+    env = RecordEpisodeStatistics(gymnasium.make(name))
+    assert not any(map(may_draw_from_globals, layers_of(env)))
+    env.action_space.seed(3)
+    before = state_of_globals()
+    for seed in range(5):
+        env.reset(seed=seed)
+        for _ in range(100):
+            _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            if terminated or truncated:
+                break
+    assert state_of_globals() == before
+
+
+@pytest.mark.parametrize("kind", [MLPPolicy, GRUPolicy, RandomPolicy])
+def test_so_do_policies_that_say_so(kind):
+    env = CartPoleEnv()
+    before = state_of_globals()
+    policy = kind(env.action_space) if kind is RandomPolicy else kind(env.observation_space, env.action_space)
+    assert not may_draw_from_globals(policy)
+    policy.reset()
+    policy.seed(np.array([5], np.uint64))
+    for _ in range(50):
+        policy.get_action(env.observation_space.sample())
+    policy.set_param_values(policy.get_param_values())
+    assert state_of_globals() == before
+
+
+class Jittery(CartPoleEnv):
+    """Its class says nothing, whatever the one above it says."""
+
+
+class Boastful(MLPPolicy):
+    """Likewise."""
+
+
+def test_who_says_nothing_may_draw_from_them():
+    env = CartPoleEnv()
+    assert may_draw_from_globals(Jittery())
+    assert may_draw_from_globals(TransformReward(env, lambda reward: reward + random.random()))
+    assert may_draw_from_globals(from_callable(lambda observation: 0))
+    assert may_draw_from_globals(Boastful(env.observation_space, env.action_space))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pickle
+import random
 import threading
 import time
 from typing import ClassVar
@@ -12,12 +13,17 @@ from typing import ClassVar
 import cloudpickle
 import numpy as np
 import pytest
+from gymnasium import spaces
+from gymnasium.envs.classic_control import CartPoleEnv
+from gymnasium.wrappers import TransformReward
 
 from samplerkit import DefaultWorker, EpisodeBatch, SetTaskUpdate, WorkerFactory
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, mark_of, read_ledger, unclosed, unit_key
 from samplerkit.contract.probes.oracle import unit_seeds
 from samplerkit.episodes import EpisodeSlice, whole
+from samplerkit.policies import RandomPolicy, from_callable
 from samplerkit.sampling import boundary
+from samplerkit.sampling import host as module
 from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import GlobalRandomState
@@ -192,6 +198,56 @@ def test_a_worker_that_fails_to_build_leaves_nothing_open(tmp_path):
     two = Recipe(bad.agent, None, (recipe(good).envs[0], *bad.envs))
     assert len(it.configure(SEED, {0: two})) == 1
     assert unclosed(tmp_path / "l") == {}
+
+
+class Dicing(CartPoleEnv):
+    """Rewards that are drawn from the global generator."""
+
+    def step(self, action):
+        observation, _, *rest = super().step(action)
+        return observation, random.random(), *rest
+
+
+def test_a_subclass_of_what_draws_from_its_own_generators_is_served_by_the_global_ones():
+    policy = RandomPolicy(spaces.Discrete(2))
+
+    def rewards(numbers):
+        it = host(n_workers=1)
+        assert it.configure(SEED, {0: recipe(Dicing, policy)}) == []
+        return {number: batch.rewards.tolist() for number, batch in run(it, numbers, (0,)).items()}
+
+    together = rewards([0, 1, 2])
+    assert {number: rewards([number])[number] for number in (2, 1, 0)} == together
+    assert together[0][:3] != together[1][:3]
+
+
+class Other(DefaultWorker):
+    """Who knows what it does."""
+
+
+def wrapped():
+    return TransformReward(CartPoleEnv(), lambda reward: reward)
+
+
+@pytest.mark.parametrize(
+    ("env", "policy", "worker", "n_set"),
+    [
+        (CartPoleEnv, RandomPolicy(spaces.Discrete(2)), DefaultWorker, 0),
+        (CartPoleEnv, from_callable(lambda observation: 0), DefaultWorker, 3),
+        (CartPoleEnv, RandomPolicy(spaces.Discrete(2)), Other, 3),
+        (wrapped, RandomPolicy(spaces.Discrete(2)), DefaultWorker, 3),
+        (Dicing, RandomPolicy(spaces.Discrete(2)), DefaultWorker, 3),
+    ],
+)
+def test_the_global_generators_are_set_only_where_something_may_draw_from_them(
+    env, policy, worker, n_set, monkeypatch
+):
+    it = host(worker, n_workers=1)
+    assert it.configure(SEED, {0: recipe(env, policy)}) == []
+    seeds = []
+    monkeypatch.setattr(module, "seed_globals", seeds.append)
+    run(it, [0, 1, 2], (0,))
+    assert len(seeds) == n_set
 
 
 def test_a_constructor_that_draws_from_the_globals_is_seeded():
