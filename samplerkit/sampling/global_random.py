@@ -18,7 +18,7 @@ _WITH_THEIR_OWN = tuple(
     f"gymnasium.{name}."
     for name in ("envs.classic_control", "envs.toy_text", "envs.mujoco", "wrappers.common")
 )
-"""Modules whose classes draw from generators of their own only; a test looks at every one of them."""
+"""Modules whose classes draw from generators of their own only; a test looks at all that are installed."""
 
 _python = random.seed.__self__  # type: ignore[attr-defined]
 _seed_python = _random.Random.seed

@@ -12,7 +12,13 @@ from gymnasium import spaces
 from samplerkit.contract.probes.tattoo import N_ACTIONS
 
 
-class GlobalDrawEnv(gymnasium.Env[Any, Any]):
+class _NoDrawEnv(gymnasium.Env[Any, Any]):
+    """Says that it draws from none of them, which does not count for its subclasses."""
+
+    draws_from_global_random = False
+
+
+class GlobalDrawEnv(_NoDrawEnv):
     """Episodes of three steps; observations are a draw of numpy's, one of `random`'s, and the tag.
 
     Args:

@@ -78,7 +78,13 @@ class ProbePolicy:
             self.fault.strike(site, **when)
 
 
-class GlobalDrawPolicy:
+class _NoDrawPolicy:
+    """Says that it draws from none of the global generators, which does not count for its subclasses."""
+
+    draws_from_global_random = False
+
+
+class GlobalDrawPolicy(_NoDrawPolicy):
     """Draws from the global generators of `random` and numpy, and offers no `seed`."""
 
     def reset(self, do_resets: Any = None) -> None:
