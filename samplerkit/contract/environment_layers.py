@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Set
-from typing import Any
 
-import gymnasium
-
-from samplerkit.interfaces import Env, EnvUpdate
+from samplerkit.interfaces import Env, EnvUpdate, layers_of
 from samplerkit.sampling.packing import pack
-
-
-def layers_of(env: Env) -> list[Env]:
-    """Return the wrappers from the outermost to the environment itself."""
-    layers: list[Env] = []
-    layer: Any = env
-    while isinstance(layer, gymnasium.Env):
-        layers.append(layer)
-        layer = vars(layer).get("env")
-    return layers
 
 
 def chain_text(env: Env) -> str:

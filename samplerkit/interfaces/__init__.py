@@ -18,6 +18,7 @@ from samplerkit.interfaces.env_update import (
     NewEnvUpdate,
     SetTaskUpdate,
     close_replaced,
+    layers_of,
 )
 from samplerkit.interfaces.observer import Observer
 from samplerkit.interfaces.policy import AgentInfo, Params, Policy, is_policy
@@ -55,5 +56,6 @@ __all__ = [
     "check_capability",
     "close_replaced",
     "is_policy",
+    "layers_of",
     "no",
 ]

@@ -131,6 +131,16 @@ class SetTaskUpdate(EnvUpdate):
         )
 
 
+def layers_of(env: Env) -> list[Env]:
+    """Return the wrappers from the outermost to the environment itself."""
+    layers: list[Env] = []
+    layer: Any = env
+    while isinstance(layer, gymnasium.Env):
+        layers.append(layer)
+        layer = vars(layer).get("env")
+    return layers
+
+
 def close_replaced(old: Env | None, new: Env) -> None:
     """Close an environment that was replaced, unless the new one is it, wraps it, or shares its core."""
     if old is None or old.unwrapped is new.unwrapped:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium
-
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, Place, whole
 from samplerkit.episodes.tick_recording import one_by_one
 from samplerkit.interfaces import (
@@ -21,6 +19,7 @@ from samplerkit.interfaces import (
     UnitCancelled,
     Worker,
     is_policy,
+    layers_of,
 )
 from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.failure import Failure
@@ -322,7 +321,7 @@ class WorkerHost:
     ) -> Iterator[Unit]:
         """Yield units of a seat as long as there are any and no other seat's is next."""
         n_workers, seeds = self._setup.n_workers, self._seeds
-        # It takes as long as a step of CartPole.
+        # Setting them takes about as long as a step of CartPole.
         serves_globals = _may_draw_from_globals(self._worker(seat))
         while (number := queue.take_if_any()) is not None:
             if seats[number % n_workers] != seat:
@@ -435,12 +434,7 @@ def _may_draw_from_globals(worker: Worker) -> bool:
     """Whether anything in a worker may draw from the global generators."""
     if type(worker) is not DefaultWorker or may_draw_from_globals(worker.agent):
         return True
-    env = worker.env
-    while isinstance(env, gymnasium.Wrapper):
-        if may_draw_from_globals(env):
-            return True
-        env = env.env
-    return may_draw_from_globals(env)
+    return any(map(may_draw_from_globals, layers_of(worker.env)))
 
 
 def _failed_unit(worker: Worker | None, open_units: dict[int, None]) -> int | None:

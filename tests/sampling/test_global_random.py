@@ -13,8 +13,9 @@ import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.wrappers import RecordEpisodeStatistics, TransformReward
 
-from samplerkit.contract.environment_layers import layers_of
+from samplerkit.interfaces import layers_of
 from samplerkit.policies import GRUPolicy, MLPPolicy, RandomPolicy, from_callable
+from samplerkit.sampling import global_random
 from samplerkit.sampling.global_random import GlobalRandomState, may_draw_from_globals, seed_globals
 
 
@@ -93,14 +94,11 @@ def state_of_globals() -> tuple[object, ...]:
     return random.getstate(), words.tobytes(), *others
 
 
-MODULES = tuple(f"gymnasium.envs.{name}" for name in ("classic_control", "toy_text", "mujoco"))
-
-
 def ids_with_their_own() -> list[str]:
     """The latest version of each environment that is taken at its word."""
     found = {}
     for spec in gymnasium.registry.values():
-        if str(spec.entry_point).startswith(MODULES):
+        if str(spec.entry_point).startswith(global_random._WITH_THEIR_OWN):
             found[spec.name] = max(spec.version or 0, found.get(spec.name, 0))
     return [f"{name}-v{version}" for name, version in sorted(found.items())]
 

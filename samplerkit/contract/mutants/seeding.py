@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STAT
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import Unit
+from samplerkit.sampling import host
 from samplerkit.sampling.admission import Goal
 from samplerkit.sampling.numbering import UnitSeeds
 from samplerkit.workers import DefaultWorker
@@ -234,6 +236,18 @@ class GlobalsUnseeded(DefaultWorker):
         random.seed()
         np.random.seed()
         super().start_episode()
+
+
+@mutant("globals-denied-by-others", "A9.globals-served", "A9", bases=(LOCAL,))
+class GlobalsDeniedByOthers(AnySampler):
+    """A class that denies its draws from the global generators is believed for its subclasses, too."""
+
+    def _run(self, record: Any, goal: Any) -> Any:
+        def may_draw(part: Any) -> bool:
+            return getattr(part, "draws_from_global_random", True)
+
+        with mock.patch.object(host, "may_draw_from_globals", may_draw):
+            return super()._run(record, goal)
 
 
 @mutant("globals-seeded-once", "A9.globals-served", "A9")
