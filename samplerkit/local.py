@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -77,10 +78,7 @@ class LocalSampler(BaseSampler):
             return itertools.count(self._cursor)
         self._schedule.forget()
         self._under_way = 0
-        return InGroups(
-            lambda: next(iter(self._next_units(admission, 1)), None),
-            lambda most: self._next_units(admission, most),
-        )
+        return InGroups(functools.partial(self._next_units, admission))
 
     def _next_units(self, admission: Admission, most: int) -> range:
         horizon = self._schedule.horizon(admission, self._under_way)

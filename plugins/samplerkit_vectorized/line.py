@@ -15,12 +15,17 @@ class Line:
     Args:
         units: may have more after it ended, while units are under way: it is asked again each time.
         home: returns the only slot that may run a unit; None where any may. None in place of it: any slot may
-            run every unit, and units are taken together where they are handed out in groups.
+            run every unit.
+        together: whether units of several slots begin together; otherwise each is asked for when the one
+            before it has begun.
     """
 
-    def __init__(self, units: Iterable[Unit], home: Callable[[Unit], int | None] | None) -> None:
+    def __init__(
+        self, units: Iterable[Unit], home: Callable[[Unit], int | None] | None, *, together: bool
+    ) -> None:
         self._units = iter(units)
         self._home = home
+        self._together = together
         self._waiting: dict[int, deque[Unit]] = {}
         self._alone: deque[Unit] = deque()
         self._runs_alone = False
@@ -42,10 +47,15 @@ class Line:
             unit = self._alone.popleft()
             yield self._slot(unit, idle[0]), unit
             return
-        self._asks = True
         if self._home is None and isinstance(self._units, InGroups):
-            yield from zip(idle, self._units.take(len(idle)), strict=False)
+            size = len(idle) if self._together else 1
+            for first in range(0, len(idle), size):
+                some = self._units.take(size)
+                yield from zip(idle[first:], some, strict=False)
+                if not some:
+                    return
             return
+        self._asks = True
         for slot in idle:
             unit_or_none = self._next_for(slot)
             if unit_or_none is not None:

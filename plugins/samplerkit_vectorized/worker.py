@@ -163,9 +163,7 @@ class VecWorker(SlotWorker, StreamingWorker):
             yield from self._pieces(units)
             return
         in_groups = isinstance(units, InGroups)
-        # Where each is reset by itself the next begins after that, and whoever hands them out sees when.
-        together = slots.begins_together and not self._has_homes
-        line = Line(units, None if together else self._home)
+        line = Line(units, self._home if self._has_homes else None, together=slots.begins_together)
         while True:
             if len(slots.live) < self.n_envs:
                 self._fill(line)

@@ -89,21 +89,22 @@ class NativeRecorder(TickRecorder):
         if infos or not recording.env_infos.ticks.empty or self._env_infos_by_rows:
             self._put_env_infos(infos, live)
         self._tick = tick + 1
-        return self._ended(terminated, truncated, live, max_length)
+        return self._ended(terminated, over, live, max_length)
 
     def _ended(
-        self, terminated: Array, truncated: Array, live: Sequence[int], max_length: float
+        self, terminated: Any, over: Any, live: Sequence[int], max_length: float
     ) -> list[tuple[int, StepType]]:
-        ended: list[tuple[int, StepType]] = []
         limit = self._tick - min(self._begun) >= max_length
-        if not limit and not (terminated.any() or truncated.any()):
-            return ended
-        for slot in live:
-            if terminated[slot]:
-                ended.append((slot, StepType.TERMINAL))
-            elif truncated[slot] or (limit and self._tick - self._begun[slot] >= max_length):
-                ended.append((slot, StepType.TIMEOUT))
-        return ended
+        if not limit and not over.any():
+            return []
+        # Lists, because to ask an array for one of its flags takes longer than all the rest.
+        over, terminated = over.tolist(), terminated.tolist()
+        if limit:
+            ended = [slot for slot in live if over[slot] or self._tick - self._begun[slot] >= max_length]
+        else:
+            ended = [slot for slot in live if over[slot]]
+        terminal, timeout = StepType.TERMINAL, StepType.TIMEOUT
+        return [(slot, terminal if terminated[slot] else timeout) for slot in ended]
 
     def _put_observations(self, row: int, observations: Any, live: Sequence[int]) -> None:
         columns = self._recording.observations

@@ -111,7 +111,8 @@ class TickRecorder:
         Raises:
             ValueError, TypeError: where the observation does not fit its space.
         """
-        self.drop(slot)
+        if self._starts[slot] != _CLOSED:
+            self.drop(slot)
         self._recording.observations.put(self._tick * self.n_slots + slot, observation)
         self._episode_infos[slot] = stack_infos((episode_info,), "episode_infos") if episode_info else {}
         self._open(slot, first_step_type)
@@ -212,8 +213,13 @@ class TickRecorder:
             [infos[slot] for slot in slots],
         )
         self._longest = max(self._longest, self._tick - min(begins))
-        for slot in slots:
-            self.drop(slot)
+        if self._cut_at == self._tick:
+            for slot in slots:
+                self.drop(slot)
+        else:  # the same, for a hundred at once
+            begun = self._begun
+            for slot in slots:
+                starts[slot], begun[slot] = _CLOSED, math.inf
         return kept
 
     def cut_all(self, slots: Sequence[int]) -> EpisodeSlice:
@@ -347,8 +353,9 @@ class TickRecorder:
         """
         recording, tick, n, starts = self._recording, self._tick, self.n_slots, self._starts
         array, (dtype, shape, rows) = np.ndarray, plain_array(recording.observations)
-        put, rewards, tables = recording.observations.put, recording.rewards, self._env_infos
         row, ended, slot, watch = tick * n, [], live[0], worker or _NEVER
+        put, rewards, tables = recording.observations.put, recording.rewards[row : row + n], self._env_infos
+        following: Any = rows if rows is None else rows[row + n : row + 2 * n]
         # Until the oldest of them reaches the limit, nobody need be asked.
         begun = self._begun
         check = tick + 1 - min(begun) >= max_length
@@ -358,10 +365,10 @@ class TickRecorder:
                     return self._drop_all()
                 observation, reward, terminated, truncated, env_info = steps[slot](given[slot])
                 if type(observation) is array and observation.dtype is dtype and observation.shape == shape:
-                    rows[row + n + slot] = observation
+                    following[slot] = observation
                 else:
                     put(row + n + slot, observation)
-                rewards[row + slot] = reward if type(reward) is float else checked_reward(reward)
+                rewards[slot] = reward if type(reward) is float else checked_reward(reward)
                 if env_info:
                     self._told = True
                     tables[slot].add(tick - starts[slot], env_info)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from samplerkit.episodes.finals import Finals, Standing, as_slice, picked
 from samplerkit.episodes.infos import concatenate_infos
 from samplerkit.episodes.recording import step_types
 from samplerkit.episodes.recycling import RecycledMemory
-from samplerkit.episodes.slices import EpisodeSlice, GatheringStore
+from samplerkit.episodes.slices import EpisodeSlice, GatheringStore, cut_at
 from samplerkit.episodes.space_columns import space_column
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
@@ -158,10 +159,12 @@ class TickRecording(GatheringStore):
         """
         (start, stop), n = ticks, self.n_slots
         self._keep_final(stop * n + slot)
-        self.env_infos.keep(infos[1])
-        self.agent_infos.keep(infos[2])
         # What `_noted` does, for one: every unit of slots that are stepped in turn passes here.
         episode, row = len(self._lengths), self._kept_rows
+        if infos[1]:
+            self.env_infos.keep(episode, infos[1])
+        if infos[2]:
+            self.agent_infos.keep(episode, infos[2])
         after = self._kept_rows = row + stop - start
         self._starts.append(start * n + slot)
         self._first_step_types.append(types[0])
@@ -188,8 +191,6 @@ class TickRecording(GatheringStore):
         starts, stop = ticks
         n = self.n_slots
         self._keep_finals([stop * n + slot for slot in slots])
-        self.env_infos.keep_all(len(slots))
-        self.agent_infos.keep_all(len(slots))
         rows = [start * n + slot for slot, start in zip(slots, starts, strict=True)]
         return self._noted(rows, [stop - start for start in starts], types, episode_infos)
 
@@ -211,8 +212,8 @@ class TickRecording(GatheringStore):
         starts, stop = ticks
         n = self.n_slots
         self._final_rows += [stop * n + slot for slot in slots]
-        self.env_infos.keep_each(len(slots), infos[1])
-        self.agent_infos.keep_each(len(slots), infos[2])
+        self.env_infos.keep_each(len(self._lengths), infos[1] or ())
+        self.agent_infos.keep_each(len(self._lengths), infos[2] or ())
         rows = [start * n + slot for slot, start in zip(slots, starts, strict=True)]
         last = [StepType.MID] * len(slots)
         return self._noted(rows, [stop - start for start in starts], (first_step_types, last), infos[0])
@@ -289,11 +290,11 @@ class TickRecording(GatheringStore):
             self._last_step_types,
             self._episode_infos,
             self._final_rows,
-            *self.env_infos.tables,
-            *self.agent_infos.tables,
         ]
         for table in tables:
             table[first:] = [table[episode] for episode in order]
+        self.env_infos.arrange(first, order)
+        self.agent_infos.arrange(first, order)
         row = min(part.first_row for part in parts)
         return EpisodeSlice(self, first, first + len(order), row, self._kept_rows)
 
@@ -397,31 +398,22 @@ class RecordedInfos:
     def __init__(self, name: str, n_slots: int, capacity: int) -> None:
         self.name = name
         self.ticks = TickInfos(n_slots, capacity)
-        self._of_episodes: list[Columns] = []
-        self._any = False
+        # Of episodes that have any.
+        self._of_episodes: dict[int, Columns] = {}
 
-    def keep(self, columns: Columns | None) -> None:
-        """Note the columns of the next episode; None where they are those of the ticks."""
-        if columns:
-            self._any = True
-        self._of_episodes.append(columns or {})
+    def keep(self, episode: int, columns: Columns) -> None:
+        """Note the columns of an episode, where they are not those of the ticks."""
+        self._of_episodes[episode] = columns
 
-    def keep_all(self, n: int) -> None:
-        """Note that the next `n` episodes have the columns of the ticks."""
-        self._of_episodes += [{}] * n
+    def keep_each(self, episode: int, columns: Sequence[Columns]) -> None:
+        """Note the columns of consecutive episodes; none where they are those of the ticks."""
+        self._of_episodes.update((it, some) for it, some in enumerate(columns, episode) if some)
 
-    def keep_each(self, n: int, columns: Sequence[Columns] | None) -> None:
-        """Note the columns of the next `n` episodes; None where they are those of the ticks."""
-        if columns is None:
-            self.keep_all(n)
-            return
-        self._any = self._any or any(columns)
-        self._of_episodes += columns
-
-    @property
-    def tables(self) -> tuple[list[Columns]]:
-        """What has an entry for each episode."""
-        return (self._of_episodes,)
+    def arrange(self, first: int, order: Sequence[int]) -> None:
+        """Put the episodes from `first` on in another order."""
+        if self._of_episodes:
+            moved = {place: self._of_episodes.pop(it, {}) for place, it in enumerate(order, first)}
+            self._of_episodes.update((place, columns) for place, columns in moved.items() if columns)
 
     def forget_ticks(self) -> None:
         """Have no columns of ticks any more."""
@@ -437,9 +429,10 @@ class RecordedInfos:
 
     def cut(self, episodes: Sequence[int], lengths: Sequence[int], steps: Any) -> Columns:
         """Return the columns of some episodes, whose steps stand in these rows."""
-        if not self._any:
+        if not self._of_episodes:
             return self.ticks.cut(steps)
-        return concatenate_infos(_some(self._of_episodes, episodes), lengths, self.name)
+        columns = [self._of_episodes.get(episode, {}) for episode in episodes]
+        return concatenate_infos(columns, lengths, self.name)
 
 
 def usual_ticks(env_spec: EnvSpec, n_slots: int) -> int:
@@ -470,9 +463,5 @@ def lengths_of(kept: EpisodeSlice) -> list[int]:
 
 def one_by_one(kept: EpisodeSlice) -> list[EpisodeSlice]:
     """Return the episodes of a slice of a recording as a slice each."""
-    store, row, found = kept.store, kept.first_row, []
-    for episode, length in enumerate(lengths_of(kept), kept.first_episode):
-        stop = row + length
-        found.append(EpisodeSlice(store, episode, episode + 1, row, stop))
-        row = stop
-    return found
+    rows = [*itertools.accumulate(lengths_of(kept), initial=kept.first_row)]
+    return cut_at(kept.store, range(kept.first_episode, kept.stop_episode + 1), rows)

@@ -6,10 +6,10 @@ batch filled that way holds too many short episodes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from samplerkit.episodes import Assembly, EpisodeSlice, Ground, RecycledMemory, lengths_of_each
+from samplerkit.episodes import Assembly, EpisodeSlice, Ground, RecycledMemory
 from samplerkit.sampling.failure import Failure
 
 
@@ -95,10 +95,6 @@ class Calls:
 Goal = Steps | Units | Calls
 
 
-def _worked_out(results: Iterable[EpisodeSlice | Failure]) -> list[EpisodeSlice]:
-    return [result for result in results if not isinstance(result, Failure)]
-
-
 class Admission:
     """Results of units on their way into one batch. They may be offered in any order, and twice.
 
@@ -133,12 +129,14 @@ class Admission:
 
     def offer_all(self, results: Mapping[int, EpisodeSlice | Failure]) -> None:
         """Take the results of several units, as `offer` does."""
-        waiting, number = self.waiting, self.next
-        if min(results, default=number) < number or not waiting.keys().isdisjoint(results):
-            results = {it: results[it] for it in results if it >= number and it not in waiting}
-        waiting.update(results)
-        self.waiting_steps += sum(lengths_of_each(_worked_out(results.values())))
-        if number in waiting and not self.complete:
+        waiting, first, steps = self.waiting, self.next, 0
+        for number, result in results.items():
+            if number >= first and number not in waiting:
+                waiting[number] = result
+                if not isinstance(result, Failure):
+                    steps += result.stop_row - result.first_row
+        self.waiting_steps += steps
+        if first in waiting and not self.complete:
             self._admit()
 
     def _admit(self) -> None:

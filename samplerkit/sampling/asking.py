@@ -32,10 +32,9 @@ class InGroups(Asking[T]):
     """The same, for whoever can take several values at once.
 
     Args:
-        ask: see `Asking`.
-        ask_for: returns the next values: no more than it is told, and none only where there is none now.
+        take: returns the next values: no more than it is told, and none only where there is none now.
     """
 
-    def __init__(self, ask: Callable[[], T | None], ask_for: Callable[[int], Sequence[T]]) -> None:
-        super().__init__(ask)
-        self.take = ask_for
+    def __init__(self, take: Callable[[int], Sequence[T]]) -> None:
+        super().__init__(lambda: next(iter(take(1)), None))
+        self.take = take

@@ -321,6 +321,8 @@ class CommonQueue(Dealer):
     def __init__(self, schedule: Schedule, overlap: int, transport: Transport[Any]) -> None:
         super().__init__(schedule, transport.n_carriers * overlap)
         self._n_sharing = _SHARES * transport.n_carriers
+        # Where many units run at once, not each of them needs one that waits already.
+        self._n_waiting = max(transport.n_carriers, self._n_carriers // 2)
         # Those that begin together, and may end together, should be neighbours: nobody has to sort them.
         self._longest = max(_LONGEST_RUN, overlap)
         self._shortest = max(1, overlap // _PARTS)
@@ -344,7 +346,7 @@ class CommonQueue(Dealer):
             spread = math.isqrt(max(0, probable - admission.next))
             certain -= _DOUBT * spread
             probable += spread + self._n_carriers
-        window = max(_DEPTH * self._n_carriers, self._schedule.units_in(_AHEAD))
+        window = max(self._n_carriers + self._n_waiting, self._schedule.units_in(_AHEAD))
         latest = int(min(probable, admission.next + window))
         while True:
             # Far from the end several at a time, which saves all of us trouble; near it few.

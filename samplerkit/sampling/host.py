@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 from collections import deque
@@ -309,11 +310,7 @@ class WorkerHost:
             # Units of other seats come later, all together, so that this one can overlap its own.
             every = seats.count(seat) == len(seats)
             wanted = None if every else lambda number: seats[number % n_workers] == seat
-
-            def take(most: int) -> list[Unit]:
-                return self._next_units(most, queue, wanted, open_units)
-
-            return InGroups(lambda: next(iter(take(1)), None), take)
+            return InGroups(functools.partial(self._next_units, queue, wanted, open_units))
         return self._one_by_one(seat, queue, seats, open_units)
 
     def _one_by_one(
@@ -337,10 +334,10 @@ class WorkerHost:
 
     def _next_units(
         self,
-        most: int,
         queue: _UnitQueue,
         wanted: Callable[[int], bool] | None,
         open_units: dict[int, None],
+        most: int,
     ) -> list[Unit]:
         """Return up to `most` next units for a worker that overlaps them, as many as there are."""
         if wanted is None:
@@ -354,8 +351,7 @@ class WorkerHost:
         units = [*map(self._seeds.unit, numbers)]
         if not open_units:
             seed_globals(units[0].worker_seed)
-        for number in numbers:
-            open_units[number] = None
+        open_units.update(dict.fromkeys(numbers))
         return units
 
     # -- ending ----------------------------------------------------------------------------------
@@ -403,7 +399,7 @@ class _UnitQueue:
     def take_several(self, most: int) -> list[int]:
         """Take as many as there are now, but no more than `most`."""
         ahead, numbers = self._ahead, self._numbers
-        taken = [ahead.popleft() for _ in range(min(most, len(ahead)))]
+        taken = [ahead.popleft() for _ in range(min(most, len(ahead)))] if ahead else []
         if not isinstance(numbers, InGroups):
             return [*taken, *itertools.islice(numbers, most - len(taken))]
         while len(taken) < most and (some := numbers.take(most - len(taken))):

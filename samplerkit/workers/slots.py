@@ -130,7 +130,7 @@ class Slots:
         Returns:
             The slots whose episodes ended, and how; call `keep` or `drop` for each before the next tick.
         """
-        recorder, live = self.recorder, self.live
+        recorder, live = self._recorder or self.recorder, self.live
         if self._fresh:
             self._reset_agent()
         actions, infos = self._agent.get_actions(recorder.observations(live))
@@ -143,9 +143,12 @@ class Slots:
 
     def _reset_agent(self) -> None:
         """Reset the rows of the episodes that began since the last tick, and seed them by their units."""
-        fresh, self._fresh = sorted(set(self._fresh)), []
+        fresh, self._fresh = self._fresh, []
+        if len(fresh) > 1:
+            fresh = sorted(set(fresh))
         do_resets = np.zeros(self.n_slots, np.bool_)
-        do_resets[fresh[0] if len(fresh) == 1 else fresh] = True  # one alone costs a tenth of a list of one
+        for slot in fresh:
+            do_resets[slot] = True
         self._agent.reset(do_resets)
         seed = getattr(self._agent, "seed", None)
         units = [self.units[slot] for slot in fresh]

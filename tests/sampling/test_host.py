@@ -464,19 +464,15 @@ def one_by_one_in_groups(numbers, asked, told=lambda: None):
         told()
         return [left.pop(0)] if left else []
 
-    return InGroups(lambda: None, some)
+    return InGroups(some)
 
 
 def test_numbers_are_asked_for_together_until_there_are_as_many_as_the_worker_takes():
     asked = []
     it = started(worker_class=Pairs)
-    feed = one_by_one_in_groups([4, 9], asked)
-    numbers = iter([3])  # the first tells the seat
-    assert [done for done, _ in it.run(InGroups(lambda: next(numbers, None), feed.take), (0, 0))] == [
-        [3, 4],
-        [9],
-    ]
-    assert asked == [1, 2, 1, 2]
+    feed = one_by_one_in_groups([3, 4, 9], asked)
+    assert [done for done, _ in it.run(feed, (0, 0))] == [[3, 4], [9]]
+    assert asked == [1, 1, 2, 1, 2, 1]  # the first tells the seat, and the last whether there is another
 
 
 class NotesPairs(Pairs):
@@ -491,9 +487,8 @@ class NotesPairs(Pairs):
 def test_no_group_is_handed_out_after_a_cancel():
     NotesPairs.taken = []
     it = started(worker_class=NotesPairs)
-    numbers = iter([3])
-    feed = one_by_one_in_groups([4, 9], [], told=it.cancel)
-    assert list(it.run(InGroups(lambda: next(numbers, None), feed.take), (0, 0))) == []
+    feed = one_by_one_in_groups([3, 4, 9], [], told=it.cancel)
+    assert list(it.run(feed, (0, 0))) == []
     assert NotesPairs.taken == []
 
 
