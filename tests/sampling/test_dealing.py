@@ -373,6 +373,15 @@ def test_units_that_are_larger_than_what_may_wait_keep_everybody_busy():
             pool.send(index)
 
 
+@pytest.mark.parametrize(("overlap", "offered"), [(1, 4), (8, 24), (128, 384)])
+def test_of_large_units_that_run_many_at_once_half_as_many_wait(overlap, offered):
+    transport = FakeTransport(2)
+    schedule = Schedule(2 * overlap, in_order=False)
+    schedule.ended(1, 10, step_bytes=1 << 30)
+    CommonQueue(schedule, overlap, transport).deal(EPOCH, Admission(Steps(100_000), 0))
+    assert sum(claim.n_units for claim in transport.queue) == offered
+
+
 # ---------------------------------------------------------------- private queues
 
 
