@@ -46,6 +46,7 @@ class Inspection:
         unpicklable: why it cannot be pickled; None where it can.
         action_space: its action space.
         global_draws: which global generators it draws from, and where.
+        denies_draws: whether it says that it draws from none.
         unseeded: generators inside it that ``reset(seed=…)`` does not set, as ``Class.attribute``.
         costs: of resets and steps.
         notes: sentences on values that a learner may not expect.
@@ -56,6 +57,7 @@ class Inspection:
     unpicklable: str | None
     action_space: gymnasium.Space[Any]
     global_draws: tuple[str, ...]
+    denies_draws: bool
     unseeded: tuple[str, ...]
     costs: Costs
     notes: tuple[str, ...]
@@ -81,8 +83,6 @@ def inspect(make: Callable[[], Env], make_policy: Callable[[Env], Any], seed: in
             notes: dict[str, None] = {}
             play = _Play(env, make_policy(env), seed)
             _attempt(lambda: _watch(play, draws, notes), notes)
-            if draws.found and not any(map(may_draw_from_globals, layers_of(env))):
-                notes["says draws_from_global_random = False, but draws from the global generators"] = None
             unseeded: list[str] = []
             _attempt(lambda: unseeded.extend(_unseeded(env, play)), {})
             return Inspection(
@@ -91,6 +91,7 @@ def inspect(make: Callable[[], Env], make_policy: Callable[[Env], Any], seed: in
                 unpicklable=unpicklable,
                 action_space=env.action_space,
                 global_draws=tuple(draws.found),
+                denies_draws=not any(map(may_draw_from_globals, layers_of(env))),
                 unseeded=tuple(unseeded),
                 costs=_costs(env, play),
                 notes=tuple(notes),

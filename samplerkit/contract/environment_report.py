@@ -57,7 +57,9 @@ class PurityReport:
         findings: the impurities; empty for a pure environment.
         declare: keyword arguments for `make_sampler`; empty where nothing is to be declared.
         declaration_suffices: whether batches can be had again with the same `n_workers` once it is declared.
-        global_draws: global generators that are drawn from; harmless, since samplers set them for each unit.
+        global_draws: global generators that are drawn from.
+        denies_draws: whether all its classes say that they draw from none, so that samplers do not set these
+            for each unit; where they may draw, what is drawn is harmless.
         costs: of resets and steps.
         notes: what else is worth knowing; none of it is impure.
         error: what a unit raised that kept it from being compared; None where none did.
@@ -72,6 +74,7 @@ class PurityReport:
     declare: dict[str, bool]
     declaration_suffices: bool
     global_draws: tuple[str, ...]
+    denies_draws: bool
     costs: Costs
     notes: tuple[str, ...]
     error: str | None = None
@@ -117,10 +120,7 @@ class PurityReport:
                 lines.append(Line("  to blame", " and ".join(finding.blamed)))
             lines.append(Line("  to mend it", finding.mend))
         lines.append(Line("declare", self._declaration()))
-        drawn = ", ".join(self.global_draws)
-        lines.append(
-            Line("global generators", f"{drawn}: harmless, set for each unit" if drawn else "not drawn from")
-        )
+        lines.append(self._draws())
         lines.append(Line("costs (medians)", _costs_text(self.costs)))
         return lines + [Line("note", note) for note in self.notes]
 
@@ -129,6 +129,13 @@ class PurityReport:
             return Line("PURE", "a unit is the same wherever and whenever it runs", "good")
         kinds = self.error or "; it ".join(self.kinds)
         return Line("IMPURE", kinds if self.error else f"it {kinds}", "bad")
+
+    def _draws(self) -> Line:
+        label, drawn = "global generators", ", ".join(self.global_draws)
+        if drawn and self.denies_draws:
+            told = "not set for it, since it says draws_from_global_random = False: take that away"
+            return Line(label, f"{drawn}: {told}", "bad")
+        return Line(label, f"{drawn}: harmless, set for each unit" if drawn else "not drawn from")
 
     def _declaration(self) -> str:
         if self.error is not None:

@@ -146,6 +146,7 @@ class _Check:
             declare=what_to_declare(symptoms),
             declaration_suffices=suffices,
             global_draws=self._inspection.global_draws,
+            denies_draws=self._inspection.denies_draws,
             costs=self._inspection.costs,
             notes=notes,
             error=error,

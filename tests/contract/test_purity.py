@@ -238,9 +238,12 @@ class Denying(zoo.FromGlobals):
     draws_from_global_random = False
 
 
-def test_an_environment_that_denies_its_draws_from_the_globals_is_noted() -> None:
-    assert any("draws_from_global_random" in note for note in check(Denying).notes)
-    assert not any("draws_from_global_random" in note for note in check(zoo.FromGlobals).notes)
+def test_draws_from_the_globals_are_harmless_only_where_they_are_not_denied() -> None:
+    denying, honest = str(check(Denying)), str(check(zoo.FromGlobals))
+    assert "it says draws_from_global_random = False: take that away" in " ".join(denying.split())
+    assert "harmless, set for each unit" not in denying
+    assert "harmless, set for each unit" in honest
+    assert "draws_from_global_random" not in honest
 
 
 def test_an_environment_that_cannot_be_pickled_passes_as_what_constructs_it() -> None:

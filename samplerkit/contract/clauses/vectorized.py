@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any, cast
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
 
 from samplerkit.contract.clause import NotApplicable, Violation, clause, require
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.probes import ProbePolicy, TattooEnv
+from samplerkit.contract.probes import ChorusEnv, ProbePolicy, TattooEnv
 from samplerkit.contract.probes.rows import RowWatcher
 from samplerkit.contract.reference import unit_seeds
 from samplerkit.contract.script import Op, Script
@@ -40,15 +41,15 @@ _SCRIPTS = (
 )
 
 
-def _with(lab: Lab, n_envs: int) -> Lab:
+def _with(lab: Lab, n_envs: int, *, fragments: bool = False) -> Lab:
     """Return a lab whose workers have so many environments.
 
     Raises:
-        NotApplicable: where they cannot have several.
+        NotApplicable: where they cannot have several; for workers of fragments, unless these will do, too.
     """
     subject = lab.subject
     worker = subject.worker
-    if worker is None or "n_envs" not in worker_options(worker) or subject.fragments:
+    if worker is None or "n_envs" not in worker_options(worker) or (subject.fragments and not fragments):
         raise NotApplicable(f"{subject.name} has no workers with several environments")
     wider = replace(subject, worker_args={**subject.worker_args, "n_envs": n_envs})
     return Lab(wider, lab.profile, lab.note)
@@ -202,3 +203,46 @@ def own_slots(lab: Lab) -> None:
         require(named, f"2 environments for n_envs=3: expected an error that names both, got {error}")
     else:
         raise Violation("2 environments for n_envs=3 were accepted")
+
+
+@clause(
+    "A7.native",
+    says="The slots of a vector environment that seeds each of them give the batches of as many environments "
+    "that are stepped one by one, whatever its autoreset mode.",
+    why="Which of the two it is, is a matter of speed.",
+    causes="an episode that the environment began by itself, with a seed of its own; the observation after a "
+    "reset for the final one; a reset taken for a step; another order of slots that end together.",
+)
+def native(lab: Lab) -> None:
+    """Compare both, for episodes that end together, and for others."""
+    width, limit = 4, 7
+    wide = _with(lab, width, fragments=True)
+    worker = lab.subject.worker
+    if worker is None or not worker.takes_vector_envs:
+        raise NotApplicable(f"{lab.subject.name} takes no vector environments")
+    for mode in AutoresetMode:
+        for lengths, infos in (((5,), "none"), ((1, 2, 5, 9), "none"), ((1, 2, 5, 9), "rich")):
+            envs = (
+                partial(TattooEnv, tag=1, lengths=lengths, infos=infos),
+                partial(ChorusEnv, width, mode.name, tag=1, lengths=lengths, infos=infos),
+            )
+            found = [_native_calls(wide, env, limit) for env in envs]
+            for call, (wanted, got) in enumerate(zip(*found, strict=True)):
+                where = f"{mode.name}, episodes of {lengths} steps, infos={infos!r}, call {call}"
+                _same_units(where, wanted, got)
+                difference = wanted.difference(got)
+                require(difference is None, f"{where}: {in_words(difference)}")
+
+
+def _native_calls(lab: Lab, env: Any, limit: int) -> list[EpisodeBatch]:
+    with lab.sampler(ProbePolicy(1), env, n_workers=2, seed=1, max_episode_length=limit) as sampler:
+        return [
+            sampler.obtain_samples(0, 60),
+            sampler.obtain_samples(1, 1),
+            sampler.obtain_samples(2, 40, agent_update=ProbePolicy(2).get_param_values()),
+        ]
+
+
+def _same_units(where: str, wanted: EpisodeBatch, got: EpisodeBatch) -> None:
+    units = [None if it.provenance is None else it.provenance.units.tolist() for it in (wanted, got)]
+    require(units[0] == units[1], f"{where}: expected the units {units[0]}, got {units[1]}")

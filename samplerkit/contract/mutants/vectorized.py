@@ -11,13 +11,15 @@ from samplerkit.contract.mutants.bases import VECTORIZED, mapped
 from samplerkit.contract.mutants.in_slots import SlotDefects
 from samplerkit.episodes import EpisodeSlice, StepType, TickRecorder
 from samplerkit.episodes.finals import Standing
-from samplerkit.episodes.native_recorder import assign
+from samplerkit.episodes.native_recorder import NativeRecorder, assign
 from samplerkit.episodes.tick_recording import TickRecording
 from samplerkit.interfaces import Unit
+from samplerkit.workers.native_slots import NativeSlots
 from samplerkit.workers.slots import Slots
 
 _of = SlotDefects(VECTORIZED)
 in_worker, in_slots, in_recorder = _of.in_worker, _of.in_slots, _of.in_recorder
+in_native, in_native_recorder = _of.in_native, _of.in_native_recorder
 
 
 def _rolled(infos: Mapping[str, Any]) -> dict[str, Any]:
@@ -422,3 +424,82 @@ class IdleSlotsRecorded(TickRecorder):
                 steps[slot](given[slot] if given[slot] is not None else 0)
         self._used = {*getattr(self, "_used", set()), *live}
         return ended
+
+
+# -- vector environments whose slots are seeded one by one -------------------------------------------
+
+
+@in_native("native-backwards", "A7.native")
+class NativeBackwards(NativeSlots):
+    """Of slots that end together the last one comes first."""
+
+    def keep_together(self, ended: Sequence[tuple[int, StepType]]) -> EpisodeSlice:
+        return super().keep_together(ended[::-1])
+
+
+@in_native("native-seeds-mixed-up", "A7.native")
+class NativeSeedsMixedUp(NativeSlots):
+    """Slots that begin together get each other's seeds."""
+
+    def begin_all(self, begun: Sequence[tuple[int, Unit]], env_seeds: Sequence[int | None]) -> None:
+        super().begin_all(begun, env_seeds[::-1])
+
+
+@in_native("native-unseeded", "A7.native")
+class NativeUnseeded(NativeSlots):
+    """Only the first episode of a slot is seeded; those after it are the environment's own."""
+
+    def begin_all(self, begun: Sequence[tuple[int, Unit]], env_seeds: Sequence[int | None]) -> None:
+        used: set[int] = getattr(self, "_used", set())
+        seeds = [None if slot in used else seed for (slot, _), seed in zip(begun, env_seeds, strict=True)]
+        self._used = {*used, *(slot for slot, _ in begun)}
+        super().begin_all(begun, seeds)
+
+
+@in_native("native-all-reset", "A7.native")
+class NativeAllReset(NativeSlots):
+    """When an episode begins, the others are reset, too."""
+
+    def _reset_envs(self) -> None:
+        self._over.update(range(self.n_slots))
+        super()._reset_envs()
+
+
+@in_native_recorder("native-final-observation-lost", "A7.native")
+class NativeFinalObservationLost(NativeRecorder):
+    """Where the environment resets itself in the same step, the next episode's first observation is final."""
+
+    def step_together(
+        self, observations: Any, rewards: Any, terminated: Any, truncated: Any, infos: Any, *rest: Any
+    ) -> list[tuple[int, StepType]]:
+        left = {key: value for key, value in infos.items() if not key.startswith(("final_obs", "_final_obs"))}
+        return super().step_together(observations, rewards, terminated, truncated, left, *rest)
+
+
+@in_native_recorder("native-infos-of-neighbours", "A7.native")
+class NativeInfosOfNeighbours(NativeRecorder):
+    """Infos of a step are those of another slot."""
+
+    def step_together(
+        self, observations: Any, rewards: Any, terminated: Any, truncated: Any, infos: Any, *rest: Any
+    ) -> list[tuple[int, StepType]]:
+        return super().step_together(observations, rewards, terminated, truncated, _rolled(infos), *rest)
+
+
+@in_native_recorder("native-limit-late", "A7.native")
+class NativeLimitLate(NativeRecorder):
+    """An episode may be one step longer than the limit."""
+
+    def _ended(self, terminated: Any, over: Any, live: Any, max_length: float) -> list[tuple[int, StepType]]:
+        return super()._ended(terminated, over, live, max_length + 1)
+
+
+@in_native_recorder("native-ends-all-terminal", "A7.native")
+class NativeEndsAllTerminal(NativeRecorder):
+    """Every end of an episode that the environment tells is a terminal one."""
+
+    def step_together(
+        self, observations: Any, rewards: Any, terminated: Any, truncated: Any, *rest: Any
+    ) -> list[tuple[int, StepType]]:
+        over = np.logical_or(terminated, truncated)
+        return super().step_together(observations, rewards, over, truncated, *rest)

@@ -1,6 +1,6 @@
 """Probe environments and policies: data that says where it comes from, so that any mix-up shows."""
 
-from samplerkit.contract.probes.choir import ChoirEnv
+from samplerkit.contract.probes.choir import ChoirEnv, ChorusEnv
 from samplerkit.contract.probes.drawing import GlobalDrawEnv
 from samplerkit.contract.probes.echo import EchoEnv, ScriptedPolicy, counting
 from samplerkit.contract.probes.endless import EndlessEnv
@@ -32,6 +32,7 @@ from samplerkit.contract.probes.updating import (
 __all__ = [
     "BumpUpdate",
     "ChoirEnv",
+    "ChorusEnv",
     "EchoEnv",
     "EndlessEnv",
     "FalsyUpdate",

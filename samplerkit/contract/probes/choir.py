@@ -1,4 +1,4 @@
-"""A vector environment that can only be seeded as a whole, made of tattoo environments."""
+"""Vector environments made of tattoo environments: seeded as a whole, or slot by slot."""
 
 from __future__ import annotations
 
@@ -41,14 +41,19 @@ class ChoirEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        every = np.ones(self.num_envs, np.bool_)
         infos: dict[str, Any] = {}
-        for slot in np.flatnonzero((options or {}).get("reset_mask", every)).tolist():
+        for slot in self._wanted(options):
             infos = self._reset(slot, infos)
         return self._buffer, infos
 
-    def _reset(self, slot: int, infos: dict[str, Any]) -> dict[str, Any]:
-        self._buffer[slot], info = self._envs[slot].reset(seed=int(self.np_random.integers(2**31)))
+    def _wanted(self, options: dict[str, Any] | None) -> list[int]:
+        every = np.ones(self.num_envs, np.bool_)
+        slots: list[int] = np.flatnonzero((options or {}).get("reset_mask", every)).tolist()
+        return slots
+
+    def _reset(self, slot: int, infos: dict[str, Any], seed: int | None = None) -> dict[str, Any]:
+        seed = int(self.np_random.integers(2**31)) if seed is None else seed
+        self._buffer[slot], info = self._envs[slot].reset(seed=seed)
         self._over[slot] = False
         return self._add_info(infos, info, slot)
 
@@ -74,3 +79,17 @@ class ChoirEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
     def close_extras(self, **arguments: Any) -> None:
         for env in self._envs:
             env.close()
+
+
+class ChorusEnv(ChoirEnv):
+    """The same, but that each slot takes a seed of its own: episodes are those of single environments."""
+
+    seeds_each_slot = True
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        infos: dict[str, Any] = {}
+        slots = self._wanted(options)
+        seeds = [None] * len(slots) if seed is None else [int(one) for one in seed]
+        for slot, one in zip(slots, seeds, strict=True):
+            infos = self._reset(slot, infos, one)
+        return self._buffer, infos
