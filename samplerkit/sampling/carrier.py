@@ -122,7 +122,7 @@ class _Carrier:
         self._ends: deque[int] = deque()
         self._n_given = self._n_done = self._n_told = 0
         self._single = self._units()
-        self._numbers = InGroups(self._several)
+        self._numbers = InGroups(self._several, functools.partial(next, self._single))
         # What is left of the entry that units are taken from.
         self._entry = Claim(-1, 0)
         self._left = iter(range(0))
