@@ -37,8 +37,13 @@ def _added(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         *(row["name"] for row in new["contestants"] if row["name"].startswith("bare loop")),
     }
     rows = {row["name"]: row for row in old["contestants"]}
-    rows |= {row["name"]: row for row in new["contestants"] if row["name"] not in loops & rows.keys()}
-    whole = {**old, "versions": new["versions"], "contestants": list(rows.values())}
+    # Who could not run this time is none the worse for it.
+    stay = {name for name in rows if name in loops} | {
+        row["name"] for row in new["contestants"] if row.get("skipped") and row["name"] in rows
+    }
+    rows |= {row["name"]: row for row in new["contestants"] if row["name"] not in stay}
+    n_runs = old.get("runs", 1) + 1
+    whole = {**old, "versions": new["versions"], "runs": n_runs, "contestants": list(rows.values())}
     if "limits" in old and "limits" in new:
         whole["limits"] = [*old["limits"], *new["limits"]]
     return whole

@@ -24,6 +24,15 @@ def test_who_did_not_take_part_this_time_stays(tmp_path, more):
     assert load(tmp_path)["W1"].get("limits") == ([1.0, 1.0] if more else None)
 
 
+def test_who_cannot_run_this_time_keeps_what_was_measured_before(tmp_path):
+    save(tmp_path, figures(("bare loop (8)", 5), ("local", 1)), {})
+    absent = figures(("bare loop (8)", 6))
+    absent["contestants"] += [{"name": name, "rate": None, "skipped": "no"} for name in ("local", "ray")]
+    save(tmp_path, absent, {}, add=True)
+    assert rates(tmp_path) == {"bare loop (8)": 5, "local": 1, "ray": None}
+    assert load(tmp_path)["W1"]["runs"] == 2
+
+
 def test_a_whole_run_takes_the_place_of_the_last_one(tmp_path):
     save(tmp_path, figures(("bare loop (8)", 5), ("local", 1)), {})
     save(tmp_path, figures(("bare loop (8)", 6)), {})
