@@ -102,8 +102,8 @@ def _told(figures: dict[str, Any]) -> str:
     told = figures["arguments"]
     if figures.get("runs", 1) > 1:
         return (
-            f"Rows of {figures['runs']} runs of {told['rounds']} or more rounds, each compared with the limit "
-            f"of its own: `python -m benchmarks --only {figures['key']} --who ROW`"
+            f"Rows of {figures['runs']} runs of {told['rounds']} or more rounds, each compared with its own "
+            f"limit: `python -m benchmarks --only {figures['key']} --who ROW`"
         )
     return (
         f"{told['rounds']} rounds, turns of at least {told['seconds']:g} s: `python -m benchmarks "

@@ -63,6 +63,13 @@ def test_the_page_shows_figures_reasons_machine_and_versions(page):
     assert "numpy " in page
 
 
+def test_the_page_says_so_where_rows_are_of_several_runs(tmp_path):
+    for _ in range(2):
+        save(tmp_path, setting(), ARGUMENTS, add=True)
+    page = write_page(tmp_path, tmp_path / "page.md").read_text()
+    assert "Rows of 2 runs of 5 or more rounds, each compared with its own limit" in page
+
+
 def test_the_page_names_no_paths(page):
     assert "- absent was skipped: not installed: No module named 'x'" in page
     assert "/home" not in page
