@@ -220,6 +220,14 @@ def in_words(difference: str | None) -> str:
     return expected_and_got(difference or "")
 
 
+def require_same_units(where: str, got: EpisodeBatch, wanted: EpisodeBatch) -> None:
+    """Require a batch to be another one bit for bit, the numbers of its units included."""
+    units = [None if it.provenance is None else it.provenance.units.tolist() for it in (wanted, got)]
+    require(units[0] == units[1], f"{where}: expected the units {units[0]}, got {units[1]}")
+    difference = wanted.difference(got)
+    require(difference is None, f"{where}: {in_words(difference)}")
+
+
 def column_violation(wanted: Column, got: Column, name: str) -> str | None:
     """Return a sentence on the first place where columns differ, bit for bit; None where they are equal."""
     found = next(column_differences(wanted, got, name), None)

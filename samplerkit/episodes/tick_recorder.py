@@ -213,13 +213,8 @@ class TickRecorder:
             [infos[slot] for slot in slots],
         )
         self._longest = max(self._longest, self._tick - min(begins))
-        if self._cut_at == self._tick:
-            for slot in slots:
-                self.drop(slot)
-        else:  # the same, for a hundred at once
-            begun = self._begun
-            for slot in slots:
-                starts[slot], begun[slot] = _CLOSED, math.inf
+        for slot in slots:
+            self.drop(slot)
         return kept
 
     def cut_all(self, slots: Sequence[int]) -> EpisodeSlice:

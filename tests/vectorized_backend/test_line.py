@@ -45,3 +45,18 @@ def test_units_for_any_slot_are_taken_together():
     line = Line(InGroups(several), None, together=True)
     assert numbers(line.take([1, 3, 4])) == [(1, 0), (3, 1)]
     assert asked == [3]
+
+
+def test_units_that_do_not_begin_together_are_taken_one_by_one_each_after_the_one_before_has_begun():
+    asked, left = [], [SEEDS.unit(number) for number in range(2)]
+
+    def several(most):
+        asked.append(most)
+        return [left.pop(0)] if left else []
+
+    line = Line(InGroups(several), None, together=False)
+    taken = line.take([1, 3, 4])
+    assert next(taken) == (1, SEEDS.unit(0))
+    assert asked == [1], "the second is asked for when the first has begun"
+    assert numbers(taken) == [(3, 1)]
+    assert asked == [1, 1, 1]

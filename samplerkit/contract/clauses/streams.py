@@ -12,7 +12,7 @@ from samplerkit.contract.clause import NotApplicable, Violation, clause, require
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import ChoirEnv, Fault, ProbePolicy, TattooEnv, crash
 from samplerkit.contract.stream_reference import Streams
-from samplerkit.contract.views import in_words
+from samplerkit.contract.views import require_same_units
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import Sampler, StreamingWorker
 from samplerkit.plugins.worker_options import worker_options
@@ -96,13 +96,6 @@ def _expected(choir: _Choir) -> list[EpisodeBatch]:
     return found
 
 
-def _compare(where: str, got: EpisodeBatch, wanted: EpisodeBatch) -> None:
-    units = [None if it.provenance is None else it.provenance.units.tolist() for it in (wanted, got)]
-    require(units[0] == units[1], f"{where}: expected the units {units[0]}, got {units[1]}")
-    difference = wanted.difference(got)
-    require(difference is None, f"{where}: {in_words(difference)}")
-
-
 @clause(
     "A11.stream",
     says="A vector environment that can only be seeded as a whole is reset at each call, with the seed of "
@@ -119,7 +112,7 @@ def stream(lab: Lab) -> None:
         for layout in range(len(lab.subject.layouts)):
             with wide.sampler(ProbePolicy(1), choir.env, layout=layout, **choir.arguments()) as sampler:
                 for call, (got, wanted) in enumerate(zip(_calls(sampler), expected, strict=True)):
-                    _compare(f"{choir}, layout {layout}, call {call}", got, wanted)
+                    require_same_units(f"{choir}, layout {layout}, call {call}", got, wanted)
 
 
 @clause(
@@ -137,7 +130,7 @@ def stream_death(lab: Lab) -> None:
         fault = Fault("step", crash, step=6, once=f"{folder}/once")
         env = partial(choir.env, fault=fault)
         with _with(lab, choir.n_envs).sampler(ProbePolicy(1), env, **choir.arguments()) as sampler:
-            _compare(f"{choir}, after a death", sampler.obtain_samples(0, 400), wanted)
+            require_same_units(f"{choir}, after a death", sampler.obtain_samples(0, 400), wanted)
 
 
 @clause(

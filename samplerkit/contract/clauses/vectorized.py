@@ -17,7 +17,7 @@ from samplerkit.contract.probes import ChorusEnv, ProbePolicy, TattooEnv
 from samplerkit.contract.probes.rows import RowWatcher
 from samplerkit.contract.reference import unit_seeds
 from samplerkit.contract.script import Op, Script
-from samplerkit.contract.views import in_words
+from samplerkit.contract.views import in_words, require_same_units
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import NewEnvUpdate, Sampler
 from samplerkit.plugins.worker_options import worker_options
@@ -229,9 +229,7 @@ def native(lab: Lab) -> None:
             found = [_native_calls(wide, env, limit) for env in envs]
             for call, (wanted, got) in enumerate(zip(*found, strict=True)):
                 where = f"{mode.name}, episodes of {lengths} steps, infos={infos!r}, call {call}"
-                _same_units(where, wanted, got)
-                difference = wanted.difference(got)
-                require(difference is None, f"{where}: {in_words(difference)}")
+                require_same_units(where, got, wanted)
 
 
 def _native_calls(lab: Lab, env: Any, limit: int) -> list[EpisodeBatch]:
@@ -241,8 +239,3 @@ def _native_calls(lab: Lab, env: Any, limit: int) -> list[EpisodeBatch]:
             sampler.obtain_samples(1, 1),
             sampler.obtain_samples(2, 40, agent_update=ProbePolicy(2).get_param_values()),
         ]
-
-
-def _same_units(where: str, wanted: EpisodeBatch, got: EpisodeBatch) -> None:
-    units = [None if it.provenance is None else it.provenance.units.tolist() for it in (wanted, got)]
-    require(units[0] == units[1], f"{where}: expected the units {units[0]}, got {units[1]}")

@@ -15,6 +15,7 @@ S = TypeVar("S", bound=type[Slots])
 R = TypeVar("R", bound=type[TickRecorder])
 N = TypeVar("N", bound=type[NativeSlots])
 NR = TypeVar("NR", bound=type[NativeRecorder])
+T = TypeVar("T", bound=type[Any])
 
 
 class SlotDefects:
@@ -33,48 +34,27 @@ class SlotDefects:
 
     def in_slots(self, name: str, *killers: str) -> Callable[[S], S]:
         """Register a defect of what steps the environments."""
-
-        def register(slots: S) -> S:
-            namespace = {"slots_type": slots, "__doc__": slots.__doc__, "__module__": slots.__module__}
-            self.in_worker(name, *killers)(type(slots.__name__, (), namespace))
-            return slots
-
-        return register
+        return self._as("slots_type", (), self.in_worker(name, *killers))
 
     def in_recorder(self, name: str, *killers: str) -> Callable[[R], R]:
         """Register a defect of what records the slots."""
-
-        def register(recorder: R) -> R:
-            namespace = {
-                "recorder_type": recorder,
-                "__doc__": recorder.__doc__,
-                "__module__": recorder.__module__,
-            }
-            self.in_slots(name, *killers)(type(recorder.__name__, (Slots,), namespace))
-            return recorder
-
-        return register
+        return self._as("recorder_type", (Slots,), self.in_slots(name, *killers))
 
     def in_native(self, name: str, *killers: str) -> Callable[[N], N]:
         """Register a defect of what steps a vector environment whose slots are seeded one by one."""
-
-        def register(slots: N) -> N:
-            namespace = {"native_type": slots, "__doc__": slots.__doc__, "__module__": slots.__module__}
-            self.in_worker(name, *killers)(type(slots.__name__, (), namespace))
-            return slots
-
-        return register
+        return self._as("native_type", (), self.in_worker(name, *killers))
 
     def in_native_recorder(self, name: str, *killers: str) -> Callable[[NR], NR]:
         """Register a defect of what records such slots."""
+        return self._as("recorder_type", (NativeSlots,), self.in_native(name, *killers))
 
-        def register(recorder: NR) -> NR:
-            namespace = {
-                "recorder_type": recorder,
-                "__doc__": recorder.__doc__,
-                "__module__": recorder.__module__,
-            }
-            self.in_native(name, *killers)(type(recorder.__name__, (NativeSlots,), namespace))
-            return recorder
+    @staticmethod
+    def _as(attribute: str, bases: tuple[type[Any], ...], register: Callable[[Any], Any]) -> Callable[[T], T]:
+        """Register a class with nothing of its own but an attribute, which is the decorated class."""
 
-        return register
+        def registered(defect: T) -> T:
+            namespace = {attribute: defect, "__doc__": defect.__doc__, "__module__": defect.__module__}
+            register(type(defect.__name__, bases, namespace))
+            return defect
+
+        return registered
