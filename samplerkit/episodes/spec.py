@@ -12,6 +12,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from samplerkit.attributes import quicken
+
 Space = gymnasium.Space[Any]
 
 
@@ -52,6 +54,9 @@ class EnvSpec:
         """Return the spec of an environment; its own time limit serves where no other is given."""
         if max_episode_length is None:
             max_episode_length = episode_limit(env)
+        # They are the environment's own, and are pickled wherever episodes travel.
+        quicken(env.observation_space)
+        quicken(env.action_space)
         return cls(env.observation_space, env.action_space, max_episode_length)
 
 
@@ -68,7 +73,8 @@ def episode_limit(env: gymnasium.Env[Any, Any]) -> float | None:
         limits += [getattr(spec, "max_episode_steps", None), getattr(layer, "max_episode_length", None)]
         if isinstance(layer, gymnasium.wrappers.TimeLimit):
             limits.append(layer._max_episode_steps)
-        layer = layer.__dict__.get("env") if isinstance(layer, gymnasium.Wrapper) else None
+        # Not out of its `__dict__`: see `samplerkit.attributes`.
+        layer = getattr(layer, "env", None) if isinstance(layer, gymnasium.Wrapper) else None
     return min((limit for limit in map(_checked_limit, limits) if limit is not None), default=None)
 
 

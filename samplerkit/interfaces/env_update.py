@@ -135,9 +135,10 @@ def layers_of(env: Env) -> list[Env]:
     """Return the wrappers from the outermost to the environment itself."""
     layers: list[Env] = []
     layer: Any = env
-    while isinstance(layer, gymnasium.Env):
+    while isinstance(layer, gymnasium.Env) and not any(layer is known for known in layers):
         layers.append(layer)
-        layer = vars(layer).get("env")
+        # Not out of `vars`, which would slow its attributes down: see `samplerkit.attributes`.
+        layer = getattr(layer, "env", None)
     return layers
 
 

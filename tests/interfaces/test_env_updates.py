@@ -9,7 +9,7 @@ from gymnasium.wrappers import TimeLimit
 
 from samplerkit import EnvUpdate, ExistingEnvUpdate, NewEnvUpdate, SetTaskUpdate
 from samplerkit.contract.probes import TattooEnv, read_ledger
-from samplerkit.interfaces import close_replaced
+from samplerkit.interfaces import close_replaced, layers_of
 
 
 class OtherEnv(TattooEnv):
@@ -155,3 +155,23 @@ def test_an_exchanged_wrapper_does_not_close_what_was_inside(tmp_path):
     old = TimeLimit(TattooEnv(ledger=tmp_path / "l"), 3)
     close_replaced(old, TimeLimit(old.env, 5))
     assert closes(tmp_path / "l") == 0
+
+
+def test_layers_go_from_the_outermost_wrapper_to_the_environment_itself():
+    env = TattooEnv()
+    inner = TimeLimit(env, 3)
+    outer = TaskWrapper(inner, task=1)
+    assert layers_of(outer) == [outer, inner, env]
+
+
+class SelfishEnv(TattooEnv):
+    """Some environments call themselves the one inside."""
+
+    @property
+    def env(self):
+        return self
+
+
+def test_an_environment_that_says_it_is_inside_itself_is_one_layer():
+    env = SelfishEnv()
+    assert layers_of(env) == [env]
