@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from samplerkit.episodes.columns import Array, Columns, map_columns
+from samplerkit.episodes.columns import Columns, map_columns
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.ground import Place
 from samplerkit.episodes.infos import stack_infos
 from samplerkit.episodes.recording import Recording, step_types, usual_capacity
 from samplerkit.episodes.slices import EpisodeSlice
-from samplerkit.episodes.space_columns import plain_array, plain_scalar
+from samplerkit.episodes.space_columns import plain_array, plain_scalar, plain_vectors
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
 
@@ -196,8 +196,9 @@ class EpisodeRecorder:
                 if self._recording is not recording:
                     recording = self._recording
                     put, cast, rewards, capacity, plain, add_env_info, add_agent_info = self._places()
-                    dtype, shape, rows, kind, actions = plain
+                    dtype, shape, rows, line, width, kind, actions = plain
                 start = row = self._row
+                last = min(start + max_length, capacity)
                 while True:
                     action, agent_info = get_action(observation)
                     if type(action) is kind:
@@ -211,17 +212,25 @@ class EpisodeRecorder:
                     if agent_info:
                         add_agent_info(start, row, agent_info)
                     row += 1
-                    if terminated or truncated or row - start >= max_length:
+                    if terminated or truncated:
                         break
-                    if worker.cancelled:
-                        return
-                    if row >= capacity:
+                    if row >= last:
+                        if row - start >= max_length:
+                            break
                         self._row = row
                         self._make_room()
                         start, row, recording = self._start, self._row, self._recording
                         put, cast, rewards, capacity, plain, add_env_info, add_agent_info = self._places()
-                        dtype, shape, rows, kind, actions = plain
-                    if (
+                        dtype, shape, rows, line, width, kind, actions = plain
+                        last = min(start + max_length, capacity)
+                    if worker.cancelled:
+                        return
+                    if line is not None and type(observation) is array:
+                        try:
+                            line[row * width : row * width + width] = observation
+                        except ValueError:
+                            observation = put(row, observation)
+                    elif (
                         type(observation) is array
                         and observation.dtype is dtype
                         and observation.shape == shape
@@ -245,7 +254,7 @@ class EpisodeRecorder:
         self._start = self._row = 0
         return before
 
-    def _places(self) -> tuple[Any, Any, Array, int, tuple[Any, Any, Any, Any, Any], Any, Any]:
+    def _places(self) -> tuple[Any, Any, memoryview[Any], int, tuple[Any, ...], Any, Any]:
         """Return where steps go now, and how.
 
         General ways for observations and actions, rewards, the capacity, what plain columns take, infos.
@@ -254,9 +263,9 @@ class EpisodeRecorder:
         return (
             it.observations.put,
             it.actions.cast,
-            it.rewards,
+            it.rewards.data,
             it.capacity,
-            (*plain_array(it.observations), *plain_scalar(it.actions)),
+            (*plain_array(it.observations), *plain_vectors(it.observations), *plain_scalar(it.actions)),
             it.env_infos.add,
             it.agent_infos.add,
         )

@@ -2,8 +2,7 @@
 
 A value of exactly the space's dtype and shape is copied in one assignment. Any other value takes the slow
 path: a cast within its kind (float64 to float32, int64 to int8 where the numbers fit) with one warning for
-    each path,
-and an error for the rest.
+each path, and an error for the rest.
 """
 
 from __future__ import annotations
@@ -201,9 +200,19 @@ def plain_array(column: SpaceColumn) -> tuple[Any, Any, Any]:
     return None, None, None
 
 
+def plain_vectors(column: SpaceColumn) -> tuple[Any, int]:
+    """Return rows of plain vectors as one line of numbers, and how many make a row; None for other columns.
+
+    A line takes a vector sooner than an array does, and raises a ValueError for another dtype or length.
+    """
+    if type(column) is not ArrayColumn or len(column.shape) != 1 or not column.buffer.flags.c_contiguous:
+        return None, 0
+    return column.buffer.reshape(-1).data, column.shape[0]
+
+
 def plain_scalar(column: SpaceColumn) -> tuple[Any, Any]:
     """Return the type of numbers that may be assigned to rows as they are, and the rows."""
-    return (column.type, column.buffer) if type(column) is ScalarColumn else (None, None)
+    return (column.type, column.buffer.data) if type(column) is ScalarColumn else (None, None)
 
 
 class DictColumn:

@@ -348,9 +348,9 @@ class TickRecorder:
         """
         recording, tick, n, starts = self._recording, self._tick, self.n_slots, self._starts
         array, (dtype, shape, rows) = np.ndarray, plain_array(recording.observations)
+        line, width, rewards = recording.line, recording.width, recording.reward_line
         row, ended, slot, watch = tick * n, [], live[0], worker or _NEVER
-        put, rewards, tables = recording.observations.put, recording.rewards[row : row + n], self._env_infos
-        following: Any = rows if rows is None else rows[row + n : row + 2 * n]
+        put, following, tables = recording.observations.put, row + n, self._env_infos
         # Until the oldest of them reaches the limit, nobody need be asked.
         begun = self._begun
         check = tick + 1 - min(begun) >= max_length
@@ -359,11 +359,17 @@ class TickRecorder:
                 if watch.cancelled:
                     return self._drop_all()
                 observation, reward, terminated, truncated, env_info = steps[slot](given[slot])
-                if type(observation) is array and observation.dtype is dtype and observation.shape == shape:
-                    following[slot] = observation
+                if line is not None and type(observation) is array:
+                    first = (following + slot) * width
+                    try:
+                        line[first : first + width] = observation
+                    except ValueError:
+                        put(following + slot, observation)
+                elif type(observation) is array and observation.dtype is dtype and observation.shape == shape:
+                    rows[following + slot] = observation
                 else:
-                    put(row + n + slot, observation)
-                rewards[slot] = reward if type(reward) is float else checked_reward(reward)
+                    put(following + slot, observation)
+                rewards[row + slot] = reward if type(reward) is float else checked_reward(reward)
                 if env_info:
                     self._told = True
                     tables[slot].add(tick - starts[slot], env_info)

@@ -16,7 +16,7 @@ from samplerkit.episodes.infos import concatenate_infos
 from samplerkit.episodes.recording import step_types
 from samplerkit.episodes.recycling import RecycledMemory
 from samplerkit.episodes.slices import EpisodeSlice, GatheringStore, cut_at
-from samplerkit.episodes.space_columns import space_column
+from samplerkit.episodes.space_columns import plain_vectors, space_column
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
 from samplerkit.episodes.tick_infos import TickInfos
@@ -66,9 +66,12 @@ class TickRecording(GatheringStore):
         "capacity",
         "env_infos",
         "env_spec",
+        "line",
         "n_slots",
         "observations",
+        "reward_line",
         "rewards",
+        "width",
     )
 
     def __init__(
@@ -89,6 +92,7 @@ class TickRecording(GatheringStore):
         self.observations.use(map_column(room, self.observations.rows(slice(None))))
         self.actions = space_column(env_spec.action_space, "action", rows, warned)
         self.rewards: Array = np.empty(rows, np.float64)
+        self._draw_lines()
         self.env_infos = RecordedInfos("env_infos", n_slots, capacity)
         self.agent_infos = RecordedInfos("agent_infos", n_slots, capacity)
         self._starts: list[int] = []
@@ -121,9 +125,14 @@ class TickRecording(GatheringStore):
         rewards = np.empty(rows, np.float64)
         rewards[: len(self.rewards)] = self.rewards
         self.rewards = rewards
+        self._draw_lines()
         self.env_infos.grow(capacity)
         self.agent_infos.grow(capacity)
         self.capacity = capacity
+
+    def _draw_lines(self) -> None:
+        self.line, self.width = plain_vectors(self.observations)
+        self.reward_line: Any = self.rewards.data
 
     def take_ticks(self, other: TickRecording, start: int, stop: int) -> None:
         """Copy ticks of another recording to the beginning of this one, which is empty."""

@@ -137,6 +137,54 @@ def test_recording_in_one_go_is_recording_step_by_step(data):
         assert piece.view().difference(expected) is None
 
 
+NUMBERS = np.arange(-3.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        NUMBERS[::3],
+        NUMBERS[1::-1],
+        np.broadcast_to(np.float64(7.0), 2),
+        np.frombuffer(NUMBERS[:2].tobytes()),
+        NUMBERS[:2].astype(">f8"),
+        NUMBERS[:2].view(np.recarray),
+        NUMBERS[:2].astype(np.float32),
+        [1.0, 2.0],
+    ],
+    ids=["strided", "reversed", "broadcast", "read-only", "big-endian", "subclass", "float32", "list"],
+)
+@pytest.mark.filterwarnings("ignore:observation has dtype:UserWarning")
+def test_vectors_of_any_making_are_recorded_as_step_by_step(observation):
+    steps = [{**step, "observation": observation} for step in numbered(3)]
+    one, other = recorder_of(), recorder_of()
+    episode = record_one(one, np.zeros(2), Script(steps))
+    step_by_step(other, np.zeros(2), Script(steps))
+    expected = other.finish(StepType.TERMINAL)
+    assert episode.view().difference(expected) is None
+    assert expected.observations[-1].tolist() == list(observation)
+
+
+@pytest.mark.parametrize(
+    ("observation", "error", "message"),
+    [
+        (np.zeros(1), ValueError, r"has shape \(1,\)"),
+        (np.zeros(3), ValueError, r"has shape \(3,\)"),
+        (np.zeros((1, 2)), ValueError, r"has shape \(1, 2\)"),
+        (np.zeros(()), ValueError, r"has shape \(\)"),
+        (np.zeros(2, complex), ValueError, "has dtype complex128"),
+        (np.array([1.0, None]), TypeError, "of type ndarray"),
+        (np.zeros(2, "datetime64[s]"), TypeError, "of type ndarray"),
+        (b"\0" * 16, TypeError, "of type bytes"),
+    ],
+)
+def test_vectors_that_the_space_does_not_have_are_refused(observation, error, message):
+    steps = numbered(3)
+    steps[1]["observation"] = observation
+    with pytest.raises(error, match=f"(?s)^observation.*{message}"):
+        record_one(recorder_of(), np.zeros(2), Script(steps))
+
+
 @pytest.mark.parametrize("end_by", ["terminated", "truncated"])
 def test_the_environment_says_how_an_episode_ends(end_by):
     episode = record_one(recorder_of(), np.zeros(2), Script(numbered(3), end_by))

@@ -85,6 +85,56 @@ def together(walks, n_slots, act=act, spec=SPEC, max_length=math.inf):
             yield running.pop(slot), recorder.keep(slot, last)
 
 
+def observing(observation):
+    """One slot that takes two steps, after each of which it sees the same."""
+    recorder = TickRecorder(SPEC, 2)
+    recorder.begin(0, np.zeros(2, np.float32))
+    for ends in (False, True):
+        given = recorder.act([0, 0], {}, [0])
+        step = lambda _, ends=ends: (observation, 1.0, ends, False, {})  # noqa: E731
+        [*ended] = recorder.step([step, None], given, [0], math.inf)
+    [(slot, last)] = ended
+    return recorder.keep(slot, last).view()
+
+
+NUMBERS = np.arange(-3.0, 3.0, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        NUMBERS[::3],
+        NUMBERS[1::-1],
+        np.frombuffer(NUMBERS[:2].tobytes(), np.float32),
+        NUMBERS[:2].astype(">f4"),
+        NUMBERS[:2].view(np.recarray),
+        NUMBERS[:2].astype(np.float64),
+        [1.0, 2.0],
+    ],
+    ids=["strided", "reversed", "read-only", "big-endian", "subclass", "float64", "list"],
+)
+@pytest.mark.filterwarnings("ignore:observation has dtype:UserWarning")
+def test_vectors_of_any_making_are_recorded(observation):
+    batch = observing(observation)
+    assert batch.observations[1].tolist() == batch.last_observations[0].tolist() == list(observation)
+
+
+@pytest.mark.parametrize(
+    ("observation", "error", "message"),
+    [
+        (NUMBERS[:1], ValueError, r"has shape \(1,\)"),
+        (NUMBERS[:3], ValueError, r"has shape \(3,\)"),
+        (NUMBERS[None, :2], ValueError, r"has shape \(1, 2\)"),
+        (np.zeros(2, complex), ValueError, "has dtype complex128"),
+        (np.zeros(2, "datetime64[s]"), TypeError, "of type ndarray"),
+        (bytes(8), TypeError, "of type bytes"),
+    ],
+)
+def test_vectors_that_the_space_does_not_have_are_refused(observation, error, message):
+    with pytest.raises(error, match=f"(?s)^observation.*{message}"):
+        observing(observation)
+
+
 @pytest.mark.parametrize("n_slots", [1, 3, 8])
 def test_slots_give_the_episodes_that_come_one_by_one(n_slots):
     ends = [StepType.TERMINAL, StepType.TIMEOUT]
