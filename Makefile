@@ -27,7 +27,7 @@ train: $(VENV)/installed  ## train RL2 on the bandit, sampled by worker processe
 test: check  ## every check and every test
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
-quick: $(VENV)/installed  ## the tests that take no more than a few seconds each
+quick: $(VENV)/installed  ## the tests that take no more than a second or two each
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m 'not slow'
 
 mutants: $(VENV)/installed  ## does the contract suite find every backend that is broken on purpose? (half an hour)

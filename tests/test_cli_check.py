@@ -61,6 +61,7 @@ def test_every_violation_is_reported_and_the_status_is_one(
     assert read["green"] is False
 
 
+@pytest.mark.slow
 def test_a_class_is_checked_by_its_address_and_the_smallest_script_is_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_class_is_checked_by_its_address_and_the_smallest_script_is_shown(
     assert "Falsifying" not in out
 
 
+@pytest.mark.slow
 def test_options_reach_the_backend(capsys: pytest.CaptureFixture[str]) -> None:
     assert check("multiprocessing", "--option", "n_processes=1", "--only", "A5.one-sequence") == 0
     assert "Options: n_processes=1" in capsys.readouterr().out
@@ -128,6 +130,7 @@ def outside(*words: str, path: Path, **more: Any) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_it_works_without_pytest_and_finds_classes_in_the_working_directory(tmp_path: Path) -> None:
     for name in ("pytest", "_pytest"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('there is no pytest here')\n")
@@ -138,6 +141,7 @@ def test_it_works_without_pytest_and_finds_classes_in_the_working_directory(tmp_
     assert out.rstrip().endswith("1 clause: 1 held")
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     with outside("contract_fakes:Hanging", "--only", "A0", path=tmp_path, start_new_session=True) as command:
         assert command.stdout is not None

@@ -18,6 +18,7 @@ def first_program(page: Path) -> str:
     return next(block for block in blocks if block.startswith("import"))
 
 
+@pytest.mark.slow
 def test_the_program_in_the_readme_shows_equal_batches(tmp_path):
     program = first_program(ROOT / "README.md")
     assert len([line for line in program.splitlines() if line.strip()]) <= 15

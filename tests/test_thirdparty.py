@@ -90,6 +90,7 @@ def rows(fresh):
 # -- found by their entry points, each in its state ------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pipes", "local", "multiprocessing"])
 def test_a_good_backend_is_ok_beside_broken_ones(rows, name):
     assert (rows[name]["state"], rows[name]["reason"]) == ("ok", "")
@@ -191,6 +192,7 @@ for name in {names}:
 """
 
 
+@pytest.mark.slow
 def test_the_batches_of_a_third_party_s_backend_are_the_local_ones(fresh):
     compare = "result = [batches[0].difference(batches[2]), batches[1].difference(batches[3])]"
     assert fresh.evaluate(BATCHES.format(names=("local", "pipes")) + compare) == [None, None]

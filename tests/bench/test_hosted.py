@@ -104,6 +104,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_when_its_caller_is_killed_it_ends_whatever_it_does():
     probes = str(Path(__file__).parents[1] / "probes")
     with subprocess.Popen(

@@ -34,6 +34,7 @@ def test_an_update_costs_what_it_takes_to_tell_every_actor():
     assert 400 / dear.units_per_second - 400 / free.units_per_second == pytest.approx(20 * 0.5, rel=0.1)
 
 
+@pytest.mark.slow
 def test_units_that_sleep_are_delivered_by_a_real_driver():
     load = Load(Sleeper, carriers=2, workers=4, units_each=2)
     course = Course(rounds=1, seconds=0.5, processes=2)

@@ -58,6 +58,7 @@ def rows(text):
     return {cells[0]: cells[1:] for cells in lines if cells[1:]}
 
 
+@pytest.mark.slow
 def test_the_table_shows_each_beside_the_limit_and_the_sentence_recommends(stage, capsys):
     assert bench() == 0
     out, errors = capsys.readouterr()
@@ -81,6 +82,7 @@ def test_backends_can_be_chosen_with_options(stage, capsys):
     assert chosen[1] in rows(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_json_has_machine_versions_arguments_and_all_rounds(stage, tmp_path):
     stage.scripts["local"] = [1, 600, 400]
     assert bench("--json", str(tmp_path / "out.json"), "--max-episode-length", "9") == 0
@@ -103,6 +105,7 @@ def test_json_has_machine_versions_arguments_and_all_rounds(stage, tmp_path):
     assert read["recommendation"].startswith("Use multiprocessing: 900 ")
 
 
+@pytest.mark.slow
 def test_a_picture_is_drawn(stage, tmp_path):
     assert bench("--plot", str(tmp_path / "out.png")) == 0
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")

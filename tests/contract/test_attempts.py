@@ -19,6 +19,7 @@ def test_what_hangs_is_a_violation_that_says_what_it_was() -> None:
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.slow
 def test_the_alarm_goes_off_again_where_the_first_was_swallowed() -> None:
     def stubborn() -> None:
         for _ in range(2):

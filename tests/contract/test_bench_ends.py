@@ -31,6 +31,7 @@ def folder() -> Iterator[str]:
         yield name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda it: it.name)
 def test_nothing_is_left_of_a_check_that_is_ended_by(number: signal.Signals, folder: str) -> None:
     environment = {**os.environ, "TMPDIR": folder}

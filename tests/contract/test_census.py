@@ -33,6 +33,7 @@ def test_nothing_is_left_where_nothing_happened(tmp_path: Path) -> None:
     assert left_over(before, str(tmp_path), patience=0) is None
 
 
+@pytest.mark.slow
 def test_a_process_that_is_left_is_named() -> None:
     before = Census.take()
     with a_process() as process:
@@ -56,6 +57,7 @@ def test_a_thread_that_is_left_is_named() -> None:
     assert left == "threads are left: left-behind"
 
 
+@pytest.mark.slow
 def test_what_is_said_to_be_apart_does_not_count_and_neither_do_connections_to_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -87,6 +89,7 @@ def test_what_is_said_to_be_apart_does_not_count_and_neither_do_connections_to_i
             process.kill()
 
 
+@pytest.mark.slow
 def test_file_descriptors_are_counted() -> None:
     before = Census.take()
     file = os.open(os.devnull, os.O_RDONLY)

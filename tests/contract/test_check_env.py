@@ -56,6 +56,7 @@ def test_what_cannot_be_checked_exits_with_two_and_one_sentence(
     assert errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_an_id_with_its_module_is_gymnasium_s_own_form(capsys: pytest.CaptureFixture[str]) -> None:
     assert check_env("gymnasium:FrozenLake-v1", "--units", "1") == 0
     assert "FrozenLakeEnv" in capsys.readouterr().out

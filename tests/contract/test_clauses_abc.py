@@ -232,6 +232,7 @@ class ClosesTwice(WithWorker):
             super().shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("clause", "saying", "broken"), BROKEN, ids=[cls.__name__ for *_, cls in BROKEN])
 @pytest.mark.filterwarnings("ignore")
 def test_a_broken_sampler_is_caught_by_the_clause_that_says_so(clause, saying, broken):
@@ -242,6 +243,7 @@ def test_a_broken_sampler_is_caught_by_the_clause_that_says_so(clause, saying, b
     assert "expected" in verdict.what
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_local_sampler_holds_every_clause():
     lab = Lab(subject_of(LocalSampler), BRIEF)
@@ -252,6 +254,7 @@ def test_the_local_sampler_holds_every_clause():
     assert left_out == {"A6.layout", "A11.death", *of_other_workers}
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_taken_apart_is_named_once():
     class UnevenRows(LocalSampler):
         def _batch(self, units, record, *, by_worker):

@@ -26,6 +26,7 @@ def verdict(sampler: Any, clause_id: str) -> Verdict:
     return examine(it, Lab(subject_of(sampler)))
 
 
+@pytest.mark.slow
 def test_the_local_sampler_holds_all_of_them() -> None:
     report = check(find_subject("local"), only=MINE)
     assert report.green, [(it.clause, it.what) for it in report.verdicts if it.bad]
@@ -194,6 +195,7 @@ BROKEN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "clause_id", "says"), BROKEN, ids=[sampler.__name__ for sampler, _, _ in BROKEN]
 )
@@ -214,12 +216,14 @@ def test_a_description_that_declares_something_else_than_the_class_is_told_so() 
     assert "'restartable': the description declares" in said.what
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_named_in_the_report() -> None:
     found = verdict(CommitsTooSoon, "D1.typed-errors")
     assert " in " in found.what.partition(":")[0]
     assert "worker" in found.what.partition(":")[0] or "unit" in found.what.partition(":")[0]
 
 
+@pytest.mark.slow
 def test_a_bench_that_hangs_names_the_cell() -> None:
     class Deaf(LocalSampler):
         """Hangs in a way that no alarm ends."""

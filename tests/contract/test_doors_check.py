@@ -42,6 +42,7 @@ def checked(*, api: tuple[int, int] = (1, 0), version: tuple[int, int] | None = 
     return check(subject, only=["F9"], version=version)
 
 
+@pytest.mark.slow
 def test_every_clause_gets_a_verdict_whatever_became_of_those_before(add: Add) -> None:
     add(
         *map(
@@ -63,6 +64,7 @@ def test_every_clause_gets_a_verdict_whatever_became_of_those_before(add: Add) -
     assert "ended (7)" in died.what, died.what
 
 
+@pytest.mark.slow
 def test_a_clause_that_hangs_is_cut_off_and_the_next_one_answers(
     add: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +158,7 @@ def test_a_plugin_that_adds_nonsense_is_named_in_the_log(add: Add, caplog: pytes
 # ---- subjects
 
 
+@pytest.mark.slow
 def test_kinds_of_worker_are_subjects_like_samplers() -> None:
     right = check(subject_of(fakes.PlainWorker), only=["A0.reference"])
     wrong = check(find_subject("contract_fakes:DoublingWorker"), only=["A0.reference"])

@@ -24,6 +24,7 @@ def run(pytester: pytest.Pytester, text: str, *words: str) -> pytest.RunResult:
     return pytester.runpytest_inprocess(*QUIET, *words)
 
 
+@pytest.mark.slow
 def test_a_class_has_a_test_for_each_clause(pytester: pytest.Pytester) -> None:
     before = {child.pid for child in psutil.Process().children()}
     result = run(pytester, 'TestMine = contract_tests(Surplus, only=["A3", "A4", "A5.cursor"])\n', "-v")
@@ -64,6 +65,7 @@ def test_expected_failures_are_strict(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["XFAIL*test_F9_breaks - issue 12: rewards*"])
 
 
+@pytest.mark.slow
 def test_an_expected_failure_that_does_not_apply_fails(pytester: pytest.Pytester) -> None:
     text = adding("does_not_apply", "holds", "breaks") + (
         "Test1 = contract_tests('local', only=['F9.d'], expected_failures={'F9.does-not-apply': 'why'})\n"
@@ -79,6 +81,7 @@ def test_an_expected_failure_that_does_not_apply_fails(pytester: pytest.Pytester
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["prepend", "importlib"])
 def test_a_sampler_that_is_defined_beside_its_tests_is_examined(pytester: pytest.Pytester, mode: str) -> None:
     text = (

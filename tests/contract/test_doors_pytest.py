@@ -25,6 +25,7 @@ def run(pytester: pytest.Pytester, *words: str) -> pytest.RunResult:
     return pytester.runpytest_inprocess(*QUIET, *words)
 
 
+@pytest.mark.slow
 def test_a_broken_backend_fails_with_our_report_and_nothing_else(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,

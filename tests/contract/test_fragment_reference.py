@@ -68,6 +68,7 @@ def test_a_pace_reaches_workers_that_gather_fragments_and_no_others():
         assert subject.fragments is (steps is not None)
 
 
+@pytest.mark.slow
 def test_clauses_of_whole_episodes_do_not_apply_to_fragments_and_the_other_way_round():
     clauses = {it.id: it for it in all_clauses()}
     labs = {name: Lab(find_subject(name)) for name in ("fragment", "local")}

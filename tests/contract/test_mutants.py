@@ -42,6 +42,7 @@ def clauses():
     return all_clauses()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", _cases())
 def test_a_mutant_is_killed_by_a_clause_that_should(mutant, clauses):
     outcome = try_mutant(mutant, clauses, PROFILE, others=False)
@@ -79,6 +80,7 @@ def test_mutants_are_found_by_the_beginnings_of_their_names():
         select(["no-such"])
 
 
+@pytest.mark.slow
 def test_a_self_test_says_who_is_alive(clauses):
     it = MUTANTS["local:no-agent-infos"]
     blind = [clause for clause in clauses if clause.id.startswith("E6")]

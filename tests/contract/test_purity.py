@@ -96,6 +96,7 @@ def test_global_generators_are_named_and_harmless() -> None:
 # ---- impure ones: kind, and what to declare
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "kind", "declare", "suffices"),
     [
@@ -122,6 +123,7 @@ def test_each_kind_of_impurity_is_told_apart(
     assert report.declaration_suffices is suffices
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "kind"),
     [
@@ -166,6 +168,7 @@ def test_a_declared_environment_gives_equal_batches_again() -> None:
 # ---- who is to blame
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "blamed"),
     [

@@ -110,6 +110,7 @@ def test_updates_reach_each_worker_and_are_counted():
     assert [it.batch.provenance.env_versions[0] for it in results] == [0, 1, 2]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(scripts)
 def test_the_reference_agrees_with_the_probes_own_oracle(script):

@@ -251,6 +251,7 @@ def test_a_replay_tells_what_a_call_raised() -> None:
     assert isinstance(caught.value.__cause__, OSError)
 
 
+@pytest.mark.slow
 def test_options_reach_the_replayed_sampler() -> None:
     script = Script(n_workers=2)
     replay("multiprocessing", script, options={"n_processes": 1})

@@ -159,6 +159,7 @@ def test_pieces_are_let_go_long_before_the_batch_is_whole(large):
     assert [path for path, array in memory if array() is not None] == []
 
 
+@pytest.mark.slow
 def test_pieces_that_are_added_together_are_let_go_as_they_are_copied(large, monkeypatch):
     assembly, alive = Assembly(lambda units, steps: 1000), []
     pieces = [whole(batch_of([20], 100 * number)) for number in range(5)]

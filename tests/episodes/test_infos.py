@@ -289,6 +289,7 @@ def assert_same(one, other):
     assert not differences, differences
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(rows=info_rows(), data=st.data())
 def test_concatenating_parts_equals_stacking_all_rows(rows, data):
@@ -299,6 +300,7 @@ def test_concatenating_parts_equals_stacking_all_rows(rows, data):
     assert_same(concatenate_infos(stacked, [len(part) for part in parts]), stack_infos(rows))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(rows=info_rows(max_size=5))
 def test_concatenation_is_associative(rows):
@@ -379,6 +381,7 @@ def again(value, draw):
     return value + value.dtype.type(1) if isinstance(value, np.ndarray) and value.dtype != object else value
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(episodes=st.lists(unlike_rows(), min_size=1, max_size=4))
 def test_the_short_path_gives_what_the_general_one_gives_episode_after_episode(episodes):

@@ -63,6 +63,7 @@ plain_rows = st.fixed_dictionaries({"a": st.floats(allow_nan=False), "b": st.jus
 episodes = st.lists(plain_rows, min_size=1, max_size=4) | st.lists(odd_rows, min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(episodes, st.booleans()), min_size=1, max_size=5))
 def test_each_episode_has_the_columns_of_its_own_rows(script):

@@ -101,6 +101,7 @@ class MakeVector:
         return SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 3, autoreset_mode=self.mode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", AutoresetMode, ids=lambda mode: mode.name)
 def test_a_native_vector_environment_gives_the_same_fragments_and_comes_back_after_a_death(policy, mode):
     with (
@@ -116,6 +117,7 @@ def test_a_native_vector_environment_gives_the_same_fragments_and_comes_back_aft
         assert remote.statistics().restarts == 3
 
 
+@pytest.mark.slow
 def test_processes_that_are_killed_between_calls_leave_no_trace(policy, calls, expected):
     with sampler(PROCESSES, policy, n_processes=2, max_restarts=0) as s:
         for call, wanted in zip(calls, expected, strict=True):
@@ -142,6 +144,7 @@ def test_a_recurrent_policy_goes_on_over_deaths_and_new_weights():
         assert_equal(got, wanted)
 
 
+@pytest.mark.slow
 def test_a_process_killed_in_mid_call_leaves_no_trace(policy):
     with sampler("fragment", policy) as local, sampler(PROCESSES, policy, n_processes=2) as remote:
         assert_equal(remote.obtain_samples(0, 100), local.obtain_samples(0, 100))

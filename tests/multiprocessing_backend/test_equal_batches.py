@@ -78,6 +78,7 @@ def test_either_start_method_gives_the_local_batch(start_method):
         assert_equal(remote.obtain_samples(0, 200), local.obtain_samples(0, 200))
 
 
+@pytest.mark.slow
 def test_a_process_killed_in_mid_call_leaves_no_trace_in_the_batch(cartpole_policy):
     with (
         sampler("local", cartpole_policy, "CartPole-v1") as local,
@@ -212,6 +213,7 @@ operation = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     n_workers=st.integers(1, 4),

@@ -112,6 +112,7 @@ def test_a_bad_update_of_one_worker_changes_none(name, expected):
         assert s.obtain_samples(0, 100).equals(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "status"), [("kill", -signal.SIGKILL), ("exit 0", 0)])
 def test_a_unit_that_always_kills_its_process_raises_worker_died(kind, status, expected):
     with sampler(lambda: FaultyEnv(kind), max_restarts=2) as s:
@@ -137,6 +138,7 @@ def test_a_deadly_unit_that_is_not_needed_does_no_harm(expected):
         assert s.obtain_samples(0, 1).equals(first)
 
 
+@pytest.mark.slow
 def test_a_unit_that_hangs_is_killed_after_unit_timeout():
     with sampler(lambda: FaultyEnv("hang"), unit_timeout=0.3, max_restarts=1) as s:
         with deadline(5), pytest.raises(samplerkit.WorkerDied, match="unit_timeout"):
@@ -160,6 +162,7 @@ def test_ctrl_c_ends_a_hanging_call_and_does_not_poison_the_next(expected):
             assert s.obtain_samples(0, 100, env_update=FaultyEnv).equals(expected)
 
 
+@pytest.mark.slow
 def test_a_shutdown_from_another_thread_ends_a_hanging_call():
     s = sampler(lambda: FaultyEnv("hang"))
     timer = threading.Timer(0.3, s.shutdown_worker)
@@ -172,6 +175,7 @@ def test_a_shutdown_from_another_thread_ends_a_hanging_call():
         s.obtain_samples(0, 100)
 
 
+@pytest.mark.slow
 def test_a_second_call_while_one_runs_is_refused(expected):
     with sampler(lambda: FaultyEnv("hang")) as s:
         caught = []
@@ -192,6 +196,7 @@ def test_a_second_call_while_one_runs_is_refused(expected):
         assert caught == [samplerkit.SamplerClosed]
 
 
+@pytest.mark.slow
 def test_a_hanging_environment_does_not_hold_up_shutdown():
     s = sampler(lambda: FaultyEnv("hang"))
     thread = threading.Thread(target=_swallow, args=(s,))

@@ -102,6 +102,7 @@ def test_rows_that_a_caller_keeps_of_a_batch_outlive_those_that_follow():
         np.testing.assert_array_equal(rows, copy)
 
 
+@pytest.mark.slow
 def test_a_process_killed_among_large_messages_leaves_no_trace_in_the_batch():
     with (
         sampler("local", FramesEnv) as local,
@@ -139,6 +140,7 @@ def test_large_weights_reach_every_process_call_after_call_and_after_a_death():
             assert batch.difference(local.obtain_samples(call, 200, weights)) is None
 
 
+@pytest.mark.slow
 def test_several_samplers_of_large_observations_work_side_by_side_and_in_threads():
     with sampler("local", FramesEnv) as local:
         expected = [local.obtain_samples(call, 300).digest() for call in range(2)]

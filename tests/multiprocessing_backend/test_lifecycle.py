@@ -56,6 +56,7 @@ def assert_settles(before: tuple[int, int, int, set[str]], within: float = 10.0)
     assert now == before
 
 
+@pytest.mark.slow
 def test_repeated_creation_and_shutdown_leaves_and_grows_nothing():
     with sampler() as warm_up:  # starts the fork server and the resource tracker, once per program
         warm_up.obtain_samples(0, 10)
@@ -74,6 +75,7 @@ def test_shutdown_may_be_called_any_number_of_times():
         s.obtain_samples(0, 1)
 
 
+@pytest.mark.slow
 def test_a_dropped_sampler_warns_and_leaves_nothing():
     with sampler():
         pass
@@ -169,6 +171,7 @@ def run_script(tmp_path: Path, body: str, **arguments) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
 def test_a_script_without_a_main_guard_works_and_its_main_module_runs_once(tmp_path, start_method):
     script = run_script(
@@ -183,6 +186,7 @@ def test_a_script_without_a_main_guard_works_and_its_main_module_runs_once(tmp_p
     assert err == "", "the library printed something of its own accord"
 
 
+@pytest.mark.slow
 def test_a_program_that_forgets_to_shut_down_ends_and_leaves_nothing(tmp_path):
     script = run_script(
         tmp_path,
@@ -198,6 +202,7 @@ def test_a_program_that_forgets_to_shut_down_ends_and_leaves_nothing(tmp_path):
     assert_gone(out.splitlines()[-1].split(), within=2)
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_program_leaves_nothing(tmp_path):
     script = run_script(
         tmp_path,
@@ -220,6 +225,7 @@ def test_ctrl_c_in_a_program_leaves_nothing(tmp_path):
     assert_gone(pids, within=2)
 
 
+@pytest.mark.slow
 def test_shutdown_waits_for_no_batch_that_nobody_takes(tmp_path):
     script = run_script(
         tmp_path,
@@ -250,6 +256,7 @@ def test_shutdown_waits_for_no_batch_that_nobody_takes(tmp_path):
     assert len(list(tmp_path.glob("closed-*"))) == 2, "an environment was not closed"
 
 
+@pytest.mark.slow
 def test_a_parent_killed_by_sigkill_leaves_no_worker(tmp_path):
     script = run_script(
         tmp_path,
@@ -270,6 +277,7 @@ def test_a_parent_killed_by_sigkill_leaves_no_worker(tmp_path):
     assert_gone(pids, within=2)
 
 
+@pytest.mark.slow
 def test_a_parent_killed_while_it_shuts_down_a_worker_that_hangs_leaves_no_worker(tmp_path):
     script = run_script(
         tmp_path,

@@ -44,6 +44,7 @@ def rows(file):
         return list(csv.DictReader(opened))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["local", "multiprocessing"])
 def test_run_as_a_program_it_shows_a_row_for_each_batch(tmp_path, backend):
     printed = run(str(EXAMPLE), "steps.csv", backend, folder=tmp_path)
@@ -55,6 +56,7 @@ def test_run_as_a_program_it_shows_a_row_for_each_batch(tmp_path, backend):
         assert float(row["steps_per_second"]) == round(int(row["steps"]) / float(row["seconds"]))
 
 
+@pytest.mark.slow
 def test_installed_it_observes_every_sampler_by_itself(tmp_path):
     info = tmp_path / "steps_per_second-1.0.dist-info"
     info.mkdir()

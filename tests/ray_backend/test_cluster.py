@@ -20,8 +20,6 @@ from ray.cluster_utils import Cluster
 import samplerkit
 from samplerkit.policies import RandomPolicy
 
-pytestmark = pytest.mark.slow
-
 _STORE = 100 << 20
 
 

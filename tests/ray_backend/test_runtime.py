@@ -145,7 +145,6 @@ class SettingsEnv(gymnasium.Env):
         return np.zeros(1, np.float32), 0.0, True, False, {}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("is_tf_worker", [True, False])
 def test_actors_are_set_up_for_tensorflow_where_the_policy_needs_it(is_tf_worker):
     arguments = {"n_workers": 1, "n_actors": 1, "seed": 1, "max_episode_length": 5}

@@ -180,6 +180,7 @@ def is_placed(sampler: Any, batch: Any) -> bool:
     return laid_out == address(batch.observations)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", [Pictures, Uneven, Nested, Rare])
 @pytest.mark.parametrize("options", [{"n_processes": 1}, {"n_processes": 3}, {}], ids=str)
 def test_placed_batches_are_those_of_observations_that_are_copied_and_stay_what_they_are(env, options):
@@ -195,6 +196,7 @@ def test_placed_batches_are_those_of_observations_that_are_copied_and_stay_what_
         assert batch.digest() == digest
 
 
+@pytest.mark.slow
 @some
 def test_calls_of_other_kinds_in_between_are_those_of_observations_that_are_copied(options):
     def calls(s):
@@ -251,6 +253,7 @@ def test_a_batch_is_its_holders_to_write_to_while_the_next_ones_come(options):
             assert following.difference(expected) is None
 
 
+@pytest.mark.slow
 def test_a_process_that_is_late_after_a_call_that_failed_writes_to_no_later_batch():
     """Batches are dropped, so that their memory is used again by the very next call."""
 
@@ -266,6 +269,7 @@ def test_a_process_that_is_late_after_a_call_that_failed_writes_to_no_later_batc
         assert list(digests(remote)) == list(digests(local))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", [Pictures, Uneven])
 def test_a_process_killed_while_it_writes_leaves_no_trace(env):
     with (

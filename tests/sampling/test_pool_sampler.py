@@ -143,6 +143,7 @@ def play(sampler, calls):
             yield sampler.obtain_samples(0, amount, **arguments)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(script=scripts(), n_threads=st.integers(1, 3), stateful=st.booleans())
 def test_any_layout_gives_the_local_batches(script, n_threads, stateful):

@@ -152,6 +152,7 @@ def test_every_variable_gets_a_gradient(policy):
     assert all(g is not None and np.abs(g).max() > 0 for g in gradients)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_distribution_and_its_gradient_compile_under_xla(kind):
     policy = make(kind, "box")

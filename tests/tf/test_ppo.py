@@ -64,6 +64,7 @@ def train(algo, env, *, epochs, steps, length=None):
     return batch, figures
 
 
+@pytest.mark.slow
 def test_a_feed_forward_policy_learns_what_its_observation_says():
     env = RightOrWrong()
     batch, figures = train(mlp(env), env, epochs=15, steps=256, length=1)
@@ -71,6 +72,7 @@ def test_a_feed_forward_policy_learns_what_its_observation_says():
     assert figures["Entropy"] < 0.5
 
 
+@pytest.mark.slow
 def test_a_gaussian_policy_moves_to_the_best_action():
     env = Reach()
     before, _ = train(mlp(env), env, epochs=1, steps=256, length=1)

@@ -53,6 +53,7 @@ def sampled(env, policy, steps, length=None, seed=7):
         return sampler.obtain_samples(0, steps)
 
 
+@pytest.mark.slow
 def test_a_recurrent_policy_learns_what_it_must_remember():
     env = Recall()
     algo = gru(env)
@@ -60,6 +61,7 @@ def test_a_recurrent_policy_learns_what_it_must_remember():
     assert batch.rewards.sum() / len(batch.lengths) > 0.95
 
 
+@pytest.mark.slow
 def test_padding_does_not_change_an_update():
     """Episodes of 3 and of 1 step: the same update when the short ones come in a batch of their own width."""
     env = Recall()
@@ -74,6 +76,7 @@ def test_padding_does_not_change_an_update():
         np.testing.assert_allclose(other.policy.get_param_values()[name], value, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_first_pass_starts_from_the_sampling_policy():
     env = RL2Env(BanditEnv(3), episodes_per_trial=4)
     algo = gru(env, settings=PPOSettings(learning_rate=0.0, update_epochs=1, minibatch_size=16))
@@ -83,6 +86,7 @@ def test_the_first_pass_starts_from_the_sampling_policy():
     assert figures["Entropy"] == pytest.approx(np.log(3), abs=1e-2)
 
 
+@pytest.mark.slow
 def test_a_pickled_recurrent_algorithm_goes_on_with_the_same_updates():
     env = RL2Env(BanditEnv(3), episodes_per_trial=4)
     settings = PPOSettings(

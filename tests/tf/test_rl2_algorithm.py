@@ -39,6 +39,7 @@ def weights_after_one_update(**sampling):
     return average, algo.policy.get_param_values()
 
 
+@pytest.mark.slow
 def test_trials_cut_by_the_worker_teach_what_trials_in_one_piece_teach():
     average, whole = weights_after_one_update()
     same, cut = weights_after_one_update(worker_class=RL2Worker, worker_args={"n_episodes_per_trial": 4})
@@ -90,6 +91,7 @@ def learning_curve(folder, algo, sampler, **arguments):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "arguments"),
     [("vectorized", {"n_envs": 7}), ("multiprocessing+vectorized", {"n_envs": 16})],
@@ -113,6 +115,7 @@ class BanditEnv3(BanditEnv):
         super().__init__(3)
 
 
+@pytest.mark.slow
 def test_tasks_in_slots_teach_what_tasks_of_workers_teach(tmp_path):
     workers = train_on_tasks(tmp_path / "workers", "local", n_workers=6)
     slots = train_on_tasks(tmp_path / "slots", "vectorized", n_workers=2, n_envs=3)

@@ -62,6 +62,7 @@ def rows(folder):
     return [{key: value for key, value in row.items() if key not in timing} for row in read_progress(folder)]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     whole = run(tmp_path / "whole", 4)
     run(tmp_path / "halves", 2)
@@ -76,6 +77,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
         np.testing.assert_allclose(resumed.algo.policy.get_param_values()[name], value, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_hold_what_the_learner_reports(tmp_path):
     run(tmp_path, 1)
     [row] = read_progress(tmp_path)

@@ -42,6 +42,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     return reproducible(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "first_options"), BACKENDS)
 @pytest.mark.parametrize(("then", "then_options"), BACKENDS)
 def test_ten_epochs_and_ten_more_equal_twenty_at_once_on_any_backends(
@@ -105,6 +106,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["local", "multiprocessing"])
 def test_after_ctrl_c_nothing_runs_and_the_run_can_go_on(tmp_path: Path, whole: Any, backend: str) -> None:
     process = subprocess.Popen(

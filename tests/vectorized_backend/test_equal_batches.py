@@ -55,6 +55,7 @@ def test_cartpole_gives_the_local_batches_over_several_calls(cartpole, name, n_e
             assert_equal(call(vectorized), call(local))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "n_envs", "options"), BACKENDS)
 @pytest.mark.parametrize("lengths", [(6,), (4, 5, 6, 7)])
 def test_batches_of_several_megabytes_are_the_local_ones_with_new_weights_each_call(

@@ -81,6 +81,7 @@ CALLS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), LAYOUTS, ids=["1", "2", "3"])
 @pytest.mark.parametrize("kind", ["by place", "plain products"])
 def test_the_batch_is_the_same_on_every_layout(kind, name, options):

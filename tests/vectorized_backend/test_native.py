@@ -49,6 +49,7 @@ def assert_equal(batch, expected):
     assert batch.provenance.equals(expected.provenance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 @pytest.mark.parametrize("name", ["vectorized", "multiprocessing+vectorized"])
 def test_whatever_the_autoreset_mode_batches_are_those_of_single_environments(name, mode):
@@ -86,6 +87,7 @@ def test_nested_spaces_of_vector_environments_come_through():
         assert_equal(native.obtain_samples(0, 120), local.obtain_samples(0, 120))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP], ids=lambda mode: mode.name
 )

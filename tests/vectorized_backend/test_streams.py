@@ -63,6 +63,7 @@ def calls(native):
 # -- what is in a batch ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("infos", ["none", "rich"])
 @pytest.mark.parametrize("limit", [4, 60])
 @pytest.mark.parametrize("mode", MODES)
@@ -95,6 +96,7 @@ class CrampedWorker(VecWorker):
     stream_type = type("CrampedSlots", (StreamSlots,), {"recording_type": Cramped})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [7, 60])
 @pytest.mark.parametrize("mode", MODES)
 def test_how_much_room_there_is_for_ticks_plays_no_part(mode, limit):
@@ -140,6 +142,7 @@ def test_the_environments_own_truncation_is_a_timeout():
     assert (batch.lengths[ends == samplerkit.StepType.TIMEOUT] == 12).all()
 
 
+@pytest.mark.slow
 def test_short_episodes_are_not_preferred():
     lengths = (1, 1, 1, 1, 1, 40)
     make = functools.partial(ChoirEnv, 16, lengths=lengths, infos="none")
@@ -171,6 +174,7 @@ def test_a_recurrent_policy_forgets_where_an_episode_begins():
 # -- where it runs plays no part -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_workers", [1, 3])
 def test_processes_give_the_same_batches_however_many_there_are(n_workers):
     arguments = {"n_envs": 16, "n_workers": n_workers}
@@ -259,6 +263,7 @@ def hang():
     time.sleep(600)
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_killed(tmp_path):
     make = functools.partial(ChoirEnv, 4)
     arguments = {"n_envs": 4, "max_episode_length": 9}
