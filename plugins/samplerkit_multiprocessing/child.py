@@ -17,6 +17,7 @@ import numpy as np
 
 from samplerkit.sampling import serve
 from samplerkit_multiprocessing.arena import IN_ARENA, SMALLEST, Arena, Reader, places, with_huge_pages
+from samplerkit_multiprocessing.inlet import Inlet
 from samplerkit_multiprocessing.shared import LARGEST_LETTER, File, Work
 
 _GRACE = 1.0
@@ -75,7 +76,7 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
     way = _Way(belongings)
     it = belongings
     batches = None if it.batches is None else np.frombuffer(with_huge_pages(it.batches), np.uint8)
-    work = Work(it.queue, it.board, it.index, way, batches)
+    work = Work(it.queue, it.board, it.index, way, batches, way.inlet)
     _be_woken("BATCH")
     serve(setup, way.receive, way.send, work)
     belongings.connection.close()
@@ -93,15 +94,18 @@ class _Way:
             file, self._freed = belongings.arena
             self._arena = Arena(file)
             self._bulletin = Reader(*belongings.bulletin)
+        self.inlet = Inlet(belongings.connection, self._in_full)
 
     def receive(self) -> bytes | memoryview | None:
         """Return the next message, to a thread that does nothing else; None where the parent is gone."""
         _be_woken("OTHER")
         try:
-            message = self._connection.recv_bytes()
+            return self.inlet.receive()
         except (EOFError, OSError):
             _end_soon()
             return None
+
+    def _in_full(self, message: bytes) -> bytes | memoryview:
         if message[:1] == IN_ARENA and self._bulletin is not None:
             return self._bulletin.read(message[1:])
         return message

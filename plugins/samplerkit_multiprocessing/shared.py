@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samplerkit.sampling import Claim, Need, Running, SharedWork
+from samplerkit_multiprocessing.inlet import Inlet
 
 _WORD = struct.Struct("q")
 _AIM = struct.Struct("qqq")
@@ -188,6 +189,7 @@ class Work(SharedWork):
         index: of this process's slot.
         way: to the parent, for messages.
         batches: see `SharedWork.batch_memory`.
+        inlet: where messages of the parent come in, which are taken while there is nothing else to do.
     """
 
     def __init__(
@@ -197,9 +199,11 @@ class Work(SharedWork):
         index: int,
         way: Way,
         batches: npt.NDArray[np.uint8] | None = None,
+        inlet: Inlet | None = None,
     ) -> None:
         self._queue = queue
         self._way = way
+        self._inlet = inlet
         self._notes = mmap.mmap(board.fd, 0)
         board.close()
         self._slot = index * _SLOT
@@ -217,6 +221,9 @@ class Work(SharedWork):
         self._poll.register(self._woken.fd, select.POLLIN)
         self._poll_woken = select.poll()
         self._poll_woken.register(self._woken.fd, select.POLLIN)
+        if inlet is not None and inlet.fileno is not None:
+            self._poll.register(inlet.fileno, select.POLLIN)
+            self._poll_woken.register(inlet.fileno, select.POLLIN)
 
     def claim(self) -> Claim | None:
         """See `SharedWork`."""
@@ -227,17 +234,31 @@ class Work(SharedWork):
         # Nothing at all means that the parent is gone: the reader of its messages will hear so.
         return _claim(*_ENTRY.unpack(data)) if data else None
 
-    def wait_for_wake(self, timeout: float) -> None:
+    def wait_for_wake(self, timeout: float) -> bytes | memoryview | None:
         """See `SharedWork`."""
-        self._poll_woken.poll(timeout * 1000)
-        drained(self._woken)
+        return self._wait(self._poll_woken, timeout * 1000)
 
-    def wait(self) -> None:
+    def wait(self) -> bytes | memoryview | None:
         """See `SharedWork`."""
-        events = self._poll.poll()
-        if any(fd == self._queue.fd and not event & select.POLLIN for fd, event in events):
-            self._poll.unregister(self._queue.fd)  # the parent is gone
-        drained(self._woken)
+        return self._wait(self._poll, None)
+
+    def _wait(self, poll: select.poll, timeout: float | None) -> bytes | memoryview | None:
+        if self._inlet is None:
+            self._heed(poll.poll(timeout))
+            return None
+        self._inlet.take_over()
+        try:
+            self._heed(poll.poll(timeout))
+            return self._inlet.take()
+        finally:
+            self._inlet.give_back()
+
+    def _heed(self, events: Sequence[tuple[int, int]]) -> None:
+        for fd, event in events:
+            if fd == self._woken.fd:
+                drained(self._woken)
+            elif fd == self._queue.fd and not event & select.POLLIN:
+                self._poll.unregister(fd)  # the parent is gone
 
     def wake(self) -> None:
         """See `SharedWork`."""

@@ -249,7 +249,12 @@ class _Carrier:
             return
         self._work.note(self._epoch, -1)
         if self._inbox.empty():
-            self._work.wait()
+            self._hear(self._work.wait())
+
+    def _hear(self, message: bytes | memoryview | None) -> None:
+        """Take a message that this thread has read itself while it waited."""
+        if message is not None:
+            self.take(decode(message))
 
     def _units(self) -> Iterator[int | None]:
         """Yield units as they are to run; None where there is none now, or something else to do."""
@@ -336,7 +341,7 @@ class _Carrier:
         self._work.note(self._epoch, -1)
         until = time.monotonic() + _REST
         while self._inbox.empty() and (left := until - time.monotonic()) > 0:
-            self._work.wait_for_wake(left)
+            self._hear(self._work.wait_for_wake(left))
         if self._open:
             self._note()
         return self._inbox.empty()

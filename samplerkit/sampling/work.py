@@ -89,12 +89,20 @@ class SharedWork(abc.ABC):
         """Take the next entry; None if there is none now."""
 
     @abc.abstractmethod
-    def wait(self) -> None:
-        """Sleep until there may be an entry, or until `wake`."""
+    def wait(self) -> bytes | memoryview | None:
+        """Sleep until there may be an entry, or until `wake`.
 
-    def wait_for_wake(self, timeout: float) -> None:
-        """Sleep until `wake`, for so many seconds at most. Called only after `need` said NONE."""
+        Returns:
+            The next message of the pool, where this heard of it, so that no other thread has to be woken that
+            wakes this one; None for anything else.
+        """
+
+    def wait_for_wake(self, timeout: float) -> bytes | memoryview | None:
+        """Sleep until `wake`, for so many seconds at most; return a message as `wait` does. Called only after
+        `need` said NONE.
+        """
         del timeout
+        return None
 
     @abc.abstractmethod
     def wake(self) -> None:

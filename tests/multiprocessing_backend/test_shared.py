@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerkit.sampling import Claim, Need, Running
+from samplerkit_multiprocessing.inlet import Inlet
 from samplerkit_multiprocessing.shared import File, Share, Work, anonymous_file, pipe
 
 PATIENCE = 20.0
@@ -200,6 +202,33 @@ def test_an_entry_ends_the_waiting(share):
 def test_waking_ends_the_waiting(share):
     work = work_of(share)
     assert ends_waiting(work, work.wake)
+
+
+@pytest.mark.parametrize("rests", [False, True])
+def test_a_message_ends_the_waiting_and_is_heard_there(share, rests):
+    mine, theirs = multiprocessing.Pipe()
+    inlet = Inlet(theirs)
+    work = Work(duplicate(share.queue), duplicate(share.board), 0, NoWay(), inlet=inlet)
+    mine.send_bytes(b"one")
+    mine.send_bytes(b"two")
+    assert (work.wait_for_wake(PATIENCE) if rests else work.wait()) == b"one"
+    assert inlet.receive() == b"two", "what comes meanwhile is left to the thread that receives"
+    work.wake()
+    assert (work.wait_for_wake(PATIENCE) if rests else work.wait()) is None
+
+
+def test_where_only_one_thread_can_wait_for_messages_they_are_left_to_it(share, monkeypatch):
+    monkeypatch.delattr(select, "epoll")
+    mine, theirs = multiprocessing.Pipe()
+    inlet = Inlet(theirs)
+    work = Work(duplicate(share.queue), duplicate(share.board), 0, NoWay(), inlet=inlet)
+
+    def tell():
+        mine.send_bytes(b"one")
+        assert inlet.receive() == b"one"
+        work.wake()
+
+    assert ends_waiting(work, tell)
 
 
 def test_waking_before_the_wait_counts_however_often_it_was_done(share):

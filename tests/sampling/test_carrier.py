@@ -47,6 +47,7 @@ class Memory(SharedWork):
         self.notes: list[tuple[int, int]] = []
         self._changed = threading.Condition()
         self._woken = False
+        self._messages: deque[bytes] = deque()
 
     def offer(self, *claims: Claim) -> None:
         with self._changed:
@@ -62,14 +63,24 @@ class Memory(SharedWork):
         with self._changed:
             assert self._changed.wait_for(lambda: not self.claims, PATIENCE), "entries are left"
 
-    def wait(self) -> None:
+    def wait(self) -> bytes | None:
+        return self._wait(lambda: self.claims or self._woken or self._messages, PATIENCE, "nobody woke it")
+
+    def _wait(self, changed, timeout: float, otherwise: str | None = None) -> bytes | None:
         with self._changed:
-            assert self._changed.wait_for(lambda: self.claims or self._woken, PATIENCE), "nobody woke it"
+            assert self._changed.wait_for(changed, timeout) or not otherwise, otherwise
             self._woken = False
+            return self._messages.popleft() if self._messages else None
 
     def wake(self) -> None:
         with self._changed:
             self._woken = True
+            self._changed.notify_all()
+
+    def tell(self, message: object) -> None:
+        """Send a message that only a carrier hears which waits."""
+        with self._changed:
+            self._messages.append(encode(message))
             self._changed.notify_all()
 
     def note(self, epoch: int, number: int) -> None:
@@ -255,6 +266,17 @@ def test_an_idle_carrier_hears_of_units_that_come_later(make):
         assert stage.finished(1) == {number: 1}
 
 
+def test_an_idle_carrier_follows_what_it_hears_itself(make):
+    work = Memory()
+    stage = make(work)
+    stage.configure(1)
+    stage.reply()
+    work.tell(Run(1, (7, 8)))
+    assert stage.finished(2) == {7: 1, 8: 1}
+    work.tell(Close())
+    stage.join()
+
+
 def test_units_of_earlier_epochs_are_dropped(make):
     work = Memory()
     stage = make(work)
@@ -321,11 +343,9 @@ class Tally(Memory):
     def need(self, epoch: int, number: int) -> Need:
         return self.needs[number]
 
-    def wait_for_wake(self, timeout: float) -> None:
+    def wait_for_wake(self, timeout: float) -> bytes | None:
         self.rests.release()
-        with self._changed:
-            self._changed.wait_for(lambda: self._woken, timeout)
-            self._woken = False
+        return self._wait(lambda: self._woken or self._messages, timeout)
 
 
 def test_the_tally_is_told_how_many_steps_each_unit_took(make):
@@ -386,7 +406,8 @@ def test_whoever_learns_too_late_that_there_was_enough_rings_itself(make, monkey
     assert work.happened == ["asked", "quiet", "asked", "rang"]
 
 
-def test_a_unit_that_is_not_needed_waits_for_another_call(make, monkeypatch):
+@pytest.mark.parametrize("hears_itself", [False, True])
+def test_a_unit_that_is_not_needed_waits_for_another_call(make, monkeypatch, hears_itself):
     monkeypatch.setattr(carrier, "_REST", PATIENCE)
     work = Tally(u1=Need.NONE, u2=Need.LIKELY)
     stage = make(work)
@@ -396,7 +417,7 @@ def test_a_unit_that_is_not_needed_waits_for_another_call(make, monkeypatch):
     assert work.rests.acquire(timeout=PATIENCE)
     assert [claim.first for claim in work.claims] == [2], "the rest is left to others"
     work.needs[1] = Need.LIKELY
-    stage.tell(Run(1, ()))
+    (work if hears_itself else stage).tell(Run(1, ()))
     assert stage.finished(2) == {1: 1, 2: 1}
 
 

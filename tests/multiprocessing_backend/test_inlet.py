@@ -1,0 +1,173 @@
+"""Messages that two threads take from one pipe, by turns."""
+
+from __future__ import annotations
+
+import multiprocessing
+import select
+import threading
+import time
+
+import pytest
+
+from samplerkit_multiprocessing.inlet import Inlet
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def ends():
+    mine, theirs = multiprocessing.Pipe()
+    yield mine, theirs
+    mine.close()
+    theirs.close()
+
+
+class Receiver:
+    """A thread that does nothing but receive, until the other end is gone."""
+
+    def __init__(self, inlet: Inlet) -> None:
+        self.received: list[bytes] = []
+        self._came = threading.Condition()
+        self._inlet = inlet
+        self._thread = threading.Thread(target=self._receive, daemon=True)
+        self._thread.start()
+
+    def _receive(self) -> None:
+        try:
+            while True:
+                message = self._inlet.receive()
+                with self._came:
+                    self.received.append(bytes(message))
+                    self._came.notify_all()
+        except EOFError:
+            return
+
+    def has(self, count: int, timeout: float = PATIENCE) -> bool:
+        with self._came:
+            return self._came.wait_for(lambda: len(self.received) >= count, timeout)
+
+    def end(self) -> None:
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive(), "it has not heard that the other end is gone"
+
+
+def is_readable(fd: int, timeout: float = PATIENCE) -> bool:
+    return bool(select.select([fd], [], [], timeout)[0])
+
+
+def test_whoever_receives_gets_all_messages_in_order_in_full(ends):
+    mine, theirs = ends
+    receiver = Receiver(Inlet(theirs, lambda data: data.upper()))
+    for word in (b"one", b"two", b"x" * (1 << 20)):
+        mine.send_bytes(word)
+    assert receiver.has(3)
+    assert receiver.received == [b"ONE", b"TWO", b"X" * (1 << 20)]
+    mine.close()
+    receiver.end()
+
+
+def test_what_comes_after_it_was_taken_over_wakes_nobody_else(ends):
+    mine, theirs = ends
+    inlet = Inlet(theirs)
+    receiver = Receiver(inlet)
+    mine.send_bytes(b"one")
+    assert receiver.has(1)
+    inlet.take_over()
+    mine.send_bytes(b"two")
+    mine.send_bytes(b"three")
+    assert is_readable(inlet.fileno)
+    assert not receiver.has(2, timeout=0.1)
+    assert inlet.take() == b"two"
+    inlet.give_back()
+    assert receiver.has(2), "what is there already is a reason to wake"
+    assert receiver.received == [b"one", b"three"]
+    mine.close()
+    receiver.end()
+
+
+def test_there_may_be_nothing_to_take(ends):
+    inlet = Inlet(ends[1])
+    inlet.take_over()
+    assert inlet.take() is None
+
+
+def test_where_the_other_end_is_gone_there_is_nothing_to_take_and_whoever_receives_hears_so(ends):
+    mine, theirs = ends
+    inlet = Inlet(theirs)
+    inlet.take_over()
+    mine.close()
+    assert is_readable(inlet.fileno)
+    assert inlet.take() is None
+    inlet.give_back()
+    with pytest.raises(EOFError):
+        inlet.receive()
+
+
+def test_one_takes_at_a_time(ends):
+    mine, theirs = ends
+    reached, go_on = threading.Event(), threading.Event()
+
+    def in_full(data):
+        reached.set()
+        assert go_on.wait(PATIENCE)
+        return data
+
+    inlet, taken = Inlet(theirs, in_full), []
+    mine.send_bytes(b"one")
+    mine.send_bytes(b"two")
+    threads = [threading.Thread(target=lambda: taken.append(inlet.take()), daemon=True) for _ in range(2)]
+    threads[0].start()
+    assert reached.wait(PATIENCE)
+    reached.clear()
+    threads[1].start()
+    assert not reached.wait(0.1), "the first has not got its message in full yet"
+    go_on.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert taken == [b"one", b"two"]
+
+
+def test_of_many_messages_each_is_taken_once_and_in_order(ends):
+    mine, theirs = ends
+    inlet = Inlet(theirs)
+    receiver = Receiver(inlet)
+    n_messages, taken, over = 3000, [], threading.Event()
+
+    def take_turns():
+        while not over.is_set():
+            inlet.take_over()
+            is_readable(inlet.fileno, 0.001)
+            message = inlet.take()
+            if message is not None:
+                taken.append(bytes(message))
+            inlet.give_back()
+
+    other = threading.Thread(target=take_turns, daemon=True)
+    other.start()
+    for number in range(n_messages):
+        mine.send_bytes(b"%06d" % number * 50)
+    until = time.monotonic() + PATIENCE
+    while len(taken) + len(receiver.received) < n_messages and time.monotonic() < until:
+        receiver.has(n_messages, timeout=0.01)
+    over.set()
+    other.join(PATIENCE)
+    mine.close()
+    receiver.end()
+    assert sorted(taken + receiver.received) == [b"%06d" % number * 50 for number in range(n_messages)]
+    assert taken == sorted(taken)
+    assert receiver.received == sorted(receiver.received)
+    assert taken, "it had its turns"
+
+
+def test_without_an_epoll_only_the_thread_that_receives_waits_for_messages(ends, monkeypatch):
+    monkeypatch.delattr(select, "epoll")
+    mine, theirs = ends
+    inlet = Inlet(theirs)
+    assert inlet.fileno is None
+    receiver = Receiver(inlet)
+    inlet.take_over()
+    mine.send_bytes(b"one")
+    assert receiver.has(1)
+    inlet.give_back()
+    mine.close()
+    receiver.end()
