@@ -58,12 +58,9 @@ class TiledProduct:
 
     def __init__(self, kernel: Array) -> None:
         self.kernel: Array = np.array(kernel, np.float32, order="C")
-        self._pieces = [
-            (rows, columns, np.ascontiguousarray(self.kernel[rows, columns]))
-            for rows, columns in _pieces(*self.kernel.shape)
-        ]
         #: One call of the BLAS does it.
-        self.small = len(self._pieces) == 1 and blas_is_row_exact(*self.kernel.shape)
+        self.small = self.kernel.size <= MAX_PRODUCT and blas_is_row_exact(*self.kernel.shape)
+        self._pieces = [] if self.small else _cut(self.kernel)
 
     def into(self, x: Array, out: Array) -> None:
         """(8, n_in) -> (8, n_out), or (n_tiles, 8, n_in) -> (n_tiles, 8, n_out), into C-contiguous `out`."""
@@ -83,15 +80,17 @@ class TiledProduct:
                 out[..., columns] += product
 
 
-def _pieces(n_in: int, n_out: int) -> list[tuple[slice, slice]]:
-    """Where to cut an (n_in, n_out) kernel: (rows, columns) of each piece, the first rows first."""
+def _cut(kernel: Array) -> list[tuple[slice, slice, Array]]:
+    """Cut an (n_in, n_out) kernel: its rows, columns and numbers, piece by piece, the first rows first."""
+    n_in, n_out = kernel.shape
     deep = min(n_in, MAX_PRODUCT)
     wide = max(1, MAX_PRODUCT // deep)
-    return [
+    places = [
         (slice(row, min(row + deep, n_in)), slice(column, min(column + wide, n_out)))
         for row in range(0, n_in, deep)
         for column in range(0, n_out, wide)
     ]
+    return [(rows, columns, np.ascontiguousarray(kernel[rows, columns])) for rows, columns in places]
 
 
 def _piece_product(x: Array, kernel: Array) -> Array:
@@ -115,7 +114,8 @@ class TiledDense:
         self._product = TiledProduct(kernel)
         self._kernel = self._product.kernel if self._product.small else None
         # A whole tile of biases: adding arrays of equal shape costs a third of a broadcast.
-        self._bias: Array = np.tile(np.asarray(bias, np.float32), (TILE, 1))
+        self._bias: Array = np.empty((TILE, len(bias)), np.float32)
+        self._bias[:] = bias
 
     def apply(self, x: Array, out: Array) -> Array:
         """(8, n_in) -> (8, n_out), or (n_tiles, 8, n_in) -> (n_tiles, 8, n_out), into C-contiguous `out`."""

@@ -65,13 +65,19 @@ class Schedule:
 
     def take_run(self, admission: Admission, horizon: int, most: int) -> range:
         """Return the next units below a horizon, for any carrier: consecutive, and no more than `most`."""
-        number = self.take(None, admission, horizon)
-        if number is None:
-            return range(0)
-        if number + 1 != self._handed_out.get(None):
-            return range(number, number + 1)  # one that was lost
-        stop = self._handed_out[None] = max(number + 1, min(horizon, number + most))
-        return range(number, stop)
+        if self._again:
+            number = self.take(None, admission, horizon)
+            if number is None:
+                return range(0)
+            if number + 1 != self._handed_out.get(None):
+                return range(number, number + 1)  # one that was lost
+            start = number
+        else:
+            start = max(self._handed_out.get(None, 0), admission.first)
+        stop = min(horizon, start + max(1, most))
+        if start < stop:
+            self._handed_out[None] = stop
+        return range(start, stop)
 
     def lost(self, number: int, *, suspect: bool) -> None:
         """Take a unit back that did not end; a suspect (it may be what kills) waits for its turn."""
