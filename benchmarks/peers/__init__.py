@@ -32,6 +32,7 @@ def peers(n_processes: int) -> list[Peer]:
     """Return all peers; `loop`s written by hand come first."""
     few, many = 4 * n_processes, 16 * n_processes
     return [
+        Peer("Pipes, a chunk per process (by hand)", "chunks", "Pipes", loop=True),
         Peer("Pool, a chunk per task (by hand)", "chunks", "Pool", {"chunks": 4}, loop=True),
         Peer("Ray actors, pipelined (by hand)", "ray_actors", "Actors", {"chunks": 4}, loop=True),
         *(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 from typing import Any, ClassVar
 
@@ -48,10 +49,7 @@ class Pool(PeerContestant):
 
     def begin(self) -> None:
         """Start the processes; each makes its own environment."""
-        workload = Workload(self.env, self.policy, self.num_samples)
-        env = workload.make_env()
-        self._weights = workload.make_policy(env).get_param_values() or None
-        env.close()
+        self._weights = _weights(self.env, self.policy, self.num_samples)
         context = multiprocessing.get_context("forkserver")
         numbers = context.Queue()
         for index in range(self.n_processes):
@@ -70,6 +68,60 @@ class Pool(PeerContestant):
         """End the processes."""
         if self._pool is not None:
             self._pool.terminate()
+
+
+class Pipes(PeerContestant):
+    """A pipe to each process, which takes its share of a batch in one chunk: there is no way to do less."""
+
+    distributions: ClassVar[tuple[str, ...]] = ("numpy", "gymnasium")
+
+    def __init__(self, **common: Any) -> None:
+        super().__init__(**common)
+        self._pipes: list[Any] = []
+        self._processes: list[Any] = []
+
+    def begin(self) -> None:
+        """Start the processes; each makes its own environment."""
+        self._weights = _weights(self.env, self.policy, self.num_samples)
+        context = multiprocessing.get_context("forkserver")
+        n_steps = -(-self.num_samples // self.n_processes)
+        for index in range(self.n_processes):
+            mine, theirs = context.Pipe()
+            arguments = (theirs, self.env, self.policy, n_steps, index, self.n_processes)
+            process = context.Process(target=_serve_chunks, args=arguments, daemon=True)
+            process.start()
+            theirs.close()
+            self._pipes.append(mine)
+            self._processes.append(process)
+
+    def batch(self) -> int:
+        """Send the weights to all, and wait for all."""
+        for pipe in self._pipes:
+            pipe.send(self._weights)
+        self._latest = [pipe.recv() for pipe in self._pipes]
+        return sum(len(columns["rewards"]) for columns in self._latest)
+
+    def end(self) -> None:
+        """Close the pipes, by which the processes end."""
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            process.join()
+
+
+def _weights(env: str, policy: str, num_samples: int) -> Any:
+    workload = Workload(env, policy, num_samples)
+    made = workload.make_env()
+    weights = workload.make_policy(made).get_param_values() or None
+    made.close()
+    return weights
+
+
+def _serve_chunks(pipe: Any, env: str, policy: str, n_steps: int, index: int, n_loops: int) -> None:
+    loop = ChunkLoop(env, policy, n_steps, index, n_loops)
+    with contextlib.suppress(EOFError):
+        while True:
+            pipe.send(loop.chunk(pipe.recv()))
 
 
 def _begin_loop(numbers: Any, env: str, policy: str, n_steps: int, n_loops: int) -> None:

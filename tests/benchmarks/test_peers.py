@@ -6,7 +6,7 @@ import pytest
 from gymnasium import spaces
 
 from benchmarks.peers import peers
-from benchmarks.peers.chunks import Pool
+from benchmarks.peers.chunks import Pipes, Pool
 from benchmarks.peers.gymnasium_vector import Vector
 from benchmarks.plain import plain_policy
 from benchmarks.policies import steady
@@ -47,6 +47,18 @@ def test_a_pool_delivers_chunks_of_the_bare_loop():
         assert it._latest[0]["observations"].shape == (75, 4)
     finally:
         it.stop()
+
+
+def test_pipes_deliver_a_chunk_of_the_bare_loop_for_each_process():
+    it = Pipes(policy="mlp", **COMMON)
+    try:
+        it.start()
+        assert it.batch() == 300
+        assert [columns["observations"].shape for columns in it._latest] == [(150, 4)] * 2
+        assert not np.array_equal(*[columns["observations"] for columns in it._latest])
+    finally:
+        it.stop()
+    assert [process.exitcode for process in it._processes] == [0, 0]
 
 
 def test_a_peer_that_is_not_installed_is_skipped_with_its_name():
