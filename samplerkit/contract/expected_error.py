@@ -58,9 +58,7 @@ class ExpectedError:
             Violation: if it is of another type, or says something else.
         """
         error, raised = outcome.error, self._cell.raises
-        # What a worker in the caller's process raises cannot be told from the caller's own.
-        by_hand = self._cell.interrupted or self._cell.kind == "KeyboardInterrupt"
-        if isinstance(error, KeyboardInterrupt) and by_hand:
+        if isinstance(error, KeyboardInterrupt) and self._cell.by_hand:
             return
         if self._cell.interrupted:
             raise Violation(f"not typed: expected KeyboardInterrupt, {outcome}") from error

@@ -87,6 +87,20 @@ def hang() -> None:
 
 
 @dataclass(frozen=True)
+class Hang:
+    """Never comes back, unless it is called in the process in which it was made: a sampler that asks what
+    an environment is like may construct one there, and close it.
+    """
+
+    home: int = field(default_factory=os.getpid)
+
+    def __call__(self) -> None:
+        """Wait for ever."""
+        if os.getpid() != self.home:
+            hang()
+
+
+@dataclass(frozen=True)
 class Raised:
     """What is known of an exception before it is raised."""
 
@@ -170,6 +184,11 @@ class Cell:
         return self.kind in (CTRL_C, CTRL_C_HANG)
 
     @property
+    def by_hand(self) -> bool:
+        """Whether it is Ctrl-C, or what a worker in the caller's process cannot tell from it."""
+        return self.interrupted or self.kind == "KeyboardInterrupt"
+
+    @property
     def in_update(self) -> bool:
         """Whether it comes with an update."""
         return self.moment in IN_UPDATES
@@ -185,7 +204,7 @@ class Cell:
             return RAISES[self.kind][0]
         if self.what in DEATHS:
             return Kill(None if DEATHS[self.what] else 0)
-        actions = {HANG: hang, CTRL_C_HANG: hang, CTRL_C: dawdle}
+        actions: dict[str, Callable[[], Any]] = {HANG: Hang(), CTRL_C_HANG: hang, CTRL_C: dawdle}
         return actions.get(self.what, sleep_a_little)
 
     @property

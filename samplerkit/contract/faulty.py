@@ -152,7 +152,9 @@ class Props:
         cell = self.cell
         # What an earlier call brought is still there after one that raised.
         earlier = Op(1, env="new") if cell.site in _POLICY_SITES else Op(1, agent="weights")
-        before = (earlier,) if cell.in_update or cell.moment == "later unit" else ()
+        # A unit that ran ahead would end the earlier call, or be there before anybody presses Ctrl-C.
+        later = cell.moment == "later unit" and not cell.by_hand
+        before = (earlier,) if cell.in_update or later else ()
         each: Any = " each" if cell.last_only else ""
         asked = Op(6 * LENGTH)
         if cell.in_update and cell.site == "update_agent":

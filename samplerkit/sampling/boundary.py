@@ -201,7 +201,7 @@ def facts(update: Any, streams: Callable[[Any], bool]) -> Facts:
 def _close(env: Any) -> None:
     try:
         env.close()
-    except Exception:
+    except (Exception, SystemExit):
         log.warning("%s raised while it was closed", type(env).__name__, exc_info=True)
 
 

@@ -29,6 +29,7 @@ from samplerkit.sampling.numbering import UnitSeeds, agent_seed
 from samplerkit.sampling.packing import Packed
 from samplerkit.sampling.recipes import Change, EnvChange, Recipe
 from samplerkit.workers import DefaultWorker, WorkerFactory
+from samplerkit.workers.slot_worker import SlotWorker
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class WorkerHost:
         self.continues = issubclass(factory.worker_class, ContinuingWorker)
         """Whether episodes go on from call to call."""
         self._overlapping = factory.worker_class.overlap(**(factory.worker_args or {})) > 1
-        self._caught = (Exception, SystemExit, *((KeyboardInterrupt,) if catch_interrupts else ()))
+        self._caught = SlotWorker.unit_errors + ((KeyboardInterrupt,) if catch_interrupts else ())
 
     # -- bringing workers to their recipes -------------------------------------------------------
 
@@ -247,6 +248,8 @@ class WorkerHost:
             self._running = worker
             if isinstance(worker, DefaultWorker):
                 worker.place = self.place
+            elif isinstance(worker, SlotWorker):
+                worker.unit_errors = self._caught
             worker.resume()
             if self._cancelled:
                 raise UnitCancelled

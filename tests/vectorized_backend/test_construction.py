@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 import samplerkit
@@ -13,22 +15,34 @@ class CannotStart(TattooEnv):
         raise RuntimeError("no display")
 
 
+class ExitsAtStart(TattooEnv):
+    def __init__(self):
+        sys.exit("no display")
+
+
 class CannotClose(TattooEnv):
     def close(self):
         raise RuntimeError("no way out")
 
 
+class ExitsAtTheEnd(TattooEnv):
+    def close(self):
+        sys.exit("no way out")
+
+
+@pytest.mark.parametrize("env", [CannotStart, ExitsAtStart])
 @pytest.mark.parametrize("name", ["vectorized", "multiprocessing+vectorized"])
-def test_an_environment_that_cannot_be_constructed_is_an_error_of_its_worker(name):
+def test_an_environment_that_cannot_be_constructed_is_an_error_of_its_worker(name, env):
     with pytest.raises(samplerkit.WorkerError, match="no display"):
         samplerkit.make_sampler(
-            name, agents=ProbePolicy(1), envs=CannotStart, seed=1, n_workers=2, max_episode_length=9
+            name, agents=ProbePolicy(1), envs=env, seed=1, n_workers=2, max_episode_length=9
         )
 
 
+@pytest.mark.parametrize("env", [CannotClose, ExitsAtTheEnd])
 @pytest.mark.parametrize("name", ["vectorized", "multiprocessing+vectorized"])
-def test_one_that_cannot_be_closed_can_be_sampled(name):
+def test_one_that_cannot_be_closed_can_be_sampled(name, env):
     with samplerkit.make_sampler(
-        name, agents=ProbePolicy(1), envs=CannotClose, seed=1, n_workers=2, max_episode_length=9
+        name, agents=ProbePolicy(1), envs=env, seed=1, n_workers=2, max_episode_length=9
     ) as sampler:
         assert sampler.obtain_samples(0, 30).lengths.sum() >= 30

@@ -185,6 +185,25 @@ def test_an_error_of_the_policy_is_blamed_on_the_unit_that_fails_alone():
     assert worker.unit == lengths[2]
 
 
+@pytest.mark.parametrize("is_a_units_own", [True, False])
+def test_an_interrupt_of_the_policy_is_blamed_on_a_unit_where_nobody_presses_ctrl_c(is_a_units_own):
+    class Interrupting(Noting):
+        def get_actions(self, observations):
+            if (observations[:, 0] == lengths[2].env_seed).any():
+                raise KeyboardInterrupt
+            return super().get_actions(observations)
+
+    lengths = units(3, 5, 4, 2)
+    worker = worker_of(3, Interrupting())
+    if is_a_units_own:
+        worker.unit_errors = (*worker.unit_errors, KeyboardInterrupt)
+    done = []
+    running = worker.rollouts(lengths)
+    with pytest.raises(KeyboardInterrupt):
+        done.extend(unit.number for unit, _ in iter(lambda: next(running), None))
+    assert (done, worker.unit) == (([0, 1], lengths[2]) if is_a_units_own else ([], None))
+
+
 def test_units_before_the_one_that_the_policy_fails_on_come_out():
     lengths = units(3, 5, 4, 2)
     running = worker_of(3, Noting(fails_on=(lengths[2].env_seed, 2))).rollouts(lengths)
