@@ -40,7 +40,8 @@ class Belongings:
         arena: for large messages to the parent, with the pipe that tells what is free again there; None
             where there cannot be one.
         bulletin: with large messages from the parent, and the pipe to tell it what is free again.
-        cpu: to stay on; None for any.
+        cpu: its own; None where there is none.
+        pinned: whether it stays there, and does not only rest there.
         batches: memory of the parent's batches; None where it cannot be shared.
     """
 
@@ -52,6 +53,7 @@ class Belongings:
     arena: tuple[File, File] | None
     bulletin: tuple[File, File] | None
     cpu: int | None
+    pinned: bool = False
     batches: File | None = None
 
 
@@ -67,7 +69,7 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):  # blocked since the process started, see `launch`
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    if belongings.cpu is not None:
+    if belongings.pinned and belongings.cpu is not None:
         os.sched_setaffinity(0, {belongings.cpu})
     # A message that comes while a unit runs is read at once, and not after Python's 5 ms.
     sys.setswitchinterval(_SWITCH)
@@ -76,7 +78,7 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
     way = _Way(belongings)
     it = belongings
     batches = None if it.batches is None else np.frombuffer(with_huge_pages(it.batches), np.uint8)
-    work = Work(it.queue, it.board, it.index, way, batches, way.inlet)
+    work = Work(it.queue, it.board, it.index, way, batches, way.inlet, None if it.pinned else it.cpu)
     _be_woken("BATCH")
     serve(setup, way.receive, way.send, work)
     belongings.connection.close()

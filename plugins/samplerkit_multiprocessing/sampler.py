@@ -55,15 +55,18 @@ class MultiprocessingSampler(PoolSampler[ProcessCarrier]):
     def make_transport(self) -> ProcessTransport:
         """Return processes and pipes."""
         return ProcessTransport(
-            self.option("n_processes") or _usable_cpus(),
+            self.option("n_processes") or _n_usable_cpus(),
             self.option("start_method") or launch.default_start_method(),
-            sorted(os.sched_getaffinity(0)) if self.option("pin") else (),
+            _usable_cpus(),
+            self.option("pin"),
             self.needs,
         )
 
 
-def _usable_cpus() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return psutil.cpu_count() or 1
+def _usable_cpus() -> list[int]:
+    """Return the CPUs that this program may use; none where the operating system has no way to say so."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+
+
+def _n_usable_cpus() -> int:
+    return len(_usable_cpus()) or psutil.cpu_count() or 1

@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from samplerkit.sampling import Claim, Need, Running, SharedWork
 from samplerkit_multiprocessing.inlet import Inlet
+from samplerkit_multiprocessing.resting import RestingPlace
 
 _WORD = struct.Struct("q")
 _AIM = struct.Struct("qqq")
@@ -190,6 +191,7 @@ class Work(SharedWork):
         way: to the parent, for messages.
         batches: see `SharedWork.batch_memory`.
         inlet: where messages of the parent come in, which are taken while there is nothing else to do.
+        cpu: where to sleep while there is nothing to do; None for anywhere.
     """
 
     def __init__(
@@ -200,10 +202,12 @@ class Work(SharedWork):
         way: Way,
         batches: npt.NDArray[np.uint8] | None = None,
         inlet: Inlet | None = None,
+        cpu: int | None = None,
     ) -> None:
         self._queue = queue
         self._way = way
         self._inlet = inlet
+        self._rest = contextlib.nullcontext() if cpu is None else RestingPlace(cpu)
         self._notes = mmap.mmap(board.fd, 0)
         board.close()
         self._slot = index * _SLOT
@@ -244,16 +248,18 @@ class Work(SharedWork):
 
     def _wait(self, poll: select.poll, timeout: float | None) -> bytes | memoryview | None:
         if self._inlet is None:
-            self._heed(poll.poll(timeout))
+            self._sleep(poll, timeout)
             return None
         self._inlet.take_over()
         try:
-            self._heed(poll.poll(timeout))
+            self._sleep(poll, timeout)
             return self._inlet.take()
         finally:
             self._inlet.give_back()
 
-    def _heed(self, events: Sequence[tuple[int, int]]) -> None:
+    def _sleep(self, poll: select.poll, timeout: float | None) -> None:
+        with self._rest:
+            events = poll.poll(timeout)
         for fd, event in events:
             if fd == self._woken.fd:
                 drained(self._woken)

@@ -45,16 +45,25 @@ class ProcessTransport(Transport[ProcessCarrier]):
     Args:
         n_processes: how many.
         start_method: ``forkserver`` or ``spawn``.
-        cpus: what to pin processes to, in turn; none leaves it to the operating system.
+        cpus: which processes may use, if one can tell. Where there are no more than processes, each process
+            has one of them, in turn, to rest on.
+        pin: whether each process has one, and stays there.
         needs: modules that a process imports before anything else.
     """
 
     def __init__(
-        self, n_processes: int, start_method: str, cpus: Sequence[int] = (), needs: tuple[str, ...] = ()
+        self,
+        n_processes: int,
+        start_method: str,
+        cpus: Sequence[int] = (),
+        pin: bool = False,
+        needs: tuple[str, ...] = (),
     ) -> None:
         self._n_processes = n_processes
         self._start_method = start_method
-        self._cpus = cpus
+        # Fewer processes than CPUs are woken on idle ones, which they need not share with other programs.
+        self._cpus = cpus if pin or len(cpus) <= n_processes else ()
+        self._pin = pin
         self._needs = needs
         self._wake_end, self._waker = socket.socketpair()
         self._share = Share(n_processes)
@@ -87,8 +96,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
             cpu = self._cpus[index % len(self._cpus)] if self._cpus else None
             batches = None if self._batches is None else self._batches.file
             share = self._share
-            ways = (theirs, share.queue, share.board, index, letters_in, arena, bulletin, cpu, batches)
-            arguments = (child.Belongings(*ways), setup, self._needs)
+            ways = (theirs, share.queue, share.board, index, letters_in, arena, bulletin)
+            arguments = (child.Belongings(*ways, cpu, self._pin, batches), setup, self._needs)
             process = launch.start(context, child.main, arguments, f"samplerkit-{index}")
         except BaseException:
             mine.close()

@@ -1,4 +1,4 @@
-"""Large batches and large weights: equal to the local sampler's, in little memory; and pinned processes."""
+"""Large batches and large weights: equal to the local sampler's, in little memory."""
 
 from __future__ import annotations
 
@@ -157,41 +157,6 @@ def test_several_samplers_of_large_observations_work_side_by_side_and_in_threads
     for thread in threads:
         thread.join(60)
     assert digests == dict.fromkeys(range(3), expected)
-
-
-# ---------------------------------------------------------------- processes that stay on a CPU
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to keep a process on a CPU here")
-def test_each_pinned_process_has_a_cpu_in_turn_and_so_has_the_one_that_takes_its_place():
-    usable = sorted(os.sched_getaffinity(0))
-    expected = {f"samplerkit-{index}": {usable[index % len(usable)]} for index in range(3)}
-    with sampler("multiprocessing", FramesEnv, n_processes=3, pin=True) as s:
-        before = children()
-        assert {name: os.sched_getaffinity(pid) for name, pid in before.items()} == expected
-        os.kill(before["samplerkit-1"], signal.SIGKILL)
-        call = 0
-        while not s.statistics().restarts:
-            call += 1
-            s.obtain_samples(call, 50)
-        s.obtain_exact_episodes(9)  # by now the new one is up
-        after = children()
-        assert after["samplerkit-1"] != before["samplerkit-1"]
-        assert {name: os.sched_getaffinity(pid) for name, pid in after.items()} == expected
-    assert sorted(os.sched_getaffinity(0)) == usable, "the caller stays where it was"
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="nothing is ever pinned here")
-def test_processes_are_not_pinned_unless_one_says_so():
-    with sampler("multiprocessing", FramesEnv, n_processes=2) as s:
-        s.obtain_samples(0, 10)
-        assert all(os.sched_getaffinity(pid) == os.sched_getaffinity(0) for pid in children().values())
-
-
-@pytest.mark.parametrize("value", [1, "yes", "0"])
-def test_whether_to_pin_is_true_or_false(value):
-    with pytest.raises(TypeError, match="pin must be True or False"):
-        sampler("multiprocessing", FramesEnv, n_processes=1, pin=value)
 
 
 # ---------------------------------------------------------------- memory, measured in a program of its own
