@@ -48,12 +48,14 @@ class Line:
             yield self._slot(unit, idle[0]), unit
             return
         if self._home is None and isinstance(self._units, InGroups):
-            size = len(idle) if self._together else 1
-            for first in range(0, len(idle), size):
-                some = self._units.take(size)
-                yield from zip(idle[first:], some, strict=False)
+            if self._together:
+                yield from zip(idle, self._units.take(len(idle)), strict=False)
+                return
+            for slot in idle:
+                some = self._units.take(1)
                 if not some:
                     return
+                yield slot, some[0]
             return
         self._asks = True
         for slot in idle:

@@ -146,7 +146,8 @@ class VecWorker(SlotWorker, StreamingWorker):
         """Run the unit in `self.unit`, or an unseeded one where there is none, alone, and return it."""
         slots, unit = self._slots, self.unit
         slots.clear()
-        self._begin(0 if unit is None else self._home(unit) or 0, unit)
+        slot = 0 if unit is None else self._home(unit) or 0
+        slots.begin(slot, unit, self._slot_seed(slot, unit))
         while not self.cancelled:
             for slot, last_step_type in slots.tick(self):
                 return join([slots.keep(slot, last_step_type)])
@@ -172,12 +173,12 @@ class VecWorker(SlotWorker, StreamingWorker):
             ended = self._tick(line)
             if self.cancelled:
                 raise UnitCancelled
-            if ended:
+            if len(ended) == 1:
+                slot, last_step_type = ended[0]
+                self.unit = slots.units[slot]
+                yield self.unit, slots.keep(slot, last_step_type)
+            elif ended:
                 units_of = [slots.units[slot] for slot, _ in ended]
-                if len(ended) == 1 and units_of[0] is not None:
-                    self.unit = units_of[0]
-                    yield self.unit, slots.keep(*ended[0])
-                    continue
                 if in_groups and slots.end_together(ended):
                     yield units_of, slots.keep_together(ended)
                     continue
@@ -192,7 +193,10 @@ class VecWorker(SlotWorker, StreamingWorker):
         slots = self._slots
         if slots.live and (line.alone or (self.one_at_a_time and not self._own_slots)):
             return
-        idle = [slot for slot, unit in enumerate(slots.units) if unit is None]
+        if len(slots.live) == self.n_envs - 1:
+            idle = [slots.units.index(None)]
+        else:
+            idle = [slot for slot, unit in enumerate(slots.units) if unit is None]
         if self.one_at_a_time and not self._own_slots:
             del idle[1:]
         if slots.begins_together:
@@ -201,12 +205,9 @@ class VecWorker(SlotWorker, StreamingWorker):
             return
         for slot, unit in line.take(idle):
             self.unit = unit
-            self._begin(slot, unit)
+            slots.begin(slot, unit, self._slot_seed(slot, unit))
             if self.cancelled:
                 raise UnitCancelled
-
-    def _begin(self, slot: int, unit: Unit | None) -> None:
-        self._slots.begin(slot, unit, self._slot_seed(slot, unit))
 
     def _tick(self, line: Line) -> list[tuple[int, StepType]]:
         """Advance all slots; on an exception, find out which unit it belongs to."""

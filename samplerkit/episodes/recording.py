@@ -12,7 +12,7 @@ from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.ground import Place
 from samplerkit.episodes.infos import concatenate_infos
 from samplerkit.episodes.kept_infos import KeptInfos
-from samplerkit.episodes.slices import EpisodeSlice
+from samplerkit.episodes.slices import EpisodeSlice, slice_of
 from samplerkit.episodes.space_columns import space_column
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
@@ -145,7 +145,7 @@ class Recording:
             types[stop - 1] = last
         self._episode_infos.append(info)
         lengths.append(stop - start)
-        return EpisodeSlice(self, episode, episode + 1, start, stop)
+        return slice_of((self, episode, episode + 1, start, stop))
 
     def view(self, episodes: slice, rows: slice) -> EpisodeBatch:
         """Return consecutive episodes, given with their rows, as a batch of views.

@@ -200,6 +200,16 @@ def plain_array(column: SpaceColumn) -> tuple[Any, Any, Any]:
     return None, None, None
 
 
+def plain_rows(column: SpaceColumn, n_rows: int) -> tuple[Any, Any, Any]:
+    """Return the dtype and shape of arrays of `n_rows` values that may be assigned as they are, and the rows.
+
+    None for other columns, and for arrays without dimensions.
+    """
+    if type(column) is ScalarColumn or (type(column) is ArrayColumn and column.shape):
+        return column.dtype, (n_rows, *column.shape), column.buffer
+    return None, None, None
+
+
 def plain_vectors(column: SpaceColumn) -> tuple[Any, int]:
     """Return rows of plain vectors as one line of numbers, and how many make a row; None for other columns.
 

@@ -15,7 +15,7 @@ from samplerkit.episodes.infos import stack_infos
 from samplerkit.episodes.recorder import Cancellable, checked_reward
 from samplerkit.episodes.recycling import RecycledMemory
 from samplerkit.episodes.slices import EpisodeSlice
-from samplerkit.episodes.space_columns import ArrayColumn, ScalarColumn, plain_array
+from samplerkit.episodes.space_columns import ScalarColumn
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
 from samplerkit.episodes.tick_infos import TickInfos, row_infos
@@ -299,14 +299,10 @@ class TickRecorder:
             self._make_room()
         if agent_infos or not self._recording.agent_infos.ticks.empty or self._agent_infos is not None:
             self._put_agent_infos(agent_infos, live)
-        column: Any = self._recording.actions
-        n, start = self.n_slots, self._tick * self.n_slots
-        if (type(column) is ScalarColumn or (type(column) is ArrayColumn and column.shape)) and (
-            type(actions) is np.ndarray
-            and actions.dtype == column.dtype
-            and actions.shape == (n, *column.shape)
-        ):
-            column.buffer[start : start + n] = actions
+        dtype, shape, rows = self._recording.plain_actions
+        if type(actions) is np.ndarray and actions.shape == shape and actions.dtype == dtype:
+            start = self._tick * self.n_slots
+            rows[start : start + self.n_slots] = actions
             return True
         return False
 
@@ -347,7 +343,7 @@ class TickRecorder:
                 an environment raises.
         """
         recording, tick, n, starts = self._recording, self._tick, self.n_slots, self._starts
-        array, (dtype, shape, rows) = np.ndarray, plain_array(recording.observations)
+        array, (dtype, shape, rows) = np.ndarray, recording.plain
         line, width, rewards = recording.line, recording.width, recording.reward_line
         row, ended, slot, watch = tick * n, [], live[0], worker or _NEVER
         put, following, tables = recording.observations.put, row + n, self._env_infos

@@ -15,8 +15,8 @@ from samplerkit.episodes.finals import Finals, Standing, as_slice, picked
 from samplerkit.episodes.infos import concatenate_infos
 from samplerkit.episodes.recording import step_types
 from samplerkit.episodes.recycling import RecycledMemory
-from samplerkit.episodes.slices import EpisodeSlice, GatheringStore, cut_at
-from samplerkit.episodes.space_columns import plain_vectors, space_column
+from samplerkit.episodes.slices import EpisodeSlice, GatheringStore, cut_at, slice_of
+from samplerkit.episodes.space_columns import plain_array, plain_rows, plain_vectors, space_column
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
 from samplerkit.episodes.tick_infos import TickInfos
@@ -69,6 +69,8 @@ class TickRecording(GatheringStore):
         "line",
         "n_slots",
         "observations",
+        "plain",
+        "plain_actions",
         "reward_line",
         "rewards",
         "width",
@@ -132,6 +134,8 @@ class TickRecording(GatheringStore):
 
     def _draw_lines(self) -> None:
         self.line, self.width = plain_vectors(self.observations)
+        self.plain = plain_array(self.observations)
+        self.plain_actions = plain_rows(self.actions, self.n_slots)
         self.reward_line: Any = self.rewards.data
 
     def take_ticks(self, other: TickRecording, start: int, stop: int) -> None:
@@ -180,7 +184,7 @@ class TickRecording(GatheringStore):
         self._last_step_types.append(types[1])
         self._episode_infos.append(infos[0])
         self._lengths.append(stop - start)
-        return EpisodeSlice(self, episode, episode + 1, row, after)
+        return slice_of((self, episode, episode + 1, row, after))
 
     def keep_all(
         self,

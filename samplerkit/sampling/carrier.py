@@ -109,6 +109,7 @@ class _Carrier:
         self._placement: Placement | None = None
         self._ground: Ground | None = None
         self._ground_spec: EnvSpec | None = None
+        self._timed = setup.announce_units
         self._announce = setup.announce_units and work is None
         self._work = work
         # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
@@ -127,6 +128,8 @@ class _Carrier:
         self._entry = Claim(-1, 0)
         self._left = iter(range(0))
         self._open: dict[int, None] = {}
+        # What stands on the board.
+        self._noted = -1
         self._last = -1
         self._seats: tuple[int, ...] = ()
         self._epoch = -1
@@ -201,7 +204,7 @@ class _Carrier:
             if isinstance(done, int):
                 put(done, result, self._asking(done) if continues else None)
                 if work is not None and not isinstance(result, Failure):
-                    work.score(self._epoch, done, result.n_steps)
+                    work.score(self._epoch, done, result.stop_row - result.first_row)
                 self._open.pop(done, None)
             elif not isinstance(result, Failure):
                 self._ended_together(done, result)
@@ -247,7 +250,7 @@ class _Carrier:
         if self._work is None:
             self._sort(self._inbox.get())
             return
-        self._work.note(self._epoch, -1)
+        self._note_none(self._work)
         if self._inbox.empty():
             self._hear(self._work.wait())
 
@@ -338,7 +341,7 @@ class _Carrier:
             tally says.
         """
         assert self._work is not None, "has the tally"
-        self._work.note(self._epoch, -1)
+        self._note_none(self._work)
         until = time.monotonic() + _REST
         while self._inbox.empty() and (left := until - time.monotonic()) > 0:
             self._hear(self._work.wait_for_wake(left))
@@ -375,11 +378,18 @@ class _Carrier:
         """
         number = next(iter(self._open))
         if self._work is not None:
-            self._work.note(self._epoch, number)
+            if number != self._noted or self._timed:
+                self._work.note(self._epoch, number)
+                self._noted = number
         elif self._announce and self._lingers:
             self._outbox.run(number)
         elif self._announce:
             self._outbox.send(encode(Started(self._epoch, number)))
+
+    def _note_none(self, work: SharedWork) -> None:
+        """Say that no unit runs."""
+        work.note(self._epoch, -1)
+        self._noted = -1
 
     def _next_entry(self) -> Claim | None:
         """Take the next entry of this epoch; None if there is none now, or something else to do."""
@@ -427,7 +437,7 @@ class _Carrier:
         self._placement, self._ground_spec = request.placement, None
         self._host.place = None if request.placement is None else self._place
         if self._work is not None:
-            self._work.note(self._epoch, -1)  # the time that this takes is not the last unit's
+            self._note_none(self._work)  # the time that this takes is not the last unit's
         self._seats = request.seats
         self._ends.clear()
         self._n_given = self._n_done = self._n_told = 0

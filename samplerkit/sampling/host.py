@@ -354,7 +354,8 @@ class WorkerHost:
         units = [*map(self._seeds.unit, numbers)]
         if not open_units:
             seed_globals(units[0].worker_seed)
-        open_units.update(dict.fromkeys(numbers))
+        for number in numbers:
+            open_units[number] = None
         return units
 
     # -- ending ----------------------------------------------------------------------------------

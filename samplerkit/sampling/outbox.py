@@ -124,7 +124,7 @@ class Outbox:
             self._placed = placed
         self._results.append((numbers, result))
         # Of what is in its place only final observations travel.
-        rows = result.n_episodes if placed else result.n_steps
+        rows = result.n_episodes if placed else result.stop_row - result.first_row
         self._bytes += rows * result.store.env_spec.step_bytes
         full = self._bytes >= _MOST_JOINED and (self._bytes >= _BYTES or _is_full(result.store))
         if full or time.monotonic() - self._sent >= self._patience:

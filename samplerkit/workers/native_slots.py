@@ -172,6 +172,10 @@ class NativeSlots(Slots):
         self._seeds = {}
         super().clear()
 
+    def _rest(self, slot: int) -> None:
+        super()._rest(slot)
+        self._over.add(slot)
+
     def _rest_all(self, slots: Sequence[int]) -> None:
         super()._rest_all(slots)
         self._over.update(slots)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -54,6 +54,7 @@ class Slots:
         self.envs: list[Env] = []
         self._max_episode_length = max_episode_length
         self._agent: Any = None
+        self._seed_agent: Callable[[Any], None] | None = None
         self._recorder: TickRecorder | None = None
         self._steps: list[Any] = []
         self._fresh: list[int] = []
@@ -82,6 +83,7 @@ class Slots:
                 "each of its environments: add it, or use a worker with one environment"
             )
         self._agent = agent
+        self._seed_agent = getattr(agent, "seed", None)
 
     def take_envs(self, envs: Sequence[Env], spec: EnvSpec) -> None:
         """Take an environment for each slot; what is open is forgotten.
@@ -98,9 +100,10 @@ class Slots:
 
     def begin(self, slot: int, unit: Unit | None, env_seed: int | None) -> None:
         """Begin an episode in a slot."""
+        recorder = self._recorder or self.recorder
         self.failing = slot
         observation, info = self.envs[slot].reset(seed=env_seed)
-        self.recorder.begin(slot, observation, info)
+        recorder.begin(slot, observation, info)
         self.failing = None
         self.units[slot] = unit
         self._wake(slot)
@@ -150,15 +153,14 @@ class Slots:
         for slot in fresh:
             do_resets[slot] = True
         self._agent.reset(do_resets)
-        seed = getattr(self._agent, "seed", None)
-        units = [self.units[slot] for slot in fresh]
-        if seed is not None and None not in units:
-            seed(np.array([unit.policy_seed for unit in units if unit is not None], np.uint64))
+        units = [unit for slot in fresh if (unit := self.units[slot]) is not None]
+        if self._seed_agent is not None and len(units) == len(fresh):
+            self._seed_agent(np.array([unit.policy_seed for unit in units], np.uint64))
 
     def keep(self, slot: int, last_step_type: StepType) -> EpisodeSlice:
         """End a slot's episode, leave it idle, and return what was recorded of it since the last cut."""
         kept = self.recorder.keep(slot, last_step_type)
-        self._rest_all((slot,))
+        self._rest(slot)
         return kept
 
     def keep_all(self, ended: Sequence[tuple[int, StepType]]) -> Iterator[EpisodeSlice]:
@@ -202,7 +204,7 @@ class Slots:
     def drop(self, slot: int) -> None:
         """Forget what a slot has open, and leave it idle."""
         self.recorder.drop(slot)
-        self._rest_all((slot,))
+        self._rest(slot)
 
     def clear(self) -> None:
         """Forget all that is open."""
@@ -211,13 +213,15 @@ class Slots:
         self._fresh.clear()
         self.failing = None
 
+    def _rest(self, slot: int) -> None:
+        """Leave a slot idle."""
+        self.live.remove(slot)
+        self.units[slot] = None
+
     def _rest_all(self, slots: Sequence[int]) -> None:
-        """Leave slots idle."""
-        if len(slots) == 1:
-            self.live.remove(slots[0])
-        else:
-            gone = set(slots)
-            self.live = [slot for slot in self.live if slot not in gone]
+        """Leave several slots idle."""
+        gone = set(slots)
+        self.live = [slot for slot in self.live if slot not in gone]
         for slot in slots:
             self.units[slot] = None
 

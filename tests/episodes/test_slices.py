@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, cut, join, merged, whole
 from samplerkit.episodes.columns import arrays_of
-from samplerkit.episodes.slices import Assembled
+from samplerkit.episodes.slices import Assembled, slice_of
 from samplerkit.episodes.time_step_batch import TimeStepBatch
 
 SPEC = EnvSpec(spaces.Box(-np.inf, np.inf, (2,), np.float64), spaces.Discrete(9))
@@ -35,6 +35,14 @@ def batch_of(lengths, base=0) -> EpisodeBatch:
         step_types=types,
         lengths=lengths,
     )
+
+
+def test_a_slice_of_its_fields_is_one_like_any_other():
+    store = batch_of([2, 3])
+    made = slice_of((store, 1, 2, 2, 5))
+    assert type(made) is EpisodeSlice
+    assert made == EpisodeSlice(store, 1, 2, 2, 5)
+    assert (made.n_steps, made.n_episodes) == (3, 1)
 
 
 def arrays(batch: TimeStepBatch):

@@ -752,6 +752,45 @@ def test_units_are_handed_out_together_over_the_bounds_of_entries_and_the_oldest
     assert seen == [(1, number) for number in (3, 3, 4, 4, 5, 5, 8, 8, 9, 9, 10, 10)]
 
 
+class LastOfFourFirst(FourTogether):
+    """Ends the units that it took together in the opposite order."""
+
+    def rollouts(self, units):
+        while group := units.take(4):
+            for unit in reversed(group):
+                self.unit = unit
+                yield unit, self.rollout()
+
+
+def test_a_unit_that_runs_again_is_noted_again(make):
+    work = Memory()
+    stage = make(work)
+    for epoch in (1, 2):
+        stage.configure(epoch)
+        for _ in range(2):  # the second time after a rest
+            work.offer(Claim(epoch, 4))
+            assert stage.finished(1) == {4: epoch}
+    stage.end()
+    assert [note for note in work.notes if note[1] >= 0] == [(1, 4), (1, 4), (2, 4), (2, 4)]
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_while_the_oldest_unit_runs_on_the_board_is_written_only_for_who_watches_the_time(make, timed):
+    work = Memory()
+    stage = make(work, announce=timed, worker_class=LastOfFourFirst)
+    stage.configure(1)
+    stage.reply()
+    work.offer(Claim(1, 3, False, 4))
+    assert stage.finished(4) == dict.fromkeys([3, 4, 5, 6], 1)
+    work.offer(Claim(1, 7, False, 1))
+    assert stage.finished(1) == {7: 1}
+    stage.end()
+    units = [number for _, number in work.notes if number >= 0]
+    assert list(dict.fromkeys(units)) == [3, 7]
+    assert units.count(7) == 1
+    assert units.count(3) >= 4 if timed else units.count(3) == 1
+
+
 def test_what_is_left_of_an_entry_after_a_group_is_dropped_with_its_epoch(make):
     work = Memory()
     stage = make(work, worker_class=FourTogether)
