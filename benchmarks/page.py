@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks import results
 from benchmarks.catalogue import entries
+from benchmarks.pictures import PICTURES
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
@@ -43,7 +44,7 @@ vector environment, and a tick is one call of `policy.get_actions` and one step 
 
 
 def write_page(folder: Path, page: Path = PAGE) -> Path:
-    """Write the page.
+    """Write the page, and beside it the pictures that it shows.
 
     Raises:
         SystemExit: if there are no results.
@@ -52,6 +53,9 @@ def write_page(folder: Path, page: Path = PAGE) -> Path:
     if not found:
         raise SystemExit(f"there are no results in {folder}: run python -m benchmarks first")
     page.write_text(text(found))
+    for key in PICTURES.keys() & found.keys():
+        if not found[key].get("skipped"):
+            PICTURES[key](found[key], page.with_name(f"{key}.svg"))
     return page
 
 
@@ -91,6 +95,8 @@ def _section(figures: dict[str, Any]) -> str:
         lines += [f"Skipped: {_clean(figures['skipped'])}.", ""]
         return "\n".join(lines)
     lines += [_told(figures), ""]
+    if figures["key"] in PICTURES:
+        lines += [f"![{figures['title']}]({figures['key']}.svg)", ""]
     if "rows" in figures:
         lines += _table(figures["columns"], figures["rows"])
     else:

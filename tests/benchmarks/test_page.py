@@ -40,6 +40,32 @@ WEIGHTS = {
 ABSENT = {"key": "W3-4000", "title": "Cheetah", "skipped": "not installed: mujoco"}
 
 
+RECURRENT = {
+    "key": "recurrent",
+    "title": "Bandits",
+    "columns": ["policy", "environments", "one by one", "as one vector environment", "min..max"],
+    "rows": [
+        ["numpy", "1, by get_action", "53,851", None, None],
+        ["numpy", 1, "21,220", "13,788", "13,680..21,922"],
+        ["numpy", 64, "96,959", "340,862", "176,660..373,570"],
+        ["tensorflow: not installed: tensorflow", None, None, None],
+    ],
+}
+
+
+def test_the_page_shows_rates_by_environments_as_a_picture_which_is_the_same_each_time(tmp_path):
+    save(tmp_path, RECURRENT, ARGUMENTS)
+    page = write_page(tmp_path, tmp_path / "page.md").read_text()
+    assert "![Bandits](recurrent.svg)" in page
+    assert "| numpy | 64 | 96,959 | 340,862 | 176,660..373,570 |" in page
+    picture = (tmp_path / "recurrent.svg").read_text()
+    for told in ("numpy, one by one", "numpy, one vector environment", "environments of each worker"):
+        assert told in picture
+    assert "tensorflow" not in picture
+    write_page(tmp_path, tmp_path / "page.md")
+    assert (tmp_path / "recurrent.svg").read_text() == picture
+
+
 @pytest.fixture
 def page(tmp_path):
     for figures in (WEIGHTS, ABSENT, tails(), setting()):
