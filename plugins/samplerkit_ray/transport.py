@@ -181,10 +181,16 @@ class RayTransport(Transport[ActorCarrier]):
         carrier.is_open = False
 
     def hurry(self, carrier: ActorCarrier, message: bytes) -> None:
-        """Send a message past those that wait; to an actor that has nothing to do it says nothing."""
-        if carrier.failed is None and (carrier.outgoing or self._n_working(carrier)):
+        """Send a message past those that wait. An actor that stands still need not be told: it is not called
+        for what it has, until there is something else for it.
+        """
+        if carrier.failed is not None:
+            return
+        if carrier.outgoing or self._n_working(carrier):
             with self._whole(carrier):
                 carrier.handle.hurry.remote(message)
+        else:
+            carrier.wants = 0
 
     def receive(
         self, carriers: Sequence[ActorCarrier], timeout: float | None

@@ -194,6 +194,19 @@ class Cell:
         return self.moment in IN_UPDATES
 
     @property
+    def in_one_unit(self) -> bool:
+        """Whether it comes in one unit. A policy is not told which episode it is reset for."""
+        return self.moment in IN_UNITS and self.site != "reset_policy"
+
+    @property
+    def unavoidable(self) -> bool:
+        """Whether no batch comes before somebody met it, and that was noticed.
+
+        Otherwise those whom it did not strike may run all that the batch needs.
+        """
+        return self.in_one_unit or self.site in UPDATE_SITES
+
+    @property
     def last_only(self) -> bool:
         """Whether only the last worker gets it, from a list."""
         return self.moment in (AT_START[1], IN_UPDATES[1])

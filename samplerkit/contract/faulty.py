@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from samplerkit.contract.faults import BALLAST, IN_UNITS, LARGE, WHILE_CLOSING, Cell
+from samplerkit.contract.faults import BALLAST, LARGE, WHILE_CLOSING, Cell
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, unit_key
 from samplerkit.contract.script import Op, Script
 from samplerkit.interfaces import Env, EnvUpdate, Worker
@@ -135,13 +135,11 @@ class Props:
             ballast=cell.kind == BALLAST and cell.site == "transfer",
         )
         self.unit = self._unit()
-        # A policy is not told which episode it is reset for.
-        by_key = cell.moment in IN_UNITS and cell.site != "reset_policy"
         by_step = not cell.interrupted and cell.moment != WHILE_CLOSING
         self.fault = Fault(
             _FAULT_SITES.get(cell.site, cell.site),
             action=(lambda: None) if cell.kind == BALLAST else cell.action(),
-            key=unit_key(self.script.seed, self.unit) if by_key and self.unit is not None else None,
+            key=unit_key(self.script.seed, self.unit) if cell.in_one_unit and self.unit is not None else None,
             # Later in the episode, too: what was recorded so far must not be returned.
             step=1 if cell.site in ("step", "get_action") and by_step else None,
             once=marker if cell.once else None,

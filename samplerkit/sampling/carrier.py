@@ -224,14 +224,15 @@ class _Carrier:
 
     @property
     def has_mail(self) -> bool:
-        """Whether there are messages that it has not looked at."""
-        return not self._inbox.empty()
+        """Whether there are messages that it has not done anything about."""
+        return self._next is not None or not self._inbox.empty()
 
     @property
     def n_runs_left(self) -> int:
         """How many times it will have something to say about the units that it has; 2 if nobody knows."""
-        units_left = self._own or self._open or operator.length_hint(self._left)
-        if not units_left and not self.has_mail:
+        if self.has_mail:
+            return 2
+        if not (self._own or self._open or operator.length_hint(self._left)):
             return 0
         return len(self._ends) if self._far and self._n_done == self._n_told else 2
 

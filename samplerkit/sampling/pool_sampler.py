@@ -267,7 +267,9 @@ class PoolSampler(BaseSampler, Generic[C]):
                 elif isinstance(reply, Configured):
                     failures += self._configured(member, reply)
                 elif isinstance(reply, Started):
-                    if dealer.has(member.index, reply.number):
+                    # One that was cancelled may hang, too, and keep its carrier from the record.
+                    mine = reply.epoch == self._epoch
+                    if dealer.has(member.index, reply.number) if mine else reply.epoch >= member.answered:
                         member.unit_started = time.monotonic() - reply.age
                 else:
                     self._finished(member, reply, dealer)

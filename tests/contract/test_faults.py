@@ -9,7 +9,11 @@ import pytest
 from samplerkit.contract.faults import (
     DEATHS,
     HANG,
+    IN_UNITS,
+    IN_UPDATES,
+    ONCE,
     RAISES,
+    Cell,
     Kill,
     _everything,
     _pairs,
@@ -65,3 +69,15 @@ def test_what_is_raised_is_what_the_table_says(kind: str) -> None:
         action()
     assert type(caught.value).__name__ == raised.name
     assert str(caught.value) == raised.text
+
+
+def test_what_one_unit_or_an_update_meets_nobody_gets_round() -> None:
+    cells = [
+        Cell("D2.no-trace", "reset", f"SIGKILL{ONCE}", IN_UNITS[0]),
+        Cell("D2.no-trace", "reset_policy", f"SIGKILL{ONCE}", IN_UNITS[0]),
+        Cell("D2.no-trace", "update_agent", f"SIGKILL{ONCE}", IN_UPDATES[0]),
+        Cell("D2.no-trace", "step", f"SIGKILL{ONCE}", IN_UPDATES[0]),
+    ]
+    assert [cell.in_one_unit for cell in cells] == [True, False, False, False]
+    # Of the others another process may run all that the batch needs, before the death is heard of.
+    assert [cell.unavoidable for cell in cells] == [True, False, True, False]

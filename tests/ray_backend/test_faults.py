@@ -14,6 +14,7 @@ from fault_probes import FaultyEnv
 
 import samplerkit
 from samplerkit.policies import RandomPolicy
+from samplerkit.sampling.numbering import UnitSeeds
 from samplerkit_ray import runtime
 from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers
 from samplerkit_ray.transport import RayTransport
@@ -109,6 +110,36 @@ def test_a_unit_that_hangs_is_killed_and_blamed():
     with sampler(lambda: FaultyEnv("hang"), unit_timeout=0.5, max_restarts=1) as s:
         with pytest.raises(samplerkit.WorkerDied, match="unit_timeout"):
             s.obtain_samples(0, 100)
+
+
+class FailsOrHangs(FaultyEnv):
+    """Fails in one unit, and hangs in all others."""
+
+    def reset(self, *, seed=None, options=None):
+        self.fails = seed == UnitSeeds(5).unit(0).env_seed
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        if self.fails:
+            raise KeyError("the first unit")
+        time.sleep(3600)
+
+
+@pytest.mark.parametrize("pause", [0.0, 1.0])
+def test_a_unit_that_hangs_after_its_call_has_failed_is_killed_by_the_next_call(pause, expected):
+    with sampler(FailsOrHangs, unit_timeout=1.0) as s:
+        with pytest.raises(samplerkit.WorkerError, match="the first unit"):
+            s.obtain_samples(0, 100)
+        time.sleep(pause)  # in which the actor says what it runs
+        came = []
+        call = threading.Thread(
+            target=lambda: came.append(s.obtain_samples(0, 100, env_update=FaultyEnv)), daemon=True
+        )
+        call.start()
+        call.join(20)
+        assert came, "the call waits for the unit that hangs"
+        assert came[0].difference(expected) is None
+        assert s.statistics().restarts == 1
 
 
 def test_ctrl_c_ends_a_call_which_has_not_happened(expected):

@@ -15,6 +15,7 @@ from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Finished, Run, decode, encode
 from samplerkit.sampling.recipes import Recipe
+from samplerkit_vectorized.worker import VecWorker
 
 ENOUGH = 20.0
 """Seconds after which a test gives up."""
@@ -23,8 +24,8 @@ ENOUGH = 20.0
 class Called:
     """A service, and what it said."""
 
-    def __init__(self, patience: float = 1000.0) -> None:
-        factory = WorkerFactory(max_episode_length=5, seed=1, n_workers=1)
+    def __init__(self, patience: float = 1000.0, **kind: object) -> None:
+        factory = WorkerFactory(**{"max_episode_length": 5, "seed": 1, "n_workers": 1, **kind})
         setup = CarrierSetup(HostSetup(factory, 1, True), announce_units=False, patience=patience)
         self.said: list[object] = []
         self.service = Service(encode(setup), lambda message: self.said.append(decode(message)))
@@ -90,6 +91,22 @@ def test_it_wants_to_be_called_again_as_long_as_it_has_units_left(call):
     calls = [hasty.work() for _ in range(3)]
     assert [units(said) for said, _ in calls] == [[(0,)], [(1,)], [(2,)]]
     assert [wants > 0 for _, wants in calls] == [True, True, False]
+
+
+def test_it_wants_to_be_called_for_news_though_it_had_only_old_results_to_tell(call):
+    two_slots = {"worker_class": VecWorker, "worker_args": {"n_envs": 2}}
+    hasty = call(patience=1e-9, max_episode_length=1, **two_slots)
+    hasty.configure(0)
+    hasty.work()
+    hasty.take(Run(0, (0, 1)))
+    assert units(hasty.work()[0]) == [(0,)], "the other one ended with it, and was not looked at"
+    hasty.configure(1)
+    hasty.take(Run(1, (5,)))
+    said, wants = hasty.work()
+    assert units(said) == [(1,)]
+    assert wants > 0
+    assert units(hasty.work()[0]) == [(5,)]
+    assert hasty.work() == ([], 0)
 
 
 def test_it_wants_no_calls_for_units_that_were_cancelled(call):
