@@ -146,8 +146,7 @@ class VecWorker(SlotWorker, StreamingWorker):
         """Run the unit in `self.unit`, or an unseeded one where there is none, alone, and return it."""
         slots, unit = self._slots, self.unit
         slots.clear()
-        slot = 0 if unit is None else self._home(unit) or 0
-        slots.begin(slot, unit, self._slot_seed(slot, unit))
+        self._begin(0 if unit is None else self._home(unit) or 0, unit)
         while not self.cancelled:
             for slot, last_step_type in slots.tick(self):
                 return join([slots.keep(slot, last_step_type)])
@@ -205,9 +204,12 @@ class VecWorker(SlotWorker, StreamingWorker):
             return
         for slot, unit in line.take(idle):
             self.unit = unit
-            slots.begin(slot, unit, self._slot_seed(slot, unit))
+            self._begin(slot, unit)
             if self.cancelled:
                 raise UnitCancelled
+
+    def _begin(self, slot: int, unit: Unit | None) -> None:
+        self._slots.begin(slot, unit, self._slot_seed(slot, unit))
 
     def _tick(self, line: Line) -> list[tuple[int, StepType]]:
         """Advance all slots; on an exception, find out which unit it belongs to."""

@@ -6,7 +6,7 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -276,13 +276,22 @@ class DirtyAfterError(DefaultWorker):
 class StaleReplies(AnyPool):
     """Results of a call that raised, or of before an update, answer the next call."""
 
+    _seen: Mapping[int, Any] = {}
+    _stale: Mapping[int, Any] = {}
+
     def _finished(self, member: Any, reply: Any, *call: Any) -> None:
+        super()._finished(member, reply, *call)
         if reply.epoch == self._epoch:
-            super()._finished(member, reply, *call)
-            return
-        for number, result in self._results(reply).items():
-            if number >= self._cursor:
-                self._ahead.setdefault(number, result)
+            results = self._results(reply)
+            self._seen = {**self._seen, **{it: results[it] for it in results.keys() - reply.failures.keys()}}
+            for number, result in self._stale.items():
+                if number >= self._cursor:
+                    self._ahead.setdefault(number, result)
+            self._stale = {}
+
+    def _new_epoch(self) -> None:
+        self._stale, self._seen = self._seen, {}
+        super()._new_epoch()
 
 
 @mutant("never-restarts", "D2", bases=(PROCESSES,))
