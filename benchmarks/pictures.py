@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def draw_recurrent(figures: dict[str, Any], path: Path) -> None:
         mine = [row for row in rows if row[0] == policy]
         n_envs, color = [row[1] for row in mine], _COLORS.get(policy, "#333333")
         looped, native = ([_number(row[column]) for row in mine] for column in (2, 3))
-        low, high = zip(*(map(_number, row[4].split("..")) for row in mine), strict=True)
+        low, high = zip(*(map(_number, (row[4] or "..").split("..")) for row in mine), strict=True)
         axes.fill_between(n_envs, low, high, color=color, alpha=0.15, linewidth=0)
         axes.plot(n_envs, native, color=color, marker="o", label=f"{policy}, one vector environment")
         axes.plot(n_envs, looped, color=color, marker="s", linestyle="--", label=f"{policy}, one by one")
@@ -49,4 +50,8 @@ PICTURES: Mapping[str, Callable[[dict[str, Any], Path], None]] = {"recurrent": d
 
 
 def _number(text: str) -> float:
-    return float(text.replace(",", ""))
+    """Return the number; none, which leaves a gap, where it says instead why there is none."""
+    try:
+        return float(text.replace(",", ""))
+    except ValueError:
+        return math.nan

@@ -354,8 +354,7 @@ class WorkerHost:
         units = [*map(self._seeds.unit, numbers)]
         if not open_units:
             seed_globals(units[0].worker_seed)
-        for number in numbers:
-            open_units[number] = None
+        open_units.update(dict.fromkeys(numbers))
         return units
 
     # -- ending ----------------------------------------------------------------------------------

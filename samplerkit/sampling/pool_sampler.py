@@ -267,10 +267,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 elif isinstance(reply, Configured):
                     failures += self._configured(member, reply)
                 elif isinstance(reply, Started):
-                    # One that was cancelled may hang, too, and keep its carrier from the record.
-                    mine = reply.epoch == self._epoch
-                    if dealer.has(member.index, reply.number) if mine else reply.epoch >= member.answered:
-                        member.unit_started = time.monotonic() - reply.age
+                    self._began_unit(member, reply, dealer)
                 else:
                     self._finished(member, reply, dealer)
             if self._closed is not None:
@@ -310,6 +307,17 @@ class PoolSampler(BaseSampler, Generic[C]):
         return [
             (by_carrier[id(carrier)], None if data is None else decode(data)) for carrier, data in received
         ]
+
+    def _began_unit(self, member: _Member[C], reply: Started, dealer: Dealer) -> None:
+        """Count the time of a unit that runs; of one that was cancelled, too, as long as its carrier has said
+        nothing since: it may hang, and keep the carrier from the record.
+        """
+        if reply.epoch == self._epoch:
+            runs = dealer.has(member.index, reply.number)
+        else:
+            runs = reply.epoch >= member.answered
+        if runs:
+            member.unit_started = time.monotonic() - reply.age
 
     def _finished(self, member: _Member[C], reply: Reply, dealer: Dealer) -> None:
         """Take results of units."""

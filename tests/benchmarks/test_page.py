@@ -47,6 +47,7 @@ RECURRENT = {
     "rows": [
         ["numpy", "1, by get_action", "53,851", None, None],
         ["numpy", 1, "21,220", "13,788", "13,680..21,922"],
+        ["numpy", 8, "58,489", "it could not start: KeyError", None],
         ["numpy", 64, "96,959", "340,862", "176,660..373,570"],
         ["tensorflow: not installed: tensorflow", None, None, None],
     ],

@@ -16,6 +16,7 @@ from samplerkit import LocalSampler, SamplerClosed, SetTaskUpdate, WorkerError
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, unclosed, unit_key
 from samplerkit.sampling import Option, PoolSampler, Transport, check_count, serve
 from samplerkit.sampling.global_random import GlobalRandomState
+from samplerkit.sampling.messages import Started
 
 SEED = 1
 
@@ -330,3 +331,19 @@ def test_bad_options_are_refused_before_anything_starts(pool, options, error):
 )
 def test_good_options(pool, options):
     pool(**options).obtain_samples(0, 5)
+
+
+def test_the_time_of_a_unit_counts_that_was_cancelled_until_its_carrier_says_something_newer(pool):
+    sampler = pool()
+    for call in range(2):
+        sampler.obtain_samples(call, 5, weights(call))
+    member, dealer = sampler._members[0], sampler._private
+    now, before = sampler._epoch, sampler._epoch - 1
+    member.unit_started, member.answered = None, now
+    sampler._began_unit(member, Started(before, 0), dealer)
+    assert member.unit_started is None, "it has followed a newer record since"
+    sampler._began_unit(member, Started(now, 10**6), dealer)
+    assert member.unit_started is None, "nobody gave it that unit"
+    member.answered = before
+    sampler._began_unit(member, Started(before, 0, age=3.0), dealer)
+    assert member.unit_started == pytest.approx(time.monotonic() - 3.0, abs=1.0)
