@@ -20,7 +20,7 @@ import struct
 import tempfile
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing import reduction
 from typing import Any, Protocol
 
@@ -206,7 +206,9 @@ class Work(SharedWork):
     ) -> None:
         self._queue = queue
         self._way = way
-        self._inlet = inlet
+        messages = None if inlet is None else inlet.fileno
+        self._inlet = None if messages is None else inlet
+        self._take: Callable[[bytes | memoryview], None] | None = None
         self._rest = contextlib.nullcontext() if cpu is None else RestingPlace(cpu)
         self._notes = mmap.mmap(board.fd, 0)
         board.close()
@@ -225,9 +227,9 @@ class Work(SharedWork):
         self._poll.register(self._woken.fd, select.POLLIN)
         self._poll_woken = select.poll()
         self._poll_woken.register(self._woken.fd, select.POLLIN)
-        if inlet is not None and inlet.fileno is not None:
-            self._poll.register(inlet.fileno, select.POLLIN)
-            self._poll_woken.register(inlet.fileno, select.POLLIN)
+        if messages is not None:
+            self._poll.register(messages, select.POLLIN)
+            self._poll_woken.register(messages, select.POLLIN)
 
     def claim(self) -> Claim | None:
         """See `SharedWork`."""
@@ -238,22 +240,26 @@ class Work(SharedWork):
         # Nothing at all means that the parent is gone: the reader of its messages will hear so.
         return _claim(*_ENTRY.unpack(data)) if data else None
 
-    def wait_for_wake(self, timeout: float) -> bytes | memoryview | None:
+    def hand_over(self, take: Callable[[bytes | memoryview], None]) -> None:
         """See `SharedWork`."""
-        return self._wait(self._poll_woken, timeout * 1000)
+        self._take = take
 
-    def wait(self) -> bytes | memoryview | None:
+    def wait_for_wake(self, timeout: float) -> None:
         """See `SharedWork`."""
-        return self._wait(self._poll, None)
+        self._wait(self._poll_woken, timeout * 1000)
 
-    def _wait(self, poll: select.poll, timeout: float | None) -> bytes | memoryview | None:
-        if self._inlet is None:
+    def wait(self) -> None:
+        """See `SharedWork`."""
+        self._wait(self._poll, None)
+
+    def _wait(self, poll: select.poll, timeout: float | None) -> None:
+        if self._inlet is None or self._take is None:
             self._sleep(poll, timeout)
-            return None
+            return
         self._inlet.take_over()
         try:
             self._sleep(poll, timeout)
-            return self._inlet.take()
+            self._inlet.take(self._take)
         finally:
             self._inlet.give_back()
 

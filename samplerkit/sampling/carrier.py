@@ -140,6 +140,8 @@ class _Carrier:
         self._turn_of_epoch = threading.Lock()
 
     def serve(self, receive: Callable[[], bytes | memoryview | None]) -> None:
+        if self._work is not None:
+            self._work.hand_over(lambda message: self.take(decode(message)))
         reader = threading.Thread(target=self._read, args=(receive,), name="samplerkit-inbox", daemon=True)
         reader.start()
         for busy in self.course():
@@ -253,12 +255,7 @@ class _Carrier:
             return
         self._note_none(self._work)
         if self._inbox.empty():
-            self._hear(self._work.wait())
-
-    def _hear(self, message: bytes | memoryview | None) -> None:
-        """Take a message that this thread has read itself while it waited."""
-        if message is not None:
-            self.take(decode(message))
+            self._work.wait()
 
     def _units(self) -> Iterator[int | None]:
         """Yield units as they are to run; None where there is none now, or something else to do."""
@@ -345,7 +342,7 @@ class _Carrier:
         self._note_none(self._work)
         until = time.monotonic() + _REST
         while self._inbox.empty() and (left := until - time.monotonic()) > 0:
-            self._hear(self._work.wait_for_wake(left))
+            self._work.wait_for_wake(left)
         if self._open:
             self._note()
         return self._inbox.empty()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from samplerkit.episodes.columns import Array
@@ -88,21 +88,24 @@ class SharedWork(abc.ABC):
     def claim(self) -> Claim | None:
         """Take the next entry; None if there is none now."""
 
-    @abc.abstractmethod
-    def wait(self) -> bytes | memoryview | None:
-        """Sleep until there may be an entry, or until `wake`.
+    def hand_over(self, take: Callable[[bytes | memoryview], None]) -> None:
+        """Hear, before anything else, what to do with messages of the pool that come while this waits.
 
-        Returns:
-            The next message of the pool, where this heard of it, so that no other thread has to be woken that
-            wakes this one; None for anything else.
+        To take one here saves waking the thread of `receive`, which would have to wake this one. Messages
+        must be taken in the order in which they were sent, and that thread has taken one when it calls
+        `receive` again.
         """
+        del take
 
-    def wait_for_wake(self, timeout: float) -> bytes | memoryview | None:
-        """Sleep until `wake`, for so many seconds at most; return a message as `wait` does. Called only after
-        `need` said NONE.
+    @abc.abstractmethod
+    def wait(self) -> None:
+        """Sleep until there may be an entry, or until `wake`, or until a message was taken here."""
+
+    def wait_for_wake(self, timeout: float) -> None:
+        """Sleep until `wake`, or until a message was taken here, for so many seconds at most. Called only
+        after `need` said NONE.
         """
         del timeout
-        return None
 
     @abc.abstractmethod
     def wake(self) -> None:

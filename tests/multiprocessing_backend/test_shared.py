@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
+import queue
 import select
 import threading
 import time
@@ -209,12 +211,22 @@ def test_a_message_ends_the_waiting_and_is_heard_there(share, rests):
     mine, theirs = multiprocessing.Pipe()
     inlet = Inlet(theirs)
     work = Work(duplicate(share.queue), duplicate(share.board), 0, NoWay(), inlet=inlet)
+    taken = []
+    work.hand_over(taken.append)
+    wait = functools.partial(work.wait_for_wake, PATIENCE) if rests else work.wait
     mine.send_bytes(b"one")
     mine.send_bytes(b"two")
-    assert (work.wait_for_wake(PATIENCE) if rests else work.wait()) == b"one"
-    assert inlet.receive() == b"two", "what comes meanwhile is left to the thread that receives"
+    wait()
+    assert taken == [b"one"]
+    received: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    receiver = threading.Thread(target=lambda: [received.put(inlet.receive()) for _ in "12"], daemon=True)
+    receiver.start()
+    assert received.get(timeout=PATIENCE) == b"two", "what comes meanwhile is left to whoever receives"
     work.wake()
-    assert (work.wait_for_wake(PATIENCE) if rests else work.wait()) is None
+    wait()
+    assert taken == [b"one"]
+    mine.send_bytes(b"three")
+    receiver.join(PATIENCE)
 
 
 def test_where_only_one_thread_can_wait_for_messages_they_are_left_to_it(share, monkeypatch):
@@ -222,6 +234,8 @@ def test_where_only_one_thread_can_wait_for_messages_they_are_left_to_it(share, 
     mine, theirs = multiprocessing.Pipe()
     inlet = Inlet(theirs)
     work = Work(duplicate(share.queue), duplicate(share.board), 0, NoWay(), inlet=inlet)
+
+    work.hand_over(pytest.fail)
 
     def tell():
         mine.send_bytes(b"one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import threading
@@ -113,23 +114,31 @@ def test_a_unit_that_hangs_is_killed_and_blamed():
 
 
 class FailsOrHangs(FaultyEnv):
-    """Fails in one unit, and hangs in all others."""
+    """Hangs in all units but one, which fails when another one hangs."""
+
+    def __init__(self, hangs):
+        super().__init__()
+        self.hangs = hangs
 
     def reset(self, *, seed=None, options=None):
         self.fails = seed == UnitSeeds(5).unit(0).env_seed
         return super().reset(seed=seed, options=options)
 
     def step(self, action):
-        if self.fails:
-            raise KeyError("the first unit")
-        time.sleep(3600)
+        if not self.fails:
+            self.hangs.touch()
+            time.sleep(3600)
+        while not self.hangs.exists():
+            time.sleep(0.01)
+        raise KeyError("the first unit")
 
 
 @pytest.mark.parametrize("pause", [0.0, 1.0])
-def test_a_unit_that_hangs_after_its_call_has_failed_is_killed_by_the_next_call(pause, expected):
-    with sampler(FailsOrHangs, unit_timeout=1.0) as s:
+def test_a_unit_that_hangs_after_its_call_has_failed_is_killed_by_the_next_call(pause, expected, tmp_path):
+    with sampler(functools.partial(FailsOrHangs, tmp_path / "hangs"), unit_timeout=2.0) as s:
         with pytest.raises(samplerkit.WorkerError, match="the first unit"):
             s.obtain_samples(0, 100)
+        before = s.statistics().restarts
         time.sleep(pause)  # in which the actor says what it runs
         came = []
         call = threading.Thread(
@@ -139,7 +148,7 @@ def test_a_unit_that_hangs_after_its_call_has_failed_is_killed_by_the_next_call(
         call.join(20)
         assert came, "the call waits for the unit that hangs"
         assert came[0].difference(expected) is None
-        assert s.statistics().restarts == 1
+        assert s.statistics().restarts == before + 1
 
 
 def test_ctrl_c_ends_a_call_which_has_not_happened(expected):

@@ -63,14 +63,19 @@ class Memory(SharedWork):
         with self._changed:
             assert self._changed.wait_for(lambda: not self.claims, PATIENCE), "entries are left"
 
-    def wait(self) -> bytes | None:
-        return self._wait(lambda: self.claims or self._woken or self._messages, PATIENCE, "nobody woke it")
+    def hand_over(self, take) -> None:
+        self._take = take
 
-    def _wait(self, changed, timeout: float, otherwise: str | None = None) -> bytes | None:
+    def wait(self) -> None:
+        self._wait(lambda: self.claims or self._woken or self._messages, PATIENCE, "nobody woke it")
+
+    def _wait(self, changed, timeout: float, otherwise: str | None = None) -> None:
         with self._changed:
             assert self._changed.wait_for(changed, timeout) or not otherwise, otherwise
             self._woken = False
-            return self._messages.popleft() if self._messages else None
+            message = self._messages.popleft() if self._messages else None
+        if message is not None:
+            self._take(message)
 
     def wake(self) -> None:
         with self._changed:
@@ -343,9 +348,9 @@ class Tally(Memory):
     def need(self, epoch: int, number: int) -> Need:
         return self.needs[number]
 
-    def wait_for_wake(self, timeout: float) -> bytes | None:
+    def wait_for_wake(self, timeout: float) -> None:
         self.rests.release()
-        return self._wait(lambda: self._woken or self._messages, timeout)
+        self._wait(lambda: self._woken or self._messages, timeout)
 
 
 def test_the_tally_is_told_how_many_steps_each_unit_took(make):

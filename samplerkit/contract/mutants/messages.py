@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from samplerkit.contract.mutants.anything import AnyPool
-from samplerkit.contract.mutants.bases import PROCESSES, altered
+from samplerkit.contract.mutants.bases import FRAGMENT_PROCESSES, PROCESSES, altered
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.episodes import EnvSpec, Ground
 from samplerkit.episodes.columns import Array
@@ -265,6 +265,21 @@ class RequestLost(MessageDefect):
     """Every fifth unit is never asked for, and the call waits for it."""
 
     meddler = _FifthLost
+
+
+class _Overtaking(Meddler):
+    def send(self, carrier: Any, message: bytes) -> None:
+        request = decode(message)
+        if isinstance(request, Run):
+            message = encode(replace(request, numbers=request.numbers[::-1]))
+        self.inner.send(carrier, message)
+
+
+@mutant("requests-overtake", "A0.reference", "A8.units", bases=(FRAGMENT_PROCESSES,))
+class RequestsOvertake(MessageDefect):
+    """What is asked for later comes first, of workers whose calls follow each other."""
+
+    meddler = _Overtaking
 
 
 class _FailuresDropped(Meddler):
