@@ -6,6 +6,7 @@ import hashlib
 import itertools
 
 import numpy as np
+import numpy.typing as npt
 
 from samplerkit.interfaces import Unit
 
@@ -36,8 +37,7 @@ class UnitSeeds:
         return block[number % BLOCK]
 
     def _draw(self, block: int) -> list[Unit]:
-        words = np.random.SeedSequence(self.seed, spawn_key=(block,)).generate_state(3 * BLOCK, np.uint64)
-        words = words.reshape(BLOCK, 3)
+        words = _state_of(np.random.SeedSequence(self.seed, spawn_key=(block,))).reshape(BLOCK, 3)
         words[:, 0] >>= _ENV_SEED_SHIFT
         if len(self._blocks) > 8:
             self._blocks.clear()
@@ -46,6 +46,23 @@ class UnitSeeds:
         units = [*map(tuple.__new__, itertools.repeat(Unit), rows)]  # `Unit._make` takes three times as long
         self._blocks[block] = units
         return units
+
+
+_INIT, _MULTIPLIER = 0x8B51F9DD, 0x58F38DED
+
+# What `SeedSequence.generate_state` multiplies its words with, one after the other.
+_FACTORS = np.full(6 * BLOCK + 1, _MULTIPLIER, np.uint32)
+_FACTORS[0] = _INIT
+np.multiply.accumulate(_FACTORS, out=_FACTORS)
+
+
+def _state_of(sequence: np.random.SeedSequence) -> npt.NDArray[np.uint64]:
+    """Return ``sequence.generate_state(3 * BLOCK, np.uint64)`` in a tenth of the time, as arrays."""
+    words = np.tile(sequence.pool, len(_FACTORS) // 4)
+    words ^= _FACTORS[:-1]
+    words *= _FACTORS[1:]
+    words ^= words >> np.uint32(16)
+    return words.astype("<u4", copy=False).view("<u8").astype(np.uint64, copy=False)
 
 
 def update_seed(seed: int, version: int, worker: int) -> int:
