@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import os
 import signal
@@ -25,6 +26,12 @@ _GRACE = 1.0
 
 _SWITCH = 1e-4
 """Seconds after which a thread that runs units lets the one that reads messages in."""
+
+
+_KEPT = 1 << 25
+"""Bytes: arrays up to this size are kept when they are freed, and so much of what is free at the end."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if belongings.pinned and belongings.cpu is not None:
         os.sched_setaffinity(0, {belongings.cpu})
+    _keep_freed_memory()
     # A message that comes while a unit runs is read at once, and not after Python's 5 ms.
     sys.setswitchinterval(_SWITCH)
     for module in needs:
@@ -155,6 +163,19 @@ class _Way:
         except OSError:  # it is full, or the parent is gone
             return False
         return True
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep memory that is freed, for what is recorded and sent next.
+
+    It gives large arrays back to the operating system, and to get pages from there again costs several times
+    what it costs to write to them.
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:  # not every C library has it
+            mallopt(_M_TRIM_THRESHOLD, _KEPT)
+            mallopt(_M_MMAP_THRESHOLD, _KEPT)
 
 
 def _be_woken(policy: str) -> None:
