@@ -321,6 +321,7 @@ class CommonQueue(Dealer):
     def __init__(self, schedule: Schedule, overlap: int, transport: Transport[Any]) -> None:
         super().__init__(schedule, transport.n_carriers * overlap)
         self._n_sharing = _SHARES * transport.n_carriers
+        self._overlap = overlap
         # Where many units run at once, not each of them needs one that waits already.
         self._n_waiting = max(transport.n_carriers, self._n_carriers // 2)
         # Those that begin together, and may end together, should be neighbours: nobody has to sort them.
@@ -342,7 +343,8 @@ class CommonQueue(Dealer):
         under_way = self._under_way
         probable = self._schedule.horizon(admission, len(under_way))
         certain = probable
-        if isinstance(admission.goal, Steps):
+        together = self._overlap > 1 and self._schedule.is_even
+        if isinstance(admission.goal, Steps) and not together:
             spread = math.isqrt(max(0, probable - admission.next))
             certain -= _DOUBT * spread
             probable += spread + self._n_carriers
@@ -351,7 +353,7 @@ class CommonQueue(Dealer):
         while True:
             # Far from the end several at a time, which saves all of us trouble; near it few.
             most = (certain - admission.next - len(under_way)) // self._n_sharing
-            run = self._schedule.take_run(admission, latest, max(self._shortest, min(self._longest, most)))
+            run = self._schedule.take_run(admission, latest, self._size(most, together))
             if not run:
                 break
             under_way.update(run)
@@ -359,6 +361,20 @@ class CommonQueue(Dealer):
         if self._backlog:
             del self._backlog[: self._transport.offer(self._backlog)]
         return news
+
+    def _size(self, most: int, together: bool) -> int:
+        """Return how many units an entry has.
+
+        Where those in the slots of a carrier begin and end together it is halved again and again: so whoever
+        takes units for all its slots takes whole entries, and no few are left that would need ticks of their
+        own.
+        """
+        if not together:
+            return max(self._shortest, min(self._longest, most))
+        size = self._longest
+        while size > max(most, self._shortest):
+            size //= 2
+        return size
 
     def _aim(self, epoch: int, admission: Admission) -> dict[int, Run]:
         """Tell carriers what this call is for; return what wakes those that had enough for the last one."""

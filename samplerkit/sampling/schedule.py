@@ -11,6 +11,10 @@ _MEMORY = 256
 """How many units the running mean of steps a unit looks back."""
 
 
+_EVEN = 64
+"""So many units of equal lengths, one after the other, and the next ones are expected to be no different."""
+
+
 class Schedule:
     """Hands out unit numbers, each once, lowest first, as far as a batch is likely to need them.
 
@@ -24,6 +28,8 @@ class Schedule:
         self._in_order = in_order
         self._mean_steps: float | None = None
         self._n_ended = 0
+        # How long the last units were, and how many of them have all been so long.
+        self._length, self._n_alike = 0.0, 0
         self._step_bytes = 0
         self._homes: tuple[int | None, ...] = (None,)
         self.forget()
@@ -97,8 +103,16 @@ class Schedule:
         """Learn from the lengths of some units, and from what a step takes in memory on its way."""
         self._step_bytes = step_bytes
         self._n_ended = min(_MEMORY, self._n_ended + n_units)
+        length = n_steps / n_units
+        self._n_alike = n_units + (self._n_alike if length == self._length else 0)
+        self._length = length
         mean = self._mean_steps or 0.0
-        self._mean_steps = mean + (n_steps / n_units - mean) * min(1.0, n_units / self._n_ended)
+        self._mean_steps = mean + (length - mean) * min(1.0, n_units / self._n_ended)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether units have all been equally long lately, so that it is known how many a batch takes."""
+        return self._n_alike >= _EVEN
 
     @property
     def knows_units(self) -> bool:

@@ -281,6 +281,41 @@ def test_units_that_may_not_be_needed_are_few_and_urgent():
     assert pool.transport.queue[-1].urgent, "it may be the last that is needed, or one more"
 
 
+@settings(deadline=None)
+@given(st.sampled_from([2, 8, 100, 128]), st.integers(1, 4), st.integers(1, 3000))
+def test_of_units_for_slots_that_have_all_been_equally_long_so_many_are_offered_as_it_takes(
+    overlap, n_carriers, count
+):
+    transport, schedule = FakeTransport(n_carriers), Schedule(n_carriers * overlap, in_order=False)
+    schedule.ended(64, 640)
+    CommonQueue(schedule, overlap, transport).deal(EPOCH, Admission(Steps(10 * count - 5), 7))
+    assert [number for claim in transport.queue for number in claim.numbers] == [*range(7, 7 + count)]
+    assert not any(claim.urgent for claim in transport.queue)
+    sizes = [claim.n_units for claim in transport.queue]
+    longest = max(16, overlap)
+    halves = [longest >> times for times in range(longest.bit_length())]
+    assert all(size in halves for size in sizes[:-1]), "whoever fills its slots takes whole entries"
+    assert sizes == sorted(sizes, reverse=True)
+    assert min(sizes[:-1], default=overlap) >= overlap // 16, "there are no more of them than it takes"
+
+
+@pytest.mark.parametrize("ended", [[(64, 640), (1, 11)], [(64, 640), (10, 99)], [(63, 630)]])
+def test_lengths_that_differ_or_are_few_may_be_others_the_next_time(ended):
+    transport, schedule = FakeTransport(2), Schedule(16, in_order=False)
+    for some in ended:
+        schedule.ended(*some)
+    CommonQueue(schedule, 8, transport).deal(EPOCH, Admission(Steps(1000), 0))
+    assert sum(claim.n_units for claim in transport.queue) > 100
+    assert transport.queue[-1].urgent
+
+
+def test_what_runs_one_after_another_may_begin_before_it_is_known_to_be_needed():
+    transport, schedule = FakeTransport(2), Schedule(2, in_order=False)
+    schedule.ended(64, 640)
+    CommonQueue(schedule, 1, transport).deal(EPOCH, Admission(Steps(1000), 0))
+    assert sum(claim.n_units for claim in transport.queue) > 100, "nobody sleeps between two calls"
+
+
 def test_far_from_the_end_several_units_travel_in_one_entry_and_near_it_one():
     pool = common(Units(1000))
     sizes = [claim.n_units for claim in pool.transport.queue]
