@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import os
 import signal
@@ -88,7 +89,7 @@ def main(belongings: Belongings, setup: bytes, needs: tuple[str, ...]) -> None:
     batches = None if it.batches is None else np.frombuffer(with_huge_pages(it.batches), np.uint8)
     work = Work(it.queue, it.board, it.index, way, batches, way.inlet, None if it.pinned else it.cpu)
     _be_woken("BATCH")
-    serve(setup, way.receive, way.send, work)
+    serve(setup, way.receive, way.send, work, on_up=gc.freeze)
     belongings.connection.close()
 
 

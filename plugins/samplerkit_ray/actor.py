@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import platform
@@ -54,6 +55,7 @@ class Carrier:
     def again(self, path: Sequence[str]) -> None:
         """Be as new, for another sampler; all is over."""
         sys.path += [entry for entry in path if entry not in sys.path]
+        gc.unfreeze()  # what the last sampler has left may go
         self._begin()
 
     def hello(self) -> Facts:
@@ -63,7 +65,7 @@ class Carrier:
     def begin(self, setup: bytes) -> None:
         """Be a carrier; comes before `work`."""
         self._thread = threading.get_ident()
-        self._service = Service(setup, self._say)
+        self._service = Service(setup, self._say, on_up=gc.freeze)
 
     def work(self, *messages: Any) -> tuple[int | None, list[Any]]:
         """Take messages and do what they say, up to where there is something to say.

@@ -52,6 +52,8 @@ def serve(
     receive: Callable[[], bytes | memoryview | None],
     send: Callable[[bytes], None],
     work: SharedWork | None = None,
+    *,
+    on_up: Callable[[], None] | None = None,
 ) -> None:
     """Host workers until told to close. A backend calls this in each process, thread or actor.
 
@@ -64,8 +66,11 @@ def serve(
         send: sends a message back. Called from more than one thread where there is `work`, but by one at a
             time.
         work: the queue that carriers share, for transports with `shares_work`.
+        on_up: called once, when workers have been built for the first time. A process that does nothing else
+            passes ``gc.freeze``: what is there by then stays, and to look through it again and again for
+            garbage would hold up units, by a quarter of a second where TensorFlow is part of it.
     """
-    _Carrier(decode(setup), send, work).serve(receive)
+    _Carrier(decode(setup), send, work, on_up).serve(receive)
 
 
 class Service:
@@ -74,10 +79,13 @@ class Service:
     Args:
         setup: what `Transport.start` was given.
         send: takes a message for the pool: in `work`, or in a thread of its own where a unit takes long.
+        on_up: as for `serve`.
     """
 
-    def __init__(self, setup: bytes, send: Callable[[bytes], None]) -> None:
-        self._carrier = _Carrier(decode(setup), send, None)
+    def __init__(
+        self, setup: bytes, send: Callable[[bytes], None], *, on_up: Callable[[], None] | None = None
+    ) -> None:
+        self._carrier = _Carrier(decode(setup), send, None, on_up)
         self._course = self._carrier.course()
         self.over = False
         """Whether it was told to close, and has."""
@@ -104,7 +112,13 @@ class Service:
 
 
 class _Carrier:
-    def __init__(self, setup: CarrierSetup, send: Callable[[bytes], None], work: SharedWork | None) -> None:
+    def __init__(
+        self,
+        setup: CarrierSetup,
+        send: Callable[[bytes], None],
+        work: SharedWork | None,
+        on_up: Callable[[], None] | None,
+    ) -> None:
         self._host = WorkerHost(setup.host, catch_interrupts=True)
         self._placement: Placement | None = None
         self._ground: Ground | None = None
@@ -112,6 +126,7 @@ class _Carrier:
         self._timed = setup.announce_units
         self._announce = setup.announce_units and work is None
         self._work = work
+        self._on_up = on_up
         # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
         self._outbox = Outbox(send, work, setup.patience if work is None else _PATIENCE)
         self._lingers = work is not None or setup.patience > 0
@@ -449,3 +464,6 @@ class _Carrier:
             self._outbox.send(encode(answer))
         else:
             self._outbox.owe(answer)
+        if self._on_up is not None:
+            self._on_up()
+            self._on_up = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 
@@ -37,3 +38,27 @@ def test_the_thread_that_ray_looks_for_signals_in_does_not_interrupt_the_one_tha
         infos = s.obtain_samples(0, 3).episode_infos_by_episode
     assert set(infos["steps"].tolist()) == {False}
     assert set(infos["policy"].tolist()) == {os.SCHED_BATCH}
+
+
+class FrozenEnv(gymnasium.Env):
+    """Says how many objects the garbage collector passes over."""
+
+    observation_space = gymnasium.spaces.Box(0, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {"frozen": gc.get_freeze_count()}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), 0.0, True, False, {}
+
+
+def test_what_is_there_before_the_first_unit_is_never_looked_through_for_garbage():
+    policy = RandomPolicy(FrozenEnv.action_space)
+    for _ in range(2):  # the second time in actors that have served before
+        with samplerkit.make_sampler(
+            "ray", agents=policy, envs=FrozenEnv, max_episode_length=5, seed=1, n_actors=2
+        ) as s:
+            assert s.obtain_samples(0, 3).episode_infos_by_episode["frozen"].min() > 10_000
+    assert gc.get_freeze_count() == 0

@@ -28,7 +28,13 @@ class Called:
         factory = WorkerFactory(**{"max_episode_length": 5, "seed": 1, "n_workers": 1, **kind})
         setup = CarrierSetup(HostSetup(factory, 1, True), announce_units=False, patience=patience)
         self.said: list[object] = []
-        self.service = Service(encode(setup), lambda message: self.said.append(decode(message)))
+        self.ups = 0
+        self.service = Service(
+            encode(setup), lambda message: self.said.append(decode(message)), on_up=self._count_up
+        )
+
+    def _count_up(self) -> None:
+        self.ups += 1
 
     def configure(self, epoch: int) -> None:
         agent = boundary.agent_change(RandomPolicy(FaultyEnv.action_space)).packed
@@ -81,6 +87,15 @@ def test_what_came_together_is_answered_together_and_it_says_how_often_it_is_to_
     said, wants = called.work()
     assert (units(said), wants) == ([(3, 4)], 0)
     assert called.work() == ([], 0), "there is nothing to do"
+
+
+def test_it_says_once_that_workers_are_up(called):
+    called.work()
+    assert called.ups == 0
+    for epoch in range(3):
+        called.configure(epoch)
+        called.work()
+        assert called.ups == 1
 
 
 def test_it_wants_to_be_called_again_as_long_as_it_has_units_left(call):
