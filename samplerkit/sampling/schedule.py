@@ -28,7 +28,7 @@ class Schedule:
         self._in_order = in_order
         self._mean_steps: float | None = None
         self._n_ended = 0
-        # How long the last units were, and how many of them have all been so long.
+        # How long the last units were, and how many after them have all been so long.
         self._length, self._n_alike = 0.0, 0
         self._step_bytes = 0
         self._homes: tuple[int | None, ...] = (None,)
@@ -104,7 +104,8 @@ class Schedule:
         self._step_bytes = step_bytes
         self._n_ended = min(_MEMORY, self._n_ended + n_units)
         length = n_steps / n_units
-        self._n_alike = n_units + (self._n_alike if length == self._length else 0)
+        # Of many that come together only the mean is known: it has to be the same again, and a whole number.
+        self._n_alike = self._n_alike + n_units if length == self._length and length.is_integer() else 0
         self._length = length
         mean = self._mean_steps or 0.0
         self._mean_steps = mean + (length - mean) * min(1.0, n_units / self._n_ended)

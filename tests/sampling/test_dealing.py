@@ -287,6 +287,7 @@ def test_of_units_for_slots_that_have_all_been_equally_long_so_many_are_offered_
     overlap, n_carriers, count
 ):
     transport, schedule = FakeTransport(n_carriers), Schedule(n_carriers * overlap, in_order=False)
+    schedule.ended(1, 10)
     schedule.ended(64, 640)
     CommonQueue(schedule, overlap, transport).deal(EPOCH, Admission(Steps(10 * count - 5), 7))
     assert [number for claim in transport.queue for number in claim.numbers] == [*range(7, 7 + count)]
@@ -299,7 +300,17 @@ def test_of_units_for_slots_that_have_all_been_equally_long_so_many_are_offered_
     assert min(sizes[:-1], default=overlap) >= overlap // 16, "there are no more of them than it takes"
 
 
-@pytest.mark.parametrize("ended", [[(64, 640), (1, 11)], [(64, 640), (10, 99)], [(63, 630)]])
+@pytest.mark.parametrize(
+    "ended",
+    [
+        [(64, 640), (64, 640), (1, 11)],
+        [(64, 640), (64, 640), (10, 99)],
+        [(1, 10), (63, 630)],
+        [(1000, 10_000)],  # which may be a mean
+        [(1000, 10_001), (1000, 9_999), (500, 5_000)],
+        [(64, 672), (64, 672)],
+    ],
+)
 def test_lengths_that_differ_or_are_few_may_be_others_the_next_time(ended):
     transport, schedule = FakeTransport(2), Schedule(16, in_order=False)
     for some in ended:
@@ -311,6 +322,7 @@ def test_lengths_that_differ_or_are_few_may_be_others_the_next_time(ended):
 
 def test_what_runs_one_after_another_may_begin_before_it_is_known_to_be_needed():
     transport, schedule = FakeTransport(2), Schedule(2, in_order=False)
+    schedule.ended(1, 10)
     schedule.ended(64, 640)
     CommonQueue(schedule, 1, transport).deal(EPOCH, Admission(Steps(1000), 0))
     assert sum(claim.n_units for claim in transport.queue) > 100, "nobody sleeps between two calls"
