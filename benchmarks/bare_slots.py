@@ -10,11 +10,10 @@ import numpy as np
 import threadpoolctl
 
 from samplerkit.bench import Contestant, Measurement
+from samplerkit.sampling.numbering import seeds_of_block
 
 _CHUNK = 16
 """Ticks between two looks at the clock."""
-
-_BLOCK = 256
 
 
 class BareSlots(Contestant):
@@ -98,17 +97,15 @@ class BareSlots(Contestant):
 
     def _reset(self, mask: Any) -> None:
         seeds = self._next_seeds(np.count_nonzero(mask))
-        self._observation, _ = self._env.reset(seed=seeds[:, 0] >> 33, options={"reset_mask": mask})
+        self._observation, _ = self._env.reset(seed=seeds[:, 0], options={"reset_mask": mask})
         self._policy.reset(mask)
         self._policy.seed(seeds[:, 1])
 
     def _next_seeds(self, n: int) -> Any:
-        """Three words for each slot, in blocks, as a sampler draws them."""
+        """Three for each slot, in blocks, as a sampler draws them."""
         while len(self._seeds) < n:
-            sequence = np.random.SeedSequence(0, spawn_key=(self._block,))
+            self._seeds = np.concatenate([self._seeds, seeds_of_block(0, self._block)])
             self._block += 1
-            words = sequence.generate_state(3 * _BLOCK, np.uint64).reshape(_BLOCK, 3)
-            self._seeds = np.concatenate([self._seeds, words])
         taken, self._seeds = self._seeds[:n], self._seeds[n:]
         return taken
 

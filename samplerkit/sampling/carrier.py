@@ -68,7 +68,7 @@ def serve(
         work: the queue that carriers share, for transports with `shares_work`.
         on_up: called once, when workers have been built for the first time. A process that does nothing else
             passes ``gc.freeze``: what is there by then stays, and to look through it again and again for
-            garbage would hold up units, by a quarter of a second where TensorFlow is part of it.
+            garbage would hold up units, by some tenths of a second where TensorFlow is part of it.
     """
     _Carrier(decode(setup), send, work, on_up).serve(receive)
 
@@ -92,7 +92,7 @@ class Service:
 
     def take(self, message: bytes | memoryview) -> None:
         """Take a message of the pool; in any thread."""
-        self._carrier.take(decode(message))
+        self._carrier.hear(message)
 
     def work(self, enough: Callable[[], bool]) -> None:
         """Do what there is to do; always in the same thread.
@@ -156,7 +156,7 @@ class _Carrier:
 
     def serve(self, receive: Callable[[], bytes | memoryview | None]) -> None:
         if self._work is not None:
-            self._work.hand_over(lambda message: self.take(decode(message)))
+            self._work.hand_over(self.hear)
         reader = threading.Thread(target=self._read, args=(receive,), name="samplerkit-inbox", daemon=True)
         reader.start()
         for busy in self.course():
@@ -168,8 +168,11 @@ class _Carrier:
     def _read(self, receive: Callable[[], bytes | memoryview | None]) -> None:
         # After `Close` too: while a unit hangs, `receive` is how a backend hears that the parent is gone.
         while (data := receive()) is not None:
-            self.take(decode(data))
+            self.hear(data)
         self.take(Close())
+
+    def hear(self, message: bytes | memoryview) -> None:
+        self.take(decode(message))
 
     def take(self, request: Configure | Run | Cancel | Close) -> None:
         if isinstance(request, Cancel):
@@ -464,6 +467,5 @@ class _Carrier:
             self._outbox.send(encode(answer))
         else:
             self._outbox.owe(answer)
-        if self._on_up is not None:
+        if at_first and self._on_up is not None:
             self._on_up()
-            self._on_up = None

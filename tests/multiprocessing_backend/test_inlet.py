@@ -113,16 +113,25 @@ def test_where_the_other_end_is_gone_there_is_nothing_to_take_and_whoever_receiv
         inlet.receive()
 
 
-def test_nobody_takes_a_message_before_the_one_before_it_was_handled(ends):
+@pytest.mark.parametrize("slow", ["in_full", "handle"])
+def test_nobody_takes_a_message_before_the_one_before_it_was_handled(ends, slow):
     mine, theirs = ends
-    inlet, taken = Inlet(theirs), []
-    reached, go_on = threading.Event(), threading.Event()
+    reached, go_on, taken = threading.Event(), threading.Event(), []
+
+    def take_long(where):
+        if where == slow:
+            reached.set()
+            assert go_on.wait(PATIENCE)
+
+    def in_full(data):
+        take_long("in_full")
+        return data
 
     def handle(message):
-        reached.set()
-        assert go_on.wait(PATIENCE)
+        take_long("handle")
         taken.append(message)
 
+    inlet = Inlet(theirs, in_full)
     mine.send_bytes(b"one")
     mine.send_bytes(b"two")
     threads = [threading.Thread(target=inlet.take, args=(handle,), daemon=True) for _ in range(2)]
