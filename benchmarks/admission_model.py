@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.running import Course
-from samplerkit.episodes import EpisodeSlice
-from samplerkit.sampling.admission import Admission, Units
+from samplerkit.episodes import EpisodeSlice, Span
+from samplerkit.sampling.admission import Admission, Result, Units
 from samplerkit.sampling.schedule import Schedule
 
 TITLE = "10,000 workers on one driver, simulated with the costs that were measured for Ray"
@@ -102,7 +102,7 @@ class _Model:
         self.schedule.begin([None])
         self.actors = [_Actor(free=cluster.slots) for _ in range(cluster.actors)]
         self.cursor = self.epoch = 0
-        self.ahead: dict[int, EpisodeSlice] = {}
+        self.ahead: list[Result] = []
 
     def run(self, calls: int) -> Found:
         """Run a call that nobody counts, and then so many."""
@@ -121,18 +121,18 @@ class _Model:
             self._begin_epoch()
         admission = Admission(Units(self.units), self.cursor)
         admission.offer_all(self.ahead)
-        self.ahead = {}
+        self.ahead = []
         for index in range(self.cluster.actors):
             self._give(index, admission)
         while not admission.complete:
             self.now, _, what, index, about = heapq.heappop(self.events)
             getattr(self, f"_{what}")(index, about, admission)
-        self.ahead = dict(admission.waiting)
+        self.ahead = admission.surplus()
         self.cursor = admission.next
 
     def _begin_epoch(self) -> None:
         self.epoch += 1
-        self.ahead = {}
+        self.ahead = []
         self.schedule.forget()
         self._spend(self.costs.told * self.cluster.actors)
         for actor in self.actors:
@@ -218,7 +218,7 @@ class _Model:
         epoch, numbers = about
         if epoch == self.epoch:
             self._at(self.now + LATENCY, "ask", index, None)
-            admission.offer_all(dict.fromkeys(numbers, _UNIT))
+            admission.offer_all((number, _UNIT) for number in numbers)
             self._give(index, admission)
 
 
@@ -232,7 +232,7 @@ class _Nothing:
         raise AssertionError("nobody makes a batch of these")
 
 
-_UNIT = EpisodeSlice(_Nothing(), 0, 1, 0, 1)
+_UNIT = Span.of(EpisodeSlice(_Nothing(), 0, 1, 0, 1))
 
 
 def simulate(cluster: Cluster, costs: Costs, *, units: int, update: bool, calls: int = 4) -> Found:

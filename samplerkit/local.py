@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import threadpoolctl
 
-from samplerkit.episodes import EpisodeSlice
+from samplerkit.episodes import EpisodeSlice, Span
 from samplerkit.episodes.recording import is_placed
+from samplerkit.episodes.tick_recording import one_by_one
 from samplerkit.errors import SamplerClosed
 from samplerkit.interfaces import IN_PROCESS, Capabilities
-from samplerkit.sampling.admission import Admission, Goal
+from samplerkit.sampling.admission import Admission, Goal, in_spans
 from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import GlobalRandomState
-from samplerkit.sampling.host import WorkerHost, by_unit, seating
+from samplerkit.sampling.host import WorkerHost, seating
 from samplerkit.sampling.placement import OwnBlocks, PlacedCall, Placing
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
@@ -45,7 +46,7 @@ class LocalSampler(BaseSampler):
         with self._undisturbed():
             self._bring_to(self._host, record)
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         host = self._host
         assert host is not None, "started before the first call"
         placed = self._placing.place(goal, self._cursor) if self._places else None
@@ -56,15 +57,13 @@ class LocalSampler(BaseSampler):
             self._bring_to(host, record)
             with _placed_by(host, placed):
                 for done, result in host.run(self._numbers(admission), seats):
-                    results = by_unit(done, result)
-                    self._under_way -= len(results)
-                    if not isinstance(result, Failure):
-                        self._schedule.ended(len(results), result.n_steps)
-                        if placed is not None and is_placed(result):
-                            results = dict(
-                                zip(results, placed.units(list(results), result.view()), strict=True)
-                            )
-                    admission.offer_all(results)
+                    numbers = [done] if isinstance(done, int) else done
+                    self._under_way -= len(numbers)
+                    if isinstance(result, Failure):
+                        admission.offer(numbers[0], result)
+                    else:
+                        self._schedule.ended(len(numbers), result.n_steps)
+                        admission.offer_all(in_spans(numbers, _span(numbers, result, placed)))
                     if admission.complete:
                         self._note_hidden(host, seats)
                         units = admission.admitted()
@@ -131,6 +130,13 @@ def _placed_by(host: WorkerHost, placed: PlacedCall | None) -> Iterator[None]:
         yield
     finally:
         host.place = None
+
+
+def _span(numbers: Sequence[int], result: EpisodeSlice, placed: PlacedCall | None) -> Span:
+    """Return the units that ended together."""
+    if placed is not None and is_placed(result):
+        return placed.units(numbers, result.view())
+    return Span.of(result) if len(numbers) == 1 else one_by_one(result)
 
 
 def _raise_first(failures: list[Failure]) -> Any:

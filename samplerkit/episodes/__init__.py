@@ -13,7 +13,16 @@ from samplerkit.episodes.padding import STEP_TYPE_PADDING
 from samplerkit.episodes.provenance import Provenance
 from samplerkit.episodes.recorder import EpisodeRecorder
 from samplerkit.episodes.recycling import RecycledMemory
-from samplerkit.episodes.slices import EpisodeSlice, cut, episodes_of_each, lengths_of_each, whole
+from samplerkit.episodes.slices import (
+    EpisodeSlice,
+    Span,
+    Spans,
+    cut,
+    episodes_of_each,
+    lengths_of_each,
+    span_of,
+    whole,
+)
 from samplerkit.episodes.spec import EnvSpec, episode_limit
 from samplerkit.episodes.step_type import StepType, get_step_type
 from samplerkit.episodes.tick_recorder import TickRecorder
@@ -34,6 +43,8 @@ __all__ = [
     "Place",
     "Provenance",
     "RecycledMemory",
+    "Span",
+    "Spans",
     "StepType",
     "TickRecorder",
     "TimeStep",
@@ -46,6 +57,7 @@ __all__ = [
     "join",
     "lengths_of_each",
     "merged",
+    "span_of",
     "stack_infos",
     "whole",
 ]

@@ -29,9 +29,11 @@ from samplerkit.episodes.slices import (
     Assembled,
     EpisodeSlice,
     EpisodeStore,
-    cut,
+    Span,
+    Spans,
     episodes_of_each,
     lengths_of_each,
+    span_of,
 )
 from samplerkit.episodes.tick_recording import LARGE
 
@@ -66,33 +68,34 @@ class Assembly:
         self._ground = ground
         self._n_episodes: list[int] = []
         self._n_steps = 0
-        self._waiting: list[EpisodeSlice] = []
+        self._waiting: list[Span] = []
         self._bytes = 0
         self._rows: _Rows | None = None
 
-    def add(self, pieces: list[EpisodeSlice]) -> None:
-        """Take the next episodes.
+    def add(self, spans: list[Span]) -> None:
+        """Take the next pieces.
 
         Args:
-            pieces: in order; taken off the list as they are copied, so that what they stand in can go.
+            spans: of them, in order; taken off the list as they are copied, so that what they stand in can
+                go.
 
         Raises:
             ValueError: where columns do not fit to those before.
         """
-        stores = {id(piece.store): piece.store for piece in pieces}
+        stores = {id(span.store): span.store for span in spans}
         step_bytes = {key: _step_bytes(store) for key, store in stores.items()}
-        most = sum(lengths_of_each(pieces)) * max(step_bytes.values(), default=0)
+        most = sum([span.n_steps for span in spans]) * max(step_bytes.values(), default=0)
         if self._bytes + most < _BYTES:
-            self._waiting += pieces
+            self._waiting += spans
             self._bytes += most
             return
         del stores
-        pieces.reverse()
-        while pieces:
-            piece = pieces.pop()
-            self._waiting.append(piece)
-            self._bytes += piece.n_steps * step_bytes[id(piece.store)]
-            del piece
+        spans.reverse()
+        while spans:
+            span = spans.pop()
+            self._waiting.append(span)
+            self._bytes += span.n_steps * step_bytes[id(span.store)]
+            del span
             if self._bytes >= _BYTES:
                 self._copy()
 
@@ -106,7 +109,7 @@ class Assembly:
         if self._rows is not None:
             self._rows.leave_ground()
 
-    def finish(self) -> list[EpisodeSlice]:
+    def finish(self) -> Sequence[EpisodeSlice]:
         """Return all pieces: as they came, or as slices of one batch that `join` returns as it is.
 
         Called once: nothing is kept, since the memory is used again when the batch is dropped.
@@ -118,24 +121,25 @@ class Assembly:
             self._copy()
         rows, waiting = self._rows, self._waiting
         self._rows, self._ground, self._waiting = None, None, []
-        return waiting if rows is None else cut(Assembled(rows.finish()), self._n_episodes)
+        return Spans(waiting if rows is None else [span_of(Assembled(rows.finish()), self._n_episodes)])
 
     def _copy(self) -> None:
-        lengths = lengths_of_each(self._waiting)
-        self._n_episodes += episodes_of_each(self._waiting)
+        waiting = Spans(self._waiting)
+        lengths = lengths_of_each(waiting)
+        self._n_episodes += episodes_of_each(waiting)
         self._n_steps += sum(lengths)
         if self._ground is not None or self._waiting[0].store.env_spec.step_bytes >= LARGE:
-            light, parts = scattered(self._waiting)
+            light, parts = scattered(waiting)
             if self._rows is None:
                 every = parts[0].standing.every
                 self._rows = _Rows.like(light, every, self._expected(), self._memory, self._ground)
             self._rows.append_scattered(light, parts, lengths)
         else:
-            batch = merged(self._waiting)
+            batch = merged(waiting)
             if self._rows is None:
                 self._rows = _Rows.like(batch, batch.observations, self._expected(), self._memory)
             self._rows.append(batch)
-        self._waiting.clear()
+        self._waiting = []
         self._bytes = 0
 
     def _expected(self) -> int:

@@ -48,6 +48,23 @@ def map_pair(function: Callable[[Array, Array], Array], column: Column, other: C
     return function(column, cast("Array", other))
 
 
+def map_each(function: Callable[[Sequence[Array]], Array], columns: Sequence[Column]) -> Column:
+    """Return the function of the arrays of several columns, which have the same structure."""
+    first = columns[0]
+    if isinstance(first, dict):
+        dicts = cast("Sequence[dict[str, Column]]", columns)
+        return {key: map_each(function, [each[key] for each in dicts]) for key in first}
+    if isinstance(first, tuple):
+        tuples = cast("Sequence[tuple[Column, ...]]", columns)
+        return tuple(map_each(function, children) for children in zip(*tuples, strict=True))
+    return function(cast("Sequence[Array]", columns))
+
+
+def map_columns_of(function: Callable[[Sequence[Array]], Array], batches: Sequence[Columns]) -> Columns:
+    """Return the dict of columns with the function of the arrays of several, which are alike."""
+    return {key: map_each(function, [columns[key] for columns in batches]) for key in batches[0]}
+
+
 def arrays_of(column: Column, path: str = "") -> Iterator[tuple[str, Array]]:
     """Yield each array of a column with its path, such as ``observations['camera'][0]``."""
     if isinstance(column, dict):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerkit.episodes.columns import Array, Column, map_column, map_columns
+from samplerkit.episodes.columns import Array, Column, map_columns_of, map_each
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.slices import (
     Assembled,
@@ -16,6 +16,7 @@ from samplerkit.episodes.slices import (
     GatheringStore,
     episodes_of_each,
     lengths_of_each,
+    pieces_of,
 )
 
 _MANY = 3
@@ -23,6 +24,9 @@ _MANY = 3
 
 _BYTES = 1 << 22
 """Copying more than this twice costs more than views do."""
+
+_LONG = 64
+"""Rows of a slice, on the average, from which on a view of each column costs less than a second copy."""
 
 
 def merged(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
@@ -80,7 +84,7 @@ def _parts(pieces: Sequence[EpisodeSlice], *, fresh: bool) -> list[EpisodeBatch]
 
 def as_few(slices: Iterable[EpisodeSlice]) -> list[EpisodeSlice]:
     """Return the same episodes in as few slices as possible."""
-    pieces = list(slices)
+    pieces = pieces_of(slices)
     if len(pieces) < 2:
         return pieces
     # By places, which are found faster than names: there may be thousands.
@@ -107,6 +111,8 @@ def _gathered(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
     messages. Ten columns of each would have to be viewed; instead the messages are joined as they are, and
     then the rows of each column are put in order all at once.
 
+    Long slices are copied one by one, but column by column.
+
     Returns:
         None where that would not be the same, or would take longer: for few slices, large rows, and batches
         whose infos are of different kinds.
@@ -117,18 +123,39 @@ def _gathered(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
         return None
     held = sum(len(batch.rewards) for batch in batches)
     wanted = sum(lengths_of_each(pieces))
-    if held > 2 * wanted or wanted * batches[0].env_spec.step_bytes > _BYTES or not are_alike(batches):
+    long = wanted >= _LONG * len(pieces)
+    if not long and (held > 2 * wanted or wanted * batches[0].env_spec.step_bytes > _BYTES):
         return None
-    joined = batches[0] if len(batches) == 1 else EpisodeBatch.concatenate(*batches)
-    # Where each batch begins among all, as each slice is to be moved.
+    if not are_alike(batches):
+        return None
     places = dict(zip(stores, itertools.count()))
     which = [places[id(piece.store)] for piece in pieces]
+    if long:
+        return _one_by_one(batches, which, pieces)
+    joined = batches[0] if len(batches) == 1 else EpisodeBatch.concatenate(*batches)
+    # Where each batch begins among all, as each slice is to be moved.
     first_episodes, stop_episodes, first_rows, stop_rows = np.array([piece[1:] for piece in pieces]).T
     before_rows = _starts([len(batch.rewards) for batch in batches])[which]
     before_episodes = _starts([len(batch.lengths) for batch in batches])[which]
     rows = between(first_rows + before_rows, stop_rows + before_rows)
     episodes = between(first_episodes + before_episodes, stop_episodes + before_episodes)
     return rearranged(joined, episodes, rows)
+
+
+def _one_by_one(
+    batches: Sequence[EpisodeBatch], which: Sequence[int], pieces: Sequence[EpisodeSlice]
+) -> EpisodeBatch:
+    """Return the episodes of slices of batches that are alike, given which batch each slice is of."""
+    rows = [slice(piece.first_row, piece.stop_row) for piece in pieces]
+    episodes = [slice(piece.first_episode, piece.stop_episode) for piece in pieces]
+
+    def of_steps(arrays: Sequence[Array]) -> Array:
+        return np.concatenate([arrays[index][some] for index, some in zip(which, rows, strict=True)])
+
+    def of_episodes(arrays: Sequence[Array]) -> Array:
+        return np.concatenate([arrays[index][some] for index, some in zip(which, episodes, strict=True)])
+
+    return _by_columns(batches, of_steps, of_episodes)
 
 
 def _alternating(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
@@ -180,23 +207,32 @@ def select(batch: EpisodeBatch, episodes: NDArray[np.int64]) -> EpisodeBatch:
 
 
 def rearranged(joined: EpisodeBatch, episodes: NDArray[np.int64], rows: NDArray[np.int64]) -> EpisodeBatch:
-    def of_steps(array: Array) -> Array:
-        return array.take(rows, 0)
+    def of_steps(arrays: Sequence[Array]) -> Array:
+        return arrays[0].take(rows, 0)
 
-    def of_episodes(array: Array) -> Array:
-        return array.take(episodes, 0)
+    def of_episodes(arrays: Sequence[Array]) -> Array:
+        return arrays[0].take(episodes, 0)
 
+    return _by_columns([joined], of_steps, of_episodes)
+
+
+def _by_columns(
+    batches: Sequence[EpisodeBatch],
+    of_steps: Callable[[Sequence[Array]], Array],
+    of_episodes: Callable[[Sequence[Array]], Array],
+) -> EpisodeBatch:
+    """Return the batch whose arrays are functions of those of batches that are alike."""
     return EpisodeBatch.unchecked(
-        env_spec=joined.env_spec,
-        episode_infos=map_columns(of_episodes, joined.episode_infos_by_episode),
-        observations=map_column(of_steps, joined.observations),
-        last_observations=map_column(of_episodes, joined.last_observations),
-        actions=map_column(of_steps, joined.actions),
-        rewards=of_steps(joined.rewards),
-        env_infos=map_columns(of_steps, joined.env_infos),
-        agent_infos=map_columns(of_steps, joined.agent_infos),
-        step_types=of_steps(joined.step_types),
-        lengths=of_episodes(joined.lengths),
+        env_spec=batches[0].env_spec,
+        episode_infos=map_columns_of(of_episodes, [it.episode_infos_by_episode for it in batches]),
+        observations=map_each(of_steps, [it.observations for it in batches]),
+        last_observations=map_each(of_episodes, [it.last_observations for it in batches]),
+        actions=map_each(of_steps, [it.actions for it in batches]),
+        rewards=of_steps([it.rewards for it in batches]),
+        env_infos=map_columns_of(of_steps, [it.env_infos for it in batches]),
+        agent_infos=map_columns_of(of_steps, [it.agent_infos for it in batches]),
+        step_types=of_steps([it.step_types for it in batches]),
+        lengths=of_episodes([it.lengths for it in batches]),
     )
 
 
@@ -206,18 +242,19 @@ def are_alike(batches: Sequence[EpisodeBatch]) -> bool:
 
 
 def _look(batch: EpisodeBatch) -> Hashable:
-    """Return what the columns of infos are; None where other rows could make them something else."""
+    """Return what the columns are; None where other rows could make them something else."""
     if batch.provenance is not None:
         return None
-    looks = tuple(
-        _column_look(infos) for infos in (batch.episode_infos_by_episode, batch.env_infos, batch.agent_infos)
-    )
-    return None if None in looks else looks
+    infos = batch.episode_infos_by_episode, batch.env_infos, batch.agent_infos
+    return _column_look((*infos, batch.observations, batch.last_observations, batch.actions))
 
 
 def _column_look(column: Column) -> Hashable:
     if isinstance(column, np.ndarray):
         return None if column.dtype.hasobject else (column.dtype, column.shape[1:])
+    if isinstance(column, tuple):
+        children = tuple(map(_column_look, column))
+        return None if None in children else children
     # Where a key has a mask some rows lack it, and not having any of those changes the columns.
     if not isinstance(column, dict) or any(key[:1] == "_" for key in column):
         return None

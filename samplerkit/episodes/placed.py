@@ -12,7 +12,7 @@ from samplerkit.episodes.finals import Standing
 from samplerkit.episodes.ground import Ground
 from samplerkit.episodes.joining import ranges, rearranged
 from samplerkit.episodes.scattered import without_observations
-from samplerkit.episodes.slices import EpisodeSlice, GatheringStore, cut_at
+from samplerkit.episodes.slices import GatheringStore, Span
 
 
 class Placed(GatheringStore):
@@ -31,10 +31,10 @@ class Placed(GatheringStore):
         self._standing = np.array(places, np.int64) * ground.unit_rows
         self._first_rows = np.cumsum(rest.lengths) - rest.lengths
 
-    def slices(self) -> list[EpisodeSlice]:
+    def span(self) -> Span:
         """Return a slice for each episode."""
         firsts = [*self._first_rows.tolist(), len(self._rest.rewards)]
-        return cut_at(self, range(len(firsts)), firsts)
+        return Span(self, range(len(firsts)), firsts)
 
     def view(self, episodes: slice, rows: slice) -> EpisodeBatch:
         """See `EpisodeStore`: views for a single episode, since others do not stand side by side."""

@@ -6,7 +6,7 @@ import abc
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, overload
 
 import numpy as np
 
@@ -79,14 +79,93 @@ def whole(batch: EpisodeBatch) -> EpisodeSlice:
     return EpisodeSlice(batch, 0, len(batch.lengths), 0, len(batch.rewards))
 
 
+class Span(NamedTuple):
+    """Slices that stand side by side in one store: one object for what may be hundreds of them.
+
+    Attributes:
+        store: of all of them.
+        episodes: where each slice begins, and where the last one ends; a range where each is one episode.
+        rows: the same, in rows.
+    """
+
+    store: EpisodeStore
+    episodes: Sequence[int]
+    rows: Sequence[int]
+
+    @classmethod
+    def of(cls, piece: EpisodeSlice) -> Span:
+        """Return a span of one slice."""
+        store, *ends = piece
+        return cls(store, ends[:2], ends[2:])
+
+    @property
+    def n_slices(self) -> int:
+        """How many slices these are."""
+        return len(self.rows) - 1
+
+    @property
+    def n_steps(self) -> int:
+        """How many steps they have together."""
+        return self.rows[-1] - self.rows[0]
+
+    def part(self, start: int, stop: int) -> Span:
+        """Return some of the slices, from one to before another."""
+        return Span(self.store, self.episodes[start : stop + 1], self.rows[start : stop + 1])
+
+    def whole(self) -> EpisodeSlice:
+        """Return all of them as one slice."""
+        store, episodes, rows = self
+        return EpisodeSlice(store, episodes[0], episodes[-1], rows[0], rows[-1])
+
+    def slices(self) -> list[EpisodeSlice]:
+        """Return each of them."""
+        return cut_at(*self)
+
+
+class Spans(Sequence[EpisodeSlice]):
+    """The slices of some spans, one after the other; made when somebody asks for single ones.
+
+    Args:
+        spans: in order.
+    """
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self.spans = spans
+
+    @functools.cached_property
+    def _slices(self) -> list[EpisodeSlice]:
+        return [piece for span in self.spans for piece in span.slices()]
+
+    def __len__(self) -> int:
+        return sum([len(span.rows) - 1 for span in self.spans])
+
+    @overload
+    def __getitem__(self, index: int) -> EpisodeSlice: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[EpisodeSlice]: ...
+
+    def __getitem__(self, index: int | slice) -> EpisodeSlice | list[EpisodeSlice]:
+        return self._slices[index]
+
+
 def lengths_of_each(slices: Iterable[EpisodeSlice]) -> list[int]:
     """Return how many steps each slice has."""
+    if isinstance(slices, Spans):
+        return [stop - row for span in slices.spans for row, stop in itertools.pairwise(span.rows)]
     return [piece.stop_row - piece.first_row for piece in slices]
 
 
 def episodes_of_each(slices: Iterable[EpisodeSlice]) -> list[int]:
     """Return how many episodes each slice has."""
+    if isinstance(slices, Spans):
+        return [stop - first for span in slices.spans for first, stop in itertools.pairwise(span.episodes)]
     return [piece.stop_episode - piece.first_episode for piece in slices]
+
+
+def pieces_of(slices: Iterable[EpisodeSlice]) -> list[EpisodeSlice]:
+    """Return the same episodes, in a slice for each span where these are known."""
+    return [span.whole() for span in slices.spans] if isinstance(slices, Spans) else list(slices)
 
 
 class Assembled:
@@ -101,12 +180,19 @@ class Assembled:
         return self.batch.view(episodes, rows)
 
 
-def cut(store: EpisodeBatch | Assembled, n_episodes: Sequence[int]) -> list[EpisodeSlice]:
+def span_of(store: EpisodeBatch | Assembled, n_episodes: Sequence[int]) -> Span:
     """Return the consecutive slices of a batch that have so many episodes each."""
     lengths = store.batch.lengths if isinstance(store, Assembled) else store.lengths
-    episodes = [0, *itertools.accumulate(n_episodes)]
     rows = [0, *np.cumsum(lengths).tolist()]
-    return cut_at(store, episodes, rows if len(rows) == len(episodes) else [rows[it] for it in episodes])
+    if len(rows) == len(n_episodes) + 1:
+        return Span(store, range(len(rows)), rows)
+    episodes = [0, *itertools.accumulate(n_episodes)]
+    return Span(store, episodes, [rows[it] for it in episodes])
+
+
+def cut(store: EpisodeBatch | Assembled, n_episodes: Sequence[int]) -> list[EpisodeSlice]:
+    """Return them one by one."""
+    return span_of(store, n_episodes).slices()
 
 
 def cut_at(store: EpisodeStore, episodes: Sequence[int], rows: Sequence[int]) -> list[EpisodeSlice]:

@@ -245,7 +245,7 @@ class TickRecorder:
 
     def cut_each(self, slots: Sequence[int]) -> list[EpisodeSlice]:
         """Cut slots as `cut_all` does, and return a slice of each."""
-        return one_by_one(self.cut_all(slots))
+        return one_by_one(self.cut_all(slots)).slices()
 
     @property
     def keeps_together(self) -> bool:

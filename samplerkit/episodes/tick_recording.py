@@ -15,7 +15,7 @@ from samplerkit.episodes.finals import Finals, Standing, as_slice, picked
 from samplerkit.episodes.infos import concatenate_infos
 from samplerkit.episodes.recording import step_types
 from samplerkit.episodes.recycling import RecycledMemory
-from samplerkit.episodes.slices import EpisodeSlice, GatheringStore, cut_at, slice_of
+from samplerkit.episodes.slices import EpisodeSlice, GatheringStore, Span, slice_of
 from samplerkit.episodes.space_columns import plain_array, plain_rows, plain_vectors, space_column
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
@@ -474,7 +474,7 @@ def lengths_of(kept: EpisodeSlice) -> list[int]:
     return kept.store._lengths[kept.first_episode : kept.stop_episode]
 
 
-def one_by_one(kept: EpisodeSlice) -> list[EpisodeSlice]:
+def one_by_one(kept: EpisodeSlice) -> Span:
     """Return the episodes of a slice of a recording as a slice each."""
     rows = [*itertools.accumulate(lengths_of(kept), initial=kept.first_row)]
-    return cut_at(kept.store, range(kept.first_episode, kept.stop_episode + 1), rows)
+    return Span(kept.store, range(kept.first_episode, kept.stop_episode + 1), rows)

@@ -6,11 +6,26 @@ batch filled that way holds too many short episodes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import bisect
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from samplerkit.episodes import Assembly, EpisodeSlice, Ground, RecycledMemory
+from samplerkit.episodes import Assembly, EpisodeSlice, Ground, RecycledMemory, Span
 from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.work import runs
+
+Result: TypeAlias = tuple[int, Span | Failure]
+"""What came of a unit, with its number; of several whose numbers follow each other with that of the first."""
+
+
+def in_spans(numbers: Sequence[int], units: Span) -> Iterator[Result]:
+    """Yield the results of units that stand side by side, given their numbers in any order."""
+    start = 0
+    for run in runs(numbers):
+        stop = start + len(run)
+        yield run.start, units.part(start, stop)
+        start = stop
 
 
 @dataclass(frozen=True)
@@ -19,10 +34,18 @@ class Steps:
 
     least: int
 
-    def reached(self, units: int, steps: int) -> bool:
-        """Whether a run of so many units and steps is enough."""
-        del units
-        return steps >= self.least
+    def enough(self, units: int, steps: int, rows: Sequence[int]) -> int | None:
+        """Return how many units more are enough, after so many units and steps; None if these are not.
+
+        Args:
+            units: which were not enough.
+            steps: of these.
+            rows: where each of the next units begins, and where the last one ends.
+        """
+        missing = self.least - steps
+        if rows[-1] - rows[0] < missing:
+            return None
+        return bisect.bisect_left(rows, rows[0] + missing)
 
     def expected_steps(self, units: int, steps: int) -> int:
         """Return, generously, how many steps it will be."""
@@ -44,9 +67,13 @@ class Rounds(Steps):
 
     n_workers: int
 
-    def reached(self, units: int, steps: int) -> bool:
-        """Whether a run of so many pieces and steps is enough."""
-        return steps >= self.least and units % self.n_workers == 0
+    def enough(self, units: int, steps: int, rows: Sequence[int]) -> int | None:
+        """Return how many pieces more are enough: see `Steps.enough`."""
+        n = super().enough(units, steps, rows)
+        if n is None:
+            return None
+        n = self.in_full(units + n) - units
+        return n if n < len(rows) else None
 
     def in_full(self, units: int) -> int:
         """Return how many pieces whole rounds have, at least so many."""
@@ -59,10 +86,11 @@ class Units:
 
     count: int
 
-    def reached(self, units: int, steps: int) -> bool:
-        """Whether a run of so many units and steps is enough."""
+    def enough(self, units: int, steps: int, rows: Sequence[int]) -> int | None:
+        """Return how many units more are enough: see `Steps.enough`."""
         del steps
-        return units >= self.count
+        n = self.count - units
+        return n if n < len(rows) else None
 
     def expected_steps(self, units: int, steps: int) -> int:
         """Return, generously, how many steps it will be, when a run of units had so many."""
@@ -81,10 +109,11 @@ class Calls:
     count: int
     size: int
 
-    def reached(self, units: int, steps: int) -> bool:
-        """Whether a run of so many calls and steps is enough."""
+    def enough(self, units: int, steps: int, rows: Sequence[int]) -> int | None:
+        """Return how many calls more are enough: see `Steps.enough`."""
         del steps
-        return units >= self.count
+        n = self.count - units
+        return n if n < len(rows) else None
 
     def expected_steps(self, units: int, steps: int) -> int:
         """Return how many steps it will be."""
@@ -114,9 +143,12 @@ class Admission:
         """Number of the lowest unit that has not been admitted."""
         self.steps = 0
         self._assembly = Assembly(goal.expected_steps, memory, ground)
-        self.waiting: dict[int, EpisodeSlice | Failure] = {}
+        # By the number of the first unit of each; and the numbers of all of them.
+        self._waiting: dict[int, Span | Failure] = {}
+        self.waiting: set[int] = set()
+        """Numbers of the units that came before one that is to be admitted first."""
         self.waiting_steps = 0
-        self.complete = goal.reached(0, 0)
+        self.complete = goal.enough(0, 0, (0,)) is not None
         """Whether the batch is whole."""
 
     def offer(self, number: int, result: EpisodeSlice | Failure) -> None:
@@ -125,44 +157,66 @@ class Admission:
         Raises:
             WorkerError: if admission has reached a unit that failed.
         """
-        self.offer_all({number: result})
+        self.offer_all([(number, result if isinstance(result, Failure) else Span.of(result))])
 
-    def offer_all(self, results: Mapping[int, EpisodeSlice | Failure]) -> None:
+    def offer_all(self, results: Iterable[Result]) -> None:
         """Take the results of several units, as `offer` does."""
-        waiting, first, steps = self.waiting, self.next, 0
-        for number, result in results.items():
-            if number >= first and number not in waiting:
-                waiting[number] = result
-                if not isinstance(result, Failure):
-                    steps += result.stop_row - result.first_row
-        self.waiting_steps += steps
-        if first in waiting and not self.complete:
+        for number, result in results:
+            self._keep(number, result)
+        if self.next in self._waiting and not self.complete:
             self._admit()
+
+    def _keep(self, number: int, result: Span | Failure) -> None:
+        if isinstance(result, Failure):
+            some, steps = range(number, number + 1), 0
+        else:
+            rows = result.rows
+            some, steps = range(number, number + len(rows) - 1), rows[-1] - rows[0]
+        if number >= self.next and self.waiting.isdisjoint(some):
+            self._waiting[number] = result
+            self.waiting.update(some)
+            self.waiting_steps += steps
+        elif not isinstance(result, Failure) and len(some) > 1:
+            for i, each in enumerate(some):  # not all of them came before
+                self._keep(each, result.part(i, i + 1))
 
     def _admit(self) -> None:
         """Admit the run of units that are there, all at once: there may be thousands."""
-        waiting, reached, first = self.waiting, self.goal.reached, self.first
-        number, steps, complete = self.next, self.steps, False
-        units: list[EpisodeSlice] = []
+        waiting, enough, first = self._waiting, self.goal.enough, self.first
+        number, steps = self.next, self.steps
+        spans: list[Span] = []
         failure: Failure | None = None
-        while not complete and (result := waiting.pop(number, None)) is not None:
+        while not self.complete and (result := waiting.pop(number, None)) is not None:
             if isinstance(result, Failure):
                 failure = result
                 break
-            units.append(result)
-            number += 1
-            steps += result.stop_row - result.first_row
-            complete = reached(number - first, steps)
+            rows = result.rows
+            n_units = len(rows) - 1
+            n = enough(number - first, steps, rows)
+            if n is not None:
+                self.complete = True
+                if n < n_units:
+                    waiting[number + n] = result.part(n, n_units)
+                    result, n_units = result.part(0, n), n
+                    rows = result.rows
+            spans.append(result)
+            number += n_units
+            steps += rows[-1] - rows[0]
+        self.waiting.difference_update(range(self.next, number + (failure is not None)))
         self.waiting_steps -= steps - self.steps
-        self.next, self.steps, self.complete = number, steps, complete
-        self._assembly.add(units)
+        self.next, self.steps = number, steps
+        self._assembly.add(spans)
         if failure is not None:
             raise failure.to_error()
+
+    def surplus(self) -> list[Result]:
+        """Return what waits: of units beyond the batch, once that is whole."""
+        return [*self._waiting.items()]
 
     def leave_ground(self) -> None:
         """See `Assembly.leave_ground`."""
         self._assembly.leave_ground()
 
-    def admitted(self) -> list[EpisodeSlice]:
+    def admitted(self) -> Sequence[EpisodeSlice]:
         """Return the units that were admitted, in order. Called once."""
         return self._assembly.finish()

@@ -157,7 +157,7 @@ class BaseSampler(Sampler):
         """Bring workers up. On an exception, `_stop` is called."""
 
     @abc.abstractmethod
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         """Bring the workers to `record`, run units from `self._cursor`, and return those admitted.
 
         Raises:
@@ -348,8 +348,10 @@ class BaseSampler(Sampler):
         if by_worker:
             numbers = numbers[np.argsort(numbers % self.n_workers, kind="stable")]
             units = [units[number] for number in (numbers - self._cursor).tolist()]
-        numbers = np.repeat(numbers, episodes_of_each(units))
-        return join(units).with_provenance(self._provenance(numbers, record))
+        batch = join(units)
+        if len(batch.lengths) != len(units):
+            numbers = np.repeat(numbers, episodes_of_each(units))
+        return batch.with_provenance(self._provenance(numbers, record))
 
     def _streamed(self, record: Record, goal: Goal) -> tuple[EpisodeBatch, int]:
         """Run one call of workers whose episodes are streams; return the batch, and how many units it has."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, Place, whole
-from samplerkit.episodes.tick_recording import one_by_one
 from samplerkit.interfaces import (
     ContinuingWorker,
     Resumption,
@@ -441,13 +440,6 @@ def _failed_unit(worker: Worker | None, open_units: dict[int, None]) -> int | No
     if worker is not None and worker.unit is not None and worker.unit.number in open_units:
         return worker.unit.number
     return next(iter(open_units), None)
-
-
-def by_unit(done: int | list[int], result: EpisodeSlice | Failure) -> dict[int, EpisodeSlice | Failure]:
-    """Return what `WorkerHost.run` yielded as the result of each unit."""
-    if isinstance(done, int) or isinstance(result, Failure):
-        return {done if isinstance(done, int) else done[0]: result}
-    return dict(zip(done, one_by_one(result), strict=True))
 
 
 def _take_off(worker: Worker, open_units: dict[int, None], numbers: Iterable[int]) -> None:

@@ -238,7 +238,9 @@ def _one_by_one(
     return [
         ((number,), episode)
         for numbers, piece in results
-        for number, episode in zip(numbers, one_by_one(piece) if len(numbers) > 1 else (piece,), strict=True)
+        for number, episode in zip(
+            numbers, one_by_one(piece).slices() if len(numbers) > 1 else (piece,), strict=True
+        )
     ]
 
 

@@ -16,6 +16,7 @@ from samplerkit.episodes import (
     Ground,
     Place,
     RecycledMemory,
+    Span,
     episodes_of_each,
     lengths_of_each,
 )
@@ -114,14 +115,14 @@ class PlacedCall:
             return None
         return self.ground.place(number - self.placement.first)
 
-    def units(self, numbers: Sequence[int], rest: EpisodeBatch) -> list[EpisodeSlice]:
+    def units(self, numbers: Sequence[int], rest: EpisodeBatch) -> Span:
         """Return units whose observations are in their places.
 
         Args:
             numbers: of the units, each of one episode.
             rest: all but their observations.
         """
-        return Placed(rest, self.ground, [number - self.placement.first for number in numbers]).slices()
+        return Placed(rest, self.ground, [number - self.placement.first for number in numbers]).span()
 
 
 class Placing:

@@ -14,10 +14,10 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic
 
-from samplerkit.episodes import EpisodeSlice, RecycledMemory, cut, lengths_of_each
+from samplerkit.episodes import EpisodeSlice, RecycledMemory, span_of
 from samplerkit.errors import SamplerClosed, WorkerDied, describe_exit
 from samplerkit.interfaces import IN_CARRIERS, Capabilities
-from samplerkit.sampling.admission import Admission, Goal
+from samplerkit.sampling.admission import Admission, Goal, Result, in_spans
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.carrier import CarrierSetup
 from samplerkit.sampling.continuation import Continuation
@@ -143,7 +143,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         _close_at_exit(self)
         self._epoch = 0
         self._epoch_record = record
-        self._ahead: dict[int, EpisodeSlice | Failure] = {}
+        self._ahead: list[Result] = []
         n_carriers = self._link.n_carriers
         self._came = CallsThatCame(self.n_workers)
         places = n_carriers * self._overlap
@@ -223,7 +223,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     # -- one call --------------------------------------------------------------------------------
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         if record is not self._epoch_record:
             self._new_epoch()
             if self._link.lingers:
@@ -246,7 +246,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         except BaseException as error:
             came = (admission.next - admission.first) * self._units_each
             self._count(units_discarded=came, env_steps_discarded=admission.steps)
-            self._ahead.update(admission.waiting)
+            self._ahead += admission.surplus()
             self._new_epoch()
             self._cancel_units()
             self._epoch_record = self._record
@@ -254,7 +254,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 self._leave_hung_carriers()
             raise
 
-    def _collect(self, record: Record, admission: Admission) -> list[EpisodeSlice]:
+    def _collect(self, record: Record, admission: Admission) -> Sequence[EpisodeSlice]:
         failures: list[Failure] = []
         deaths: dict[int | None, int] = {}
         dealer = self._begin_dealing(record)
@@ -279,7 +279,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 # Only now, so that it is the same worker's error however many carriers it struck.
                 _raise_first(failures)
                 if self._ahead:
-                    ahead, self._ahead = self._ahead, {}
+                    ahead, self._ahead = self._ahead, []
                     admission.offer_all(ahead)
                 if admission.complete:
                     break
@@ -287,7 +287,7 @@ class PoolSampler(BaseSampler, Generic[C]):
             if not dealer.busy and not any(member.unanswered for member in self._members):
                 self._mind_the_absent()
             timeout = self._kill_overdue()
-        self._ahead.update(admission.waiting)
+        self._ahead += admission.surplus()
         self._came = CallsThatCame(self.n_workers)
         return admission.admitted()
 
@@ -326,30 +326,30 @@ class PoolSampler(BaseSampler, Generic[C]):
         member.answered = max(member.answered, reply.epoch)
         results = self._results(reply)
         if reply.epoch != self._epoch:
-            self._discard(results.values())
+            self._discard(results)
             return
-        dealer.finished(member.index, results)
+        dealer.finished(member.index, [*reply.failures, *reply.numbers])
         if reply.batch is not None:
             batch = reply.batch
             step_bytes = 0 if reply.placed else batch.env_spec.step_bytes
             self._schedule.ended(len(reply.numbers), len(batch.rewards), step_bytes)
         # A unit whose carrier died may come twice: admission takes no notice of the second time.
-        self._ahead.update(results)
+        self._ahead += results
         if self._passage is not None:
             if reply.batch is not None:
                 self._came.add(reply.numbers, reply.n_episodes, reply.batch)
             for number, hidden in reply.hidden.items():
                 self._passage.note_hidden(number, hidden)
 
-    def _results(self, reply: Finished) -> dict[int, EpisodeSlice | Failure]:
-        results: dict[int, EpisodeSlice | Failure] = dict(reply.failures)
+    def _results(self, reply: Finished) -> list[Result]:
+        results: list[Result] = [*reply.failures.items()]
         if reply.batch is not None:
             if reply.placed and reply.epoch == self._epoch:
                 assert self._placed is not None, "sent to the carriers of this epoch"
                 units = self._placed.units(reply.numbers, reply.batch)
             else:
-                units = cut(reply.batch, reply.n_episodes)
-            results.update(zip(reply.numbers, units, strict=True))
+                units = span_of(reply.batch, reply.n_episodes)
+            results += in_spans(reply.numbers, units)
         return results
 
     # -- bringing workers to the record ----------------------------------------------------------
@@ -516,7 +516,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _new_epoch(self) -> None:
         """Drop everything that ran ahead or is still running."""
-        self._discard(self._ahead.values())
+        self._discard(self._ahead)
         self._ahead.clear()
         self._schedule.forget()
         if self._dealer is not None:
@@ -530,10 +530,11 @@ class PoolSampler(BaseSampler, Generic[C]):
             if member.epoch == self._epoch - 1:
                 self._tell(member, Cancel(member.epoch))
 
-    def _discard(self, results: Iterable[EpisodeSlice | Failure]) -> None:
-        units = [result for result in results if not isinstance(result, Failure)]
-        steps = sum(lengths_of_each(units))
-        self._count(units_discarded=len(units) * self._units_each, env_steps_discarded=steps)
+    def _discard(self, results: Iterable[Result]) -> None:
+        spans = [result for _, result in results if not isinstance(result, Failure)]
+        n_units = sum([span.n_slices for span in spans])
+        steps = sum([span.n_steps for span in spans])
+        self._count(units_discarded=n_units * self._units_each, env_steps_discarded=steps)
 
 
 _live: weakref.WeakSet[PoolSampler[Any]] = weakref.WeakSet()

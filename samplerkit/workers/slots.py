@@ -172,7 +172,7 @@ class Slots:
             for slot, last_step_type in ended:
                 yield self.keep(slot, last_step_type)
             return
-        yield from one_by_one(self.keep_together(ended))
+        yield from one_by_one(self.keep_together(ended)).slices()
 
     def keep_together(self, ended: Sequence[tuple[int, StepType]]) -> EpisodeSlice:
         """End the episodes of several slots, and return them in this order; where they `end_together`."""

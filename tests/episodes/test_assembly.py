@@ -12,7 +12,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerkit.episodes import Assembly, EnvSpec, EpisodeBatch, cut, join, whole
+from samplerkit.episodes import Assembly, EnvSpec, EpisodeBatch, Span, cut, join, span_of, whole
 from samplerkit.episodes import assembly as module
 from samplerkit.episodes.columns import arrays_of
 
@@ -55,7 +55,7 @@ def batch_of(lengths, base=0, space=NESTED, infos=None) -> EpisodeBatch:
 def assembled(pieces, expected_steps=lambda units, steps: steps):
     assembly = Assembly(expected_steps)
     for piece in pieces:
-        assembly.add([piece])
+        assembly.add([Span.of(piece)])
     return assembly.finish()
 
 
@@ -98,7 +98,7 @@ def test_any_way_of_cutting_a_batch_into_pieces_gives_the_batch(cutting, thresho
 
 def test_a_small_batch_is_left_where_it_is():
     pieces = cut(batch_of([2, 3]), [1, 1])
-    assert assembled(pieces) == pieces
+    assert list(assembled(pieces)) == pieces
 
 
 def test_a_large_batch_is_handed_over_without_another_copy(large):
@@ -153,7 +153,7 @@ def test_pieces_are_let_go_long_before_the_batch_is_whole(large):
     for number in range(5):
         piece = whole(batch_of([20], 100 * number))
         memory += [(path, weakref.ref(array)) for path, array in arrays(piece.store)]
-        assembly.add([piece])
+        assembly.add([Span.of(piece)])
         del piece
     gc.collect()
     assert [path for path, array in memory if array() is not None] == []
@@ -162,8 +162,8 @@ def test_pieces_are_let_go_long_before_the_batch_is_whole(large):
 @pytest.mark.slow
 def test_pieces_that_are_added_together_are_let_go_as_they_are_copied(large, monkeypatch):
     assembly, alive = Assembly(lambda units, steps: 1000), []
-    pieces = [whole(batch_of([20], 100 * number)) for number in range(5)]
-    stores = [weakref.ref(piece.store) for piece in pieces]
+    spans = [Span.of(whole(batch_of([20], 100 * number))) for number in range(5)]
+    stores = [weakref.ref(span.store) for span in spans]
     copy = module.Assembly._copy
 
     def counted(self):
@@ -172,7 +172,7 @@ def test_pieces_that_are_added_together_are_let_go_as_they_are_copied(large, mon
         alive.append(sum(store() is not None for store in stores))
 
     monkeypatch.setattr(module.Assembly, "_copy", counted)
-    assembly.add(pieces)
+    assembly.add(spans)
     assert alive == [4, 3, 2, 1, 0]
 
 
@@ -180,12 +180,21 @@ def test_pieces_that_are_added_together_are_let_go_as_they_are_copied(large, mon
 def test_pieces_give_the_same_batch_however_many_are_added_at_a_time(lengths, data):
     batch = batch_of(lengths)
     one_by_one = join(assembled(cut(batch, [1] * len(lengths))))
-    assembly, pieces = Assembly(lambda units, steps: steps), cut(batch, [1] * len(lengths))
-    while pieces:
-        count = data.draw(st.integers(1, len(pieces)))
-        assembly.add(pieces[:count])
-        del pieces[:count]
-    assert join(assembly.finish()).difference(one_by_one) is None
+    assembly, whole_span = Assembly(lambda units, steps: steps), span_of(batch, [1] * len(lengths))
+    spans, start = [], 0
+    while start < len(lengths):
+        stop = data.draw(st.integers(start + 1, len(lengths)))
+        spans.append(whole_span.part(start, stop))
+        start = stop
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BYTES", data.draw(st.sampled_from([1, 500, 1 << 22])))
+        while spans:
+            count = data.draw(st.integers(1, len(spans)))
+            assembly.add(spans[:count])
+            del spans[:count]
+        came = assembly.finish()
+    assert [piece.n_steps for piece in came] == lengths
+    assert join(came).difference(one_by_one) is None
 
 
 def test_no_row_is_in_memory_twice_for_long():
@@ -194,7 +203,7 @@ def test_no_row_is_in_memory_twice_for_long():
     tracemalloc.start()
     try:
         for number in range(40):
-            assembly.add([whole(batch_of([60], number, space))])
+            assembly.add([Span.of(whole(batch_of([60], number, space)))])
         batch = join(assembly.finish())
         _, peak = tracemalloc.get_traced_memory()
     finally:

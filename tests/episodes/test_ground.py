@@ -11,6 +11,7 @@ from samplerkit.episodes import (
     EpisodeRecorder,
     Ground,
     RecycledMemory,
+    Span,
     StepType,
     TickRecorder,
     join,
@@ -173,7 +174,7 @@ def in_places(it, pieces, numbers):
         rows[: pieces[number].n_steps] = pieces[number].store.observations
     batch = join([pieces[number] for number in numbers])
     batch.__dict__["observations"] = ()
-    return dict(zip(numbers, Placed(batch, it, numbers).slices(), strict=True))
+    return dict(zip(numbers, Placed(batch, it, numbers).span().slices(), strict=True))
 
 
 @pytest.mark.parametrize("lengths", [[4, 4, 4], [3, 1, 4], [2, 4, 1, 4], [1, 1, 1, 3, 2], [4, 9, 4], [5]])
@@ -192,12 +193,25 @@ def test_a_batch_on_ground_is_the_batch_of_its_units(lengths, leaves_after, n_ca
     for count, piece in enumerate(pieces):
         if count == leaves_after:
             assembly.leave_ground()
-        assembly.add([placed.get(count, piece)])
+        assembly.add([Span.of(placed.get(count, piece))])
     batch = join(assembly.finish())
     assert batch.difference(expected) is None
     stays = all(np.cumsum(lengths) <= 4 * np.minimum(np.arange(1, len(lengths) + 1), 4))
     left = leaves_after is not None and leaves_after < len(lengths)
     assert np.shares_memory(batch.observations, it.column) == (stays and not left)
+
+
+@pytest.mark.parametrize("lengths", [[4, 4, 4], [3, 1, 4], [2, 4, 1, 4]])
+def test_units_on_ground_may_come_as_one_span(lengths):
+    it = ground(n_units=4)
+    placed = list(in_places(it, episodes_of(lengths), range(len(lengths))).values())
+    span = Span(placed[0].store, range(len(lengths) + 1), [0, *np.cumsum(lengths).tolist()])
+    assert span.slices() == placed
+    assembly = Assembly(lambda _units, _steps: 4, RecycledMemory(), it)
+    assembly.add([span])
+    came = assembly.finish()
+    assert [piece.n_steps for piece in came] == lengths
+    assert join(came).difference(join(episodes_of(lengths))) is None
 
 
 def test_placed_units_that_no_batch_has_ground_for_are_whole_all_the_same():
@@ -215,7 +229,7 @@ def test_observations_of_another_kind_are_put_elsewhere():
     pieces = episodes_of([2, 2])
     assembly = Assembly(lambda _units, _steps: 4, None, it)
     for piece in pieces:
-        assembly.add([piece])
+        assembly.add([Span.of(piece)])
     assert join(assembly.finish()).difference(join(episodes_of([2, 2]))) is None
 
 
@@ -249,5 +263,5 @@ def test_units_of_slots_whose_rows_lie_apart_settle_in_their_order():
                 live.remove(slot)
     expected = merged(pieces)
     assembly = Assembly(lambda units, steps: sum(lengths), RecycledMemory(), ground(n_units=len(lengths)))
-    assembly.add(list(pieces))
+    assembly.add([*map(Span.of, pieces)])
     assert join(assembly.finish()).difference(expected) is None

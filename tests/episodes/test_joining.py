@@ -60,9 +60,10 @@ lengths_lists = st.lists(st.integers(1, 4), min_size=1, max_size=9)
 @settings(max_examples=150, deadline=None)
 @given(
     made=st.lists(st.tuples(lengths_lists, st.sampled_from(sorted(INFOS))), min_size=1, max_size=3),
+    long=st.sampled_from([1, 2, 100]),
     data=st.data(),
 )
-def test_slices_in_any_order_become_what_their_views_become(made, data):
+def test_slices_in_any_order_become_what_their_views_become(made, long, data):
     pieces = data.draw(st.permutations(pieces_of(*(batch_of(*it) for it in made))))
     kept = pieces[: data.draw(st.integers(1, len(pieces)))]
     try:
@@ -71,7 +72,10 @@ def test_slices_in_any_order_become_what_their_views_become(made, data):
         with pytest.raises(ValueError, match="env_infos"):
             join(kept)
         return
-    for batch in (join(kept), EpisodeBatch.concatenate(merged(kept))):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joining, "_LONG", long)
+        batches = join(kept), EpisodeBatch.concatenate(merged(kept))
+    for batch in batches:
         assert batch.difference(expected) is None
         assert batch.replace().difference(expected) is None, "the constructor's checks find no fault"
         assert list(batch.env_infos) == list(expected.env_infos)
@@ -84,6 +88,23 @@ def test_slices_of_processes_that_alternate_are_gathered():
     for batch in batches:
         for _, array in arrays_of(batch.observations):
             assert not any(np.shares_memory(array, mine) for _, mine in arrays_of(join(pieces).observations))
+
+
+def test_long_slices_are_copied_once_however_many_there_are(monkeypatch):
+    pieces = pieces_of(batch_of([100] * 9), batch_of([200] * 9))
+    monkeypatch.setattr(EpisodeBatch, "concatenate", None)
+    monkeypatch.setattr(joining, "_BYTES", 100)
+    batch = join(pieces)
+    assert batch.lengths.tolist() == [100, 200] * 9
+    for _, array in arrays_of(batch.observations):
+        assert array.flags.owndata
+
+
+def test_batches_of_other_spaces_are_not_mixed_however_long_the_slices_are():
+    one, other = batch_of([100] * 9), batch_of([100] * 9)
+    other.__dict__["observations"] = {**other.observations, "a": other.observations["a"].astype(np.float32)}
+    with pytest.raises(ValueError, match=r"observations\['a'\] has dtype float64"):
+        join(pieces_of(one, other))
 
 
 @pytest.mark.parametrize("infos", ["masked", "objects"])

@@ -11,6 +11,7 @@ from samplerkit.episodes import (
     EnvSpec,
     EpisodeBatch,
     EpisodeRecorder,
+    Span,
     StepType,
     TickRecorder,
     join,
@@ -98,7 +99,7 @@ def test_a_batch_is_the_same_however_its_parts_are_put_together(kind, width, mon
     assert join(parts).difference(expected) is None
     assembly = Assembly(lambda units, steps: 20)
     for part in parts:
-        assembly.add([part])
+        assembly.add([Span.of(part)])
     assert join(assembly.finish()).difference(expected) is None
 
 
@@ -145,6 +146,6 @@ def test_rows_are_copied_to_their_places(width):
 def test_parts_that_do_not_fit_are_refused(monkeypatch):
     monkeypatch.setattr(module, "_BYTES", 1)
     assembly = Assembly(lambda units, steps: 20)
-    assembly.add([next(calls(spec_of(200), 0, 1))])
+    assembly.add([Span.of(next(calls(spec_of(200), 0, 1)))])
     with pytest.raises(ValueError, match="observations"):
-        assembly.add([next(calls(spec_of(300), 0, 1))])
+        assembly.add([Span.of(next(calls(spec_of(300), 0, 1)))])

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, cut, join, merged, whole
+from samplerkit.episodes import (
+    EnvSpec,
+    EpisodeBatch,
+    EpisodeSlice,
+    Span,
+    Spans,
+    cut,
+    episodes_of_each,
+    join,
+    lengths_of_each,
+    merged,
+    span_of,
+    whole,
+)
 from samplerkit.episodes.columns import arrays_of
 from samplerkit.episodes.slices import Assembled, slice_of
 from samplerkit.episodes.time_step_batch import TimeStepBatch
@@ -70,6 +85,31 @@ def test_what_is_cut_and_joined_is_the_batch(lengths, data):
     assert sum(piece.n_steps for piece in pieces) == len(batch.rewards)
     assert join(pieces).difference(batch) is None
     assert merged(pieces).difference(batch) is None
+
+
+@given(lengths=lengths_lists, data=st.data())
+def test_slices_of_spans_are_those_that_were_cut_one_by_one(lengths, data):
+    batch = batch_of(lengths)
+    counts = counts_of(data, len(lengths))
+    pieces, span = cut(batch, counts), span_of(batch, counts)
+    assert (span.n_slices, span.n_steps, span.whole()) == (len(counts), sum(lengths), whole(batch))
+    bounds = sorted(data.draw(st.sets(st.integers(0, len(counts)), min_size=2)))
+    some = [span.part(start, stop) for start, stop in itertools.pairwise(bounds)]
+    order = data.draw(st.permutations(some))
+    expected = [piece for part in order for piece in part.slices()]
+    came = Spans(order)
+    assert sorted(expected) == sorted(pieces[bounds[0] : bounds[-1]])
+    assert (len(came), list(came), came[-1], came[1:]) == (
+        len(expected),
+        expected,
+        expected[-1],
+        expected[1:],
+    )
+    assert lengths_of_each(came) == lengths_of_each(expected)
+    assert episodes_of_each(came) == episodes_of_each(expected)
+    assert join(came).difference(join(expected)) is None
+    assert merged(came).difference(join(expected)) is None
+    assert [*Spans([*map(Span.of, expected)])] == expected
 
 
 @given(lengths=lengths_lists, data=st.data())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import gymnasium
 import numpy as np
 import pytest
@@ -9,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samplerkit import EnvSpec, EpisodeBatch, WorkerError
-from samplerkit.episodes import EpisodeSlice, whole
-from samplerkit.sampling.admission import Admission, Rounds, Steps, Units
+from samplerkit.episodes import EpisodeSlice, Span, span_of, whole
+from samplerkit.sampling.admission import Admission, Calls, Rounds, Steps, Units, in_spans
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.schedule import Schedule
 
@@ -35,6 +38,12 @@ def result(number: int, length: int) -> EpisodeSlice:
             lengths=np.array([length]),
         )
     )
+
+
+def together_in_a_store(first: int, lengths: Sequence[int]) -> Span:
+    """Return such episodes of consecutive units, which stand side by side."""
+    batches = [result(first + i, length).view() for i, length in enumerate(lengths)]
+    return span_of(EpisodeBatch.concatenate(*batches), [1] * len(lengths))
 
 
 def failure(number: int) -> Failure:
@@ -105,40 +114,71 @@ def test_a_unit_that_comes_twice_counts_once():
     assert (admission.steps, admission.waiting_steps) == (30, 0)
 
 
-@given(st.data())
-def test_units_that_are_offered_together_are_admitted_as_one_by_one(data):
-    lengths = data.draw(lengths_lists)
-    goal = data.draw(
+@st.composite
+def goals(draw, lengths):
+    return draw(
         st.one_of(
             st.builds(Steps, st.integers(1, sum(lengths))),
             st.builds(Units, st.integers(1, len(lengths))),
             st.builds(Rounds, st.integers(1, sum(lengths)), n_workers=st.integers(1, 3)),
+            st.builds(Calls, st.integers(1, len(lengths)), size=st.just(5)),
         )
     )
-    cursor = data.draw(st.integers(0, 9))
-    groups = st.lists(st.lists(st.integers(0, cursor + len(lengths) - 1), max_size=9), max_size=9)
+
+
+@given(st.data())
+def test_units_that_are_offered_together_are_admitted_as_one_by_one(data):
+    """In spans of any length, in any order, and some of them again: as after a death."""
+    lengths = data.draw(lengths_lists)
+    goal = data.draw(goals(lengths))
+    cursor, before = data.draw(st.integers(0, 9)), data.draw(st.integers(0, 3))
+    lengths = [1] * before + lengths
+    first = max(0, cursor - before)
+    units = together_in_a_store(first, lengths)
+    bounds = st.tuples(st.integers(0, len(lengths)), st.integers(0, len(lengths))).map(sorted)
+    some = bounds.filter(lambda it: it[0] < it[1])
     together, alone = Admission(goal, cursor), Admission(goal, cursor)
-    for group in data.draw(groups):
-        offered = {it: result(it, lengths[it - cursor] if it >= cursor else 1) for it in group}
+    for group in data.draw(st.lists(st.lists(some, max_size=4), max_size=9)):
         if not alone.complete:
-            together.offer_all(offered)
-        for number, unit in offered.items():
+            together.offer_all([(first + start, units.part(start, stop)) for start, stop in group])
+        for number in (number for start, stop in group for number in range(start, stop)):
             if not alone.complete:
-                alone.offer(number, unit)
+                alone.offer(first + number, units.slices()[number])
         assert together.complete == alone.complete
         assert (together.next, together.steps) == (alone.next, alone.steps)
         if not alone.complete:
-            assert (together.waiting.keys(), together.waiting_steps) == (
-                alone.waiting.keys(),
-                alone.waiting_steps,
-            )
+            assert (together.waiting, together.waiting_steps) == (alone.waiting, alone.waiting_steps)
     assert numbers(together) == numbers(alone)
+
+
+@given(st.data())
+def test_what_a_batch_does_not_need_is_left_for_the_next(data):
+    lengths = data.draw(lengths_lists)
+    first, least = data.draw(st.integers(0, 9)), data.draw(st.integers(1, sum(lengths)))
+    admission = Admission(Steps(least), first)
+    admission.offer_all([(first, together_in_a_store(first, lengths))])
+    count = shortest_prefix(lengths, least)
+    rest = Admission(Units(len(lengths) - count), admission.next)
+    rest.offer_all(admission.surplus())
+    assert admission.waiting == set(range(first + count, first + len(lengths)))
+    assert admission.waiting_steps == rest.steps == sum(lengths[count:])
+    assert numbers(admission) + numbers(rest) == list(range(first, first + len(lengths)))
+
+
+@given(st.lists(st.integers(0, 20), unique=True, min_size=1))
+def test_units_of_a_message_in_any_order_come_in_as_few_spans_as_can_be(some):
+    units = together_in_a_store(0, [1 + number % 3 for number in range(len(some))])
+    found = list(in_spans(some, units))
+    assert [number + i for number, span in found for i in range(span.n_slices)] == some
+    assert [piece for _, span in found for piece in span.slices()] == units.slices()
+    breaks = sum(one + 1 != other for one, other in itertools.pairwise(some))
+    assert len(found) == breaks + 1
 
 
 def test_what_comes_before_a_failure_in_one_offer_is_admitted():
     admission = Admission(Units(3), 0)
     with pytest.raises(WorkerError, match="unit 1"):
-        admission.offer_all({1: failure(1), 2: result(2, 5), 0: result(0, 10)})
+        admission.offer_all([(1, failure(1)), (2, Span.of(result(2, 5))), (0, Span.of(result(0, 10)))])
     assert (admission.next, admission.steps, admission.waiting_steps) == (1, 10, 5)
     assert numbers(admission) == [0]
 
@@ -146,7 +186,7 @@ def test_what_comes_before_a_failure_in_one_offer_is_admitted():
 def test_a_unit_before_the_cursor_is_none_of_this_batch():
     admission = Admission(Steps(1), 5)
     admission.offer(4, result(4, 10))
-    assert admission.admitted() == []
+    assert list(admission.admitted()) == []
     assert not admission.waiting
 
 

@@ -72,7 +72,9 @@ def test_pieces_of_another_size_are_noticed():
 def test_whole_rounds_of_pieces_are_asked_for():
     goal = goal_of_pieces(Steps(100), 3, 4)
     assert isinstance(goal, Rounds)
-    assert [goal.reached(units, 100) for units in (2, 3, 4, 6)] == [False, True, False, True]
-    assert not goal.reached(3, 99)
+    assert [goal.enough(units, 80, (5, 15, 25, 35)) for units in (1, 2, 3, 4)] == [2, None, 3, 2]
+    assert [goal.enough(units, 100, (5, 15)) for units in (1, 2, 4, 5)] == [None, 1, None, 1]
+    assert goal.enough(2, 99, (0, 1)) == 1
+    assert goal.enough(2, 98, (0, 1)) is None
     assert [goal.in_full(units) for units in (1, 3, 4)] == [3, 3, 6]
     assert goal_of_pieces(Units(3 * 5), 3, 4) == Units(6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,8 @@ from samplerkit.contract.mutants.anything import AnyPool, AnySampler
 from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STATEFUL, altered, mapped
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.contract.mutants.content import BatchDefect
-from samplerkit.episodes import EpisodeBatch, EpisodeSlice
-from samplerkit.sampling.admission import Admission, Goal, Steps, Units
-from samplerkit.sampling.failure import Failure
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice, Span
+from samplerkit.sampling.admission import Admission, Goal, Result, Steps, Units
 from samplerkit.sampling.recipes import Record
 
 
@@ -21,7 +20,7 @@ from samplerkit.sampling.recipes import Record
 class TooFewSteps(AnySampler):
     """One step less than was asked for is enough."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         return super()._run(record, Steps(max(1, goal.least - 1)) if isinstance(goal, Steps) else goal)
 
 
@@ -29,7 +28,7 @@ class TooFewSteps(AnySampler):
 class MoreThanAsked(AnySampler):
     """Exactly as many steps as were asked for are not enough."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         return super()._run(record, Steps(goal.least + 1) if isinstance(goal, Steps) else goal)
 
 
@@ -80,17 +79,19 @@ class ShortestFirst(AnySampler):
 
 
 class _AsTheyCome(Admission):
-    def offer_all(self, results: Mapping[int, EpisodeSlice | Failure]) -> None:
-        for result in results.values():
-            if not self.complete:
-                super().offer_all({self.next: result})
+    def offer_all(self, results: Iterable[Result]) -> None:
+        for _, result in results:
+            alone = map(Span.of, result.slices()) if isinstance(result, Span) else [result]
+            for unit in alone:
+                if not self.complete:
+                    super().offer_all([(self.next, unit)])
 
 
 @mutant("first-finished", "A3", "A4", "A0", bases=(PROCESSES,))
 class FirstFinished(AnyPool):
     """A batch is filled with whatever result comes first."""
 
-    def _collect(self, record: Record, admission: Admission) -> list[EpisodeSlice]:
+    def _collect(self, record: Record, admission: Admission) -> Sequence[EpisodeSlice]:
         return super()._collect(record, _AsTheyCome(admission.goal, admission.first))
 
 
@@ -106,7 +107,7 @@ class ExactByNumber(AnySampler):
 class ExactCountsAll(AnySampler):
     """obtain_exact_episodes(k) gathers k episodes of all workers together."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         if isinstance(goal, Units):
             goal = Units(goal.count // self.n_workers)
         return super()._run(record, goal)
@@ -116,7 +117,7 @@ class ExactCountsAll(AnySampler):
 class ExactDoubled(AnySampler):
     """obtain_exact_episodes(k) gathers 2 k episodes of every worker."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         return super()._run(record, Units(2 * goal.count) if isinstance(goal, Units) else goal)
 
 
@@ -124,7 +125,7 @@ class ExactDoubled(AnySampler):
 class ExactFastestWorker(AnySampler):
     """The number of exact episodes is right, but worker 0 runs all of them."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         if isinstance(goal, Steps):
             return super()._run(record, goal)
         units = super()._run(record, Units(goal.count * self.n_workers))
@@ -143,7 +144,7 @@ class LastUnitLost(AnySampler):
 class UnitTwice(AnySampler):
     """The first episode of longer batches is in it twice."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         units = super()._run(record, goal)
         return [units[0], units[0], *units[2:]] if len(units) > 1 else units
 
@@ -152,7 +153,7 @@ class UnitTwice(AnySampler):
 class ReversedBatch(AnySampler):
     """The episodes of a batch are in the reverse order."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         return super()._run(record, goal)[::-1]
 
 
@@ -193,7 +194,7 @@ class StaleEpisodes(AnySampler):
 
     _kept: EpisodeSlice | None = None
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         units = super()._run(record, goal)
         if self._kept is not None:
             units = [self._kept, *units[1:]]
@@ -210,16 +211,16 @@ class StaleResults(AnyPool):
     """Results that came ahead of time are kept although an update came between."""
 
     def _new_epoch(self) -> None:
-        kept = dict(self._ahead)
+        kept = list(self._ahead)
         super()._new_epoch()
-        self._ahead.update(kept)
+        self._ahead += kept
 
 
 @mutant("next-worker", "C1.agents", "A1", "C1", bases=(LOCAL, PROCESSES, STATEFUL))
 class NextWorker(AnySampler):
     """Unit u runs on worker (u + 1) mod n_workers."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         recipes = record.recipes[1:] + record.recipes[:1]
         return super()._run(Record(recipes, record.agent_version, record.env_version), goal)
 
@@ -228,7 +229,7 @@ class NextWorker(AnySampler):
 class WorkerZeroOnly(AnySampler):
     """Worker 0 runs the units of all workers."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         recipes = record.recipes[:1] * self.n_workers
         return super()._run(Record(recipes, record.agent_version, record.env_version), goal)
 

@@ -6,6 +6,7 @@ that there will be one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from samplerkit.sampling import PoolSampler, Transport
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
         def _start(self, record: Record) -> None:
             return
 
-        def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+        def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
             return []
 
         def _interrupt(self) -> None:

@@ -6,7 +6,7 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,10 +14,10 @@ from samplerkit.contract.mutants.anything import AnyPool, AnySampler
 from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STATEFUL, STATEFUL_PROCESSES
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.contract.mutants.messages import Meddler, MessageDefect
-from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice, Span, StepType
 from samplerkit.errors import WorkerDied, WorkerError
 from samplerkit.sampling import Claim, Running, Transport
-from samplerkit.sampling.admission import Admission, Goal, Units
+from samplerkit.sampling.admission import Admission, Goal, Result, Units
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.messages import Reply, Run, decode
 from samplerkit.sampling.recipes import Record
@@ -189,7 +189,7 @@ class LostCause(ErrorChanged):
 class EarlyError(AnySampler):
     """An error in a unit that ran ahead, and is not needed, is raised."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         units = super()._run(record, goal)
         super()._run(record, Units(len(units) + 1))
         return units
@@ -201,7 +201,7 @@ class EarliestError(AnyPool):
 
     def _finished(self, member: Any, reply: Reply, *call: Any) -> None:
         super()._finished(member, reply, *call)
-        for result in self._ahead.values():
+        for _, result in self._ahead:
             if isinstance(result, Failure):
                 raise result.to_error()
 
@@ -276,21 +276,18 @@ class DirtyAfterError(DefaultWorker):
 class StaleReplies(AnyPool):
     """Results of a call that raised, or of before an update, answer the next call."""
 
-    _seen: Mapping[int, Any] = {}
-    _stale: Mapping[int, Any] = {}
+    _seen: Sequence[Result] = ()
+    _stale: Sequence[Result] = ()
 
     def _finished(self, member: Any, reply: Any, *call: Any) -> None:
         super()._finished(member, reply, *call)
         if reply.epoch == self._epoch:
-            results = self._results(reply)
-            self._seen = {**self._seen, **{it: results[it] for it in results.keys() - reply.failures.keys()}}
-            for number, result in self._stale.items():
-                if number >= self._cursor:
-                    self._ahead.setdefault(number, result)
-            self._stale = {}
+            self._seen = [*self._seen, *(it for it in self._results(reply) if isinstance(it[1], Span))]
+            self._ahead += [it for it in self._stale if it[0] >= self._cursor]
+            self._stale = ()
 
     def _new_epoch(self) -> None:
-        self._stale, self._seen = self._seen, {}
+        self._stale, self._seen = self._seen, ()
         super()._new_epoch()
 
 
@@ -333,7 +330,7 @@ class RestartsUncounted(AnyPool):
 class ExitStatusLost(AnyPool):
     """WorkerDied does not say how the process ended."""
 
-    def _collect(self, record: Record, admission: Admission) -> list[EpisodeSlice]:
+    def _collect(self, record: Record, admission: Admission) -> Sequence[EpisodeSlice]:
         try:
             return super()._collect(record, admission)
         except WorkerDied as error:
@@ -360,7 +357,7 @@ class RestartLosesUpdates(AnyPool):
 class RestartMovesOn(AnyPool):
     """The unit that a dead process was running is left out."""
 
-    def _collect(self, record: Record, admission: Admission) -> list[EpisodeSlice]:
+    def _collect(self, record: Record, admission: Admission) -> Sequence[EpisodeSlice]:
         before = self.statistics().restarts
         units = super()._collect(record, admission)
         return units[1:] if self.statistics().restarts > before and len(units) > 1 else units

@@ -13,6 +13,7 @@ from samplerkit.episodes import EnvSpec, Ground
 from samplerkit.episodes.columns import Array
 from samplerkit.episodes.ground import layout
 from samplerkit.sampling import Claim, Running, Transport
+from samplerkit.sampling.admission import Result
 from samplerkit.sampling.dealing import Dealer
 from samplerkit.sampling.messages import Configured, Finished, Run, decode, encode
 from samplerkit.sampling.placement import PlacedCall, Placement, SharedBlocks
@@ -209,7 +210,7 @@ class _Swapped(Meddler):
 class MisplacedPictures(AnyPool):
     """What a process wrote to a unit's place is looked for where the unit before it has its own."""
 
-    def _results(self, reply: Finished) -> dict[int, Any]:
+    def _results(self, reply: Finished) -> list[Result]:
         placed = self._placed
         if placed is not None:
             first = placed.placement.first

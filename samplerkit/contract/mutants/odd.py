@@ -5,6 +5,7 @@ A suite that fails one of these raises false alarms.
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import random
 import time
@@ -142,7 +143,7 @@ class Modest(AnySampler):
 class NewWorkersEachCall(_Denies):
     """Workers are shut down after every call and built again at the next one."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         units = super()._run(record, goal)
         self._stop()
         self._start(record)
@@ -153,7 +154,7 @@ class NewWorkersEachCall(_Denies):
 class RunsAhead(_Denies):
     """Three units more than needed are run in every call, and dropped."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         units = super()._run(record, goal)
         try:
             super()._run(record, Units(len(units) + 3))
@@ -171,7 +172,7 @@ class RunsAhead(_Denies):
 class RunsTwice(_Denies):
     """Every unit is run twice, and the second result is used."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         super()._run(record, goal)
         return super()._run(record, goal)
 
@@ -180,14 +181,14 @@ class RunsTwice(_Denies):
 class CountsFirst(_Denies):
     """Finds out how many units it takes, one by one, and then runs these."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         if isinstance(goal, Units):
             return super()._run(record, goal)
-        n, steps = 0, 0
-        while not goal.reached(n, steps):
-            n += 1
-            steps = sum(unit.n_steps for unit in super()._run(record, Units(n)))
-        return super()._run(record, Units(n))
+        rows = [0]
+        while goal.enough(0, 0, rows) is None:
+            units = super()._run(record, Units(len(rows)))
+            rows = [0, *itertools.accumulate(unit.n_steps for unit in units)]
+        return units
 
 
 # -- in processes --------------------------------------------------------------------------------
@@ -310,7 +311,7 @@ class Contrary(AnyPool):
 class ForgetsRunAhead(AnyPool):
     """What ran ahead is dropped at the end of every call."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         units = super()._run(record, goal)
         self._new_epoch()
         return units
@@ -389,7 +390,7 @@ class Spawned(_Layouts):
 class NewProcessesEachCall(_Denies, AnyPool):
     """Every process is replaced after each call."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         units = super()._run(record, goal)
         self._stop()
         self._start(record)

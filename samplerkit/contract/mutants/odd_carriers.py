@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ClassVar
@@ -32,7 +32,7 @@ class InAThread(AnySampler):
         self._thread = ThreadPoolExecutor(1)
         self._thread.submit(super()._start, record).result()
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         assert self._thread is not None, "made by _start"
         future = self._thread.submit(super()._run, record, goal)
         try:
@@ -65,7 +65,7 @@ class _Hosts(BaseSampler):
         raise NotImplementedError
         yield
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         admission = Admission(goal, self._cursor)
         seats = record.seats(self._stateful)
         with GlobalRandomState():
@@ -123,7 +123,7 @@ class HostForEachUnit(_Hosts):
         finally:
             host.close()
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         self._stop()
         if record is not self._record:
             # So that a worker that cannot take an update says so before any unit runs.
@@ -158,7 +158,7 @@ class TwoHosts(_Hosts):
     def host_of(self, seat: int, record: Record) -> Iterator[WorkerHost]:
         yield self._hosts[seat % 2]
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         if record is not self._on_hosts:
             self._stop()
             self._start(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -174,7 +175,7 @@ class RecordDefect(AnySampler):
     def other(self, old: Record, new: Record) -> Record:
         raise NotImplementedError
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         return super()._run(record if record is self._record else self.other(self._record, record), goal)
 
 
@@ -213,7 +214,7 @@ class OneProcessLeftOut(AnyPool):
 class LostOnBusyWorker(AnyPool):
     """An update is lost on a process that is running a unit when it comes."""
 
-    def _run(self, record: Record, goal: Goal) -> list[EpisodeSlice]:
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         for member in self._members:
             if self._link.running(member.carrier) is not None and record is not self._epoch_record:
                 homes = self._homes(record.seats(self._stateful))
