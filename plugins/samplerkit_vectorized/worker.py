@@ -200,7 +200,7 @@ class VecWorker(SlotWorker, StreamingWorker):
             del idle[1:]
         if slots.begins_together:
             begun = [*line.take(idle)]
-            slots.begin_all(begun, [self._slot_seed(slot, unit) for slot, unit in begun])
+            slots.begin_all(begun, self._slot_seeds(begun))
             return
         for slot, unit in line.take(idle):
             self.unit = unit

@@ -20,6 +20,7 @@ from samplerkit.episodes.slices import (
     cut,
     episodes_of_each,
     lengths_of_each,
+    pieces_of,
     span_of,
     whole,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "join",
     "lengths_of_each",
     "merged",
+    "pieces_of",
     "span_of",
     "stack_infos",
     "whole",

@@ -43,10 +43,10 @@ class NativeRecorder(TickRecorder):
         whole = self._put_actions(actions, agent_infos, live)
         given = () if whole else self._cast_rows(actions, live)
         recorded = self._recording.actions.rows(self._recording.tick_rows(self._tick))
-        idle = [slot for slot, action in enumerate(given) if action is None]
+        idle = [] if whole else [slot for slot, action in enumerate(given) if action is None]
         if idle:
             fill(recorded, idle, live[0])
-        return map_column(np.copy, recorded)
+        return map_column(_copied, recorded)
 
     def step_together(
         self,
@@ -127,6 +127,10 @@ class NativeRecorder(TickRecorder):
             info = row_infos(infos, slot)
             if info:
                 self._env_infos[slot].add(self._tick - self._starts[slot], info)
+
+
+def _copied(array: Array) -> Array:
+    return array.copy()
 
 
 def fits(place: Column, values: Any) -> bool:

@@ -196,14 +196,15 @@ class TickRecording(GatheringStore):
         """Note several episodes that end with the same tick, as `keep` does, where all infos are of ticks.
 
         Args:
-            slots: of the episodes.
+            slots: of the episodes, in order.
             ticks: of their first steps, and after their last one.
             types: of their first and last steps.
             episode_infos: of each.
         """
         starts, stop = ticks
         n = self.n_slots
-        self._keep_finals([stop * n + slot for slot in slots])
+        first = stop * n
+        self._keep_finals(range(first, first + n) if len(slots) == n else [first + slot for slot in slots])
         rows = [start * n + slot for slot, start in zip(slots, starts, strict=True)]
         return self._noted(rows, [stop - start for start in starts], types, episode_infos)
 
@@ -247,12 +248,13 @@ class TickRecording(GatheringStore):
         self._lengths += lengths  # the last: threads that send look here
         return EpisodeSlice(self, episode, episode + len(lengths), row, self._kept_rows)
 
-    def _keep_finals(self, rows: list[int]) -> None:
+    def _keep_finals(self, rows: range | list[int]) -> None:
         """Copy final observations from rows that will be written again."""
         first, stop = self._n_finals, self._n_finals + len(rows)
         self._make_room_for_finals(stop)
         place, every = self._finals.rows(slice(first, stop)), self.observations.rows(slice(None))
-        map_pair(lambda into, column: _copy_into(into, column[rows]), place, every)
+        which = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
+        map_pair(lambda into, column: _copy_into(into, column[which]), place, every)
         self._final_rows += range(-1 - first, -1 - stop, -1)
         self._n_finals = stop
 

@@ -350,7 +350,7 @@ class WorkerHost:
             return []
         if self._cancelled:
             raise UnitCancelled
-        units = [*map(self._seeds.unit, numbers)]
+        units = self._seeds.units(numbers)
         if not open_units:
             seed_globals(units[0].worker_seed)
         open_units.update(dict.fromkeys(numbers))
@@ -449,11 +449,12 @@ def _take_off(worker: Worker, open_units: dict[int, None], numbers: Iterable[int
         ValueError: if one of them was not.
     """
     for number in numbers:
-        if number not in open_units:
+        try:
+            del open_units[number]
+        except KeyError:
             raise ValueError(
                 f"{type(worker).__name__}.rollouts yielded unit {number}, which was not under way"
-            )
-        del open_units[number]
+            ) from None
 
 
 def _checked_result(

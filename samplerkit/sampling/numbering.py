@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from samplerkit.interfaces import Unit
+from samplerkit.sampling.work import runs
 
 BLOCK = 256
 """Seeds are drawn for this many units at a time: one `SeedSequence` a unit would cost 20 µs."""
@@ -31,10 +33,17 @@ class UnitSeeds:
 
     def unit(self, number: int) -> Unit:
         """Return the unit of this number."""
-        block = self._blocks.get(number // BLOCK)
-        if block is None:
-            block = self._draw(number // BLOCK)
-        return block[number % BLOCK]
+        return (self._blocks.get(number // BLOCK) or self._draw(number // BLOCK))[number % BLOCK]
+
+    def units(self, numbers: Sequence[int]) -> list[Unit]:
+        """Return the units of some numbers; quickly where these follow each other."""
+        units: list[Unit] = []
+        for run in runs(numbers):
+            for block in range(run.start // BLOCK, (run.stop - 1) // BLOCK + 1):
+                first = block * BLOCK
+                drawn = self._blocks.get(block) or self._draw(block)
+                units += drawn[max(0, run.start - first) : run.stop - first]
+        return units
 
     def _draw(self, block: int) -> list[Unit]:
         words = seeds_of_block(self.seed, block)

@@ -19,6 +19,7 @@ from samplerkit.episodes import (
     Span,
     episodes_of_each,
     lengths_of_each,
+    pieces_of,
 )
 from samplerkit.episodes.columns import Array
 from samplerkit.episodes.ground import Layout, layout
@@ -147,11 +148,14 @@ class Placing:
         self._spec = None
         if not units:
             return
-        spec, lengths = units[0].store.env_spec, lengths_of_each(units)
-        self._mean = sum(lengths) / len(lengths)
-        small = Ground.size(spec.observation_space, int(self._mean)) < _SMALLEST_UNIT
-        if small or any(count != 1 for count in episodes_of_each(units)):
+        pieces = pieces_of(units)
+        spec = pieces[0].store.env_spec
+        self._mean = sum(lengths_of_each(pieces)) / len(units)
+        if Ground.size(spec.observation_space, int(self._mean)) < _SMALLEST_UNIT:
             return
+        if any(count != 1 for count in episodes_of_each(units)):
+            return
+        lengths = lengths_of_each(units)
         shortest, longest = min(lengths), max(lengths)
         self._unit_rows = longest if shortest == longest else math.ceil(longest * _ROOM)
         self._spec = spec

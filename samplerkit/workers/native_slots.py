@@ -145,7 +145,9 @@ class NativeSlots(Slots):
             raise
         observations, rewards, terminated, truncated, infos = self._env.step(given)
         infos = self._of_units(infos)
-        self._over.update(np.flatnonzero(np.logical_or(terminated, truncated)).tolist())
+        over = np.logical_or(terminated, truncated)
+        if over.any():
+            self._over.update(np.flatnonzero(over).tolist())
         return recorder.step_together(
             observations, rewards, terminated, truncated, infos, live, self._max_episode_length
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 from samplerkit.episodes import EnvSpec
@@ -108,6 +109,12 @@ class SlotWorker(Worker):
             return None
         self._seeded[slot] = True
         return unit.env_seed
+
+    def _slot_seeds(self, begun: Sequence[tuple[int, Unit]]) -> list[int | None]:
+        """Return the same for units of several slots."""
+        if self.reseed:
+            return [unit.env_seed for _, unit in begun]
+        return [self._slot_seed(slot, unit) for slot, unit in begun]
 
     def shutdown(self) -> None:
         """Close the environments."""

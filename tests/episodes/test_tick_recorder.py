@@ -14,6 +14,7 @@ from made_up_values import nested_spaces, values_of
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeRecorder, StepType, TickRecorder, join, merged
 from samplerkit.episodes.columns import map_column, map_pair
+from samplerkit.episodes.native_recorder import NativeRecorder
 from samplerkit.episodes.tick_recording import usual_ticks
 
 BOX = spaces.Box(-np.inf, np.inf, (2,), np.float32)
@@ -466,3 +467,39 @@ def test_recordings_of_large_observations_follow_each_other_in_the_same_memory()
         if tick % 10 == 9:
             places.append(recorder.cut_all([0]).store.observations.buffer.ctypes.data)
     assert 1 <= len(set(places)) <= 2 < len(places)
+
+
+@given(st.data())
+def test_slots_that_begin_and_end_together_are_recorded_as_one_by_one(data):
+    n = data.draw(st.integers(1, 4))
+    together, alone = NativeRecorder(SPEC, n), NativeRecorder(SPEC, n)
+    left: dict[int, int] = {}
+    ones, others = [], []
+    for tick in range(12):
+        idle = [slot for slot in range(n) if slot not in left]
+        begins = sorted(data.draw(st.one_of(st.just(idle), st.sets(st.sampled_from(idle))))) if idle else []
+        observations = np.stack([np.arange(n), np.full(n, tick)], axis=1).astype(np.float32)
+        if begins:
+            infos = {"key": np.arange(n) + 10 * tick}
+            together.begin_all(begins, observations, infos)
+            length = data.draw(st.integers(1, 3))
+            for slot in begins:
+                alone.begin(slot, observations[slot], {"key": infos["key"][slot]})
+                left[slot] = data.draw(st.sampled_from([length, 1]))
+        if not left:
+            continue
+        live = sorted(left)
+        left = {slot: steps - 1 for slot, steps in left.items()}
+        over = np.array([left.get(slot) == 0 for slot in range(n)])
+        for recorder in (together, alone):
+            recorder.act_together(np.full(n, tick % 2), {"tick": np.full(n, tick)}, live)
+            ended = recorder.step_together(
+                observations + 0.5, np.arange(n) + tick / 8, over, np.zeros(n, np.bool_), {}, live, 3
+            )
+        if ended:
+            ones.append(together.keep_all(ended))
+            others += [alone.keep(slot, last) for slot, last in ended]
+            left = {slot: steps for slot, steps in left.items() if steps}
+            assert [together.is_open(slot) for slot in range(n)] == [slot in left for slot in range(n)]
+    if ones:
+        assert merged(ones).difference(merged(others)) is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from samplerkit.sampling.numbering import UnitSeeds, agent_seed, update_seed
 
@@ -59,6 +61,12 @@ def test_neighbouring_seeds_share_nothing():
     # seed + worker_number, the usual mistake, would make unit 1 of seed 100 unit 0 of seed 101.
     keys = [{UnitSeeds(seed).unit(number).policy_seed for number in range(512)} for seed in range(100, 104)]
     assert len(set().union(*keys)) == 4 * 512
+
+
+@given(st.lists(st.tuples(st.integers(0, 1200), st.integers(0, 600)), max_size=4))
+def test_units_asked_for_together_are_those_asked_for_one_by_one(ranges):
+    numbers = [number for start, count in ranges for number in range(start, start + count)]
+    assert UnitSeeds(5).units(numbers) == [*map(UnitSeeds(5).unit, numbers)]
 
 
 def test_the_order_of_questions_does_not_matter():
