@@ -82,20 +82,15 @@ class Assembly:
         Raises:
             ValueError: where columns do not fit to those before.
         """
-        stores = {id(span.store): span.store for span in spans}
-        step_bytes = {key: _step_bytes(store) for key, store in stores.items()}
-        most = sum([span.n_steps for span in spans]) * max(step_bytes.values(), default=0)
-        if self._bytes + most < _BYTES:
+        sizes = [span.n_steps * _step_bytes(span.store) for span in spans]
+        if self._bytes + sum(sizes) < _BYTES:
             self._waiting += spans
-            self._bytes += most
+            self._bytes += sum(sizes)
             return
-        del stores
         spans.reverse()
-        while spans:
-            span = spans.pop()
-            self._waiting.append(span)
-            self._bytes += span.n_steps * step_bytes[id(span.store)]
-            del span
+        for size in sizes:
+            self._waiting.append(spans.pop())
+            self._bytes += size
             if self._bytes >= _BYTES:
                 self._copy()
 

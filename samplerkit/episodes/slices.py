@@ -95,8 +95,7 @@ class Span(NamedTuple):
     @classmethod
     def of(cls, piece: EpisodeSlice) -> Span:
         """Return a span of one slice."""
-        store, *ends = piece
-        return cls(store, ends[:2], ends[2:])
+        return cls(piece[0], piece[1:3], piece[3:5])
 
     @property
     def n_slices(self) -> int:

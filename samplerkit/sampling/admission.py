@@ -161,10 +161,20 @@ class Admission:
 
     def offer_all(self, results: Iterable[Result]) -> None:
         """Take the results of several units, as `offer` does."""
+        spans: list[Span] = []
         for number, result in results:
-            self._keep(number, result)
-        if self.next in self._waiting and not self.complete:
-            self._admit()
+            # Where nothing waits, what is next need not wait either, and has not come before.
+            if number == self.next and not (self.waiting or self.complete or isinstance(result, Failure)):
+                taken, rest = self._admit(result)
+                spans.append(taken)
+                if rest is not None:
+                    self._keep(self.next, rest)
+            else:
+                self._keep(number, result)
+        failure = self._admit_waiting(spans)
+        self._assembly.add(spans)
+        if failure is not None:
+            raise failure.to_error()
 
     def _keep(self, number: int, result: Span | Failure) -> None:
         if isinstance(result, Failure):
@@ -180,34 +190,36 @@ class Admission:
             for i, each in enumerate(some):  # not all of them came before
                 self._keep(each, result.part(i, i + 1))
 
-    def _admit(self) -> None:
+    def _admit_waiting(self, spans: list[Span]) -> Failure | None:
         """Admit the run of units that are there, all at once: there may be thousands."""
-        waiting, enough, first = self._waiting, self.goal.enough, self.first
-        number, steps = self.next, self.steps
-        spans: list[Span] = []
+        waiting, first, steps = self._waiting, self.next, self.steps
+        if self.complete or first not in waiting:
+            return None
         failure: Failure | None = None
-        while not self.complete and (result := waiting.pop(number, None)) is not None:
+        while not self.complete and (result := waiting.pop(self.next, None)) is not None:
             if isinstance(result, Failure):
                 failure = result
                 break
-            rows = result.rows
-            n_units = len(rows) - 1
-            n = enough(number - first, steps, rows)
-            if n is not None:
-                self.complete = True
-                if n < n_units:
-                    waiting[number + n] = result.part(n, n_units)
-                    result, n_units = result.part(0, n), n
-                    rows = result.rows
-            spans.append(result)
-            number += n_units
-            steps += rows[-1] - rows[0]
-        self.waiting.difference_update(range(self.next, number + (failure is not None)))
-        self.waiting_steps -= steps - self.steps
-        self.next, self.steps = number, steps
-        self._assembly.add(spans)
-        if failure is not None:
-            raise failure.to_error()
+            taken, rest = self._admit(result)
+            spans.append(taken)
+            if rest is not None:
+                waiting[self.next] = rest
+        self.waiting.difference_update(range(first, self.next + (failure is not None)))
+        self.waiting_steps -= self.steps - steps
+        return failure
+
+    def _admit(self, span: Span) -> tuple[Span, Span | None]:
+        """Admit the next units, as far as they are needed; return these, and the rest if there is one."""
+        rows, rest = span.rows, None
+        n = self.goal.enough(self.next - self.first, self.steps, rows)
+        if n is not None:
+            self.complete = True
+            if n < len(rows) - 1:
+                span, rest = span.part(0, n), span.part(n, len(rows) - 1)
+                rows = span.rows
+        self.next += len(rows) - 1
+        self.steps += rows[-1] - rows[0]
+        return span, rest
 
     def surplus(self) -> list[Result]:
         """Return what waits: of units beyond the batch, once that is whole."""

@@ -37,6 +37,8 @@ class UnitSeeds:
 
     def units(self, numbers: Sequence[int]) -> list[Unit]:
         """Return the units of some numbers; quickly where these follow each other."""
+        if len(numbers) == 1:
+            return [self.unit(numbers[0])]
         units: list[Unit] = []
         for run in runs(numbers):
             for block in range(run.start // BLOCK, (run.stop - 1) // BLOCK + 1):
