@@ -25,6 +25,9 @@ class NativeRecorder(TickRecorder):
 
     _env_infos_by_rows = False
 
+    over: list[int] = []  # noqa: RUF012 - replaced at each tick, never changed in place
+    """Slots, idle ones too, whose episodes the environment ended in the last tick."""
+
     def act_together(self, actions: Any, agent_infos: Mapping[str, Any], live: Sequence[int]) -> Column:
         """Record the actions of the coming tick, and return them as the vector environment is to get them.
 
@@ -76,9 +79,10 @@ class NativeRecorder(TickRecorder):
             ValueError, TypeError: where something does not fit its space.
         """
         recording, tick, n = self._recording, self._tick, self.n_slots
-        self._put_observations((tick + 1) * n, observations, live)
         terminated, truncated = np.asarray(terminated), np.asarray(truncated)
         over = terminated | truncated
+        self.over = np.flatnonzero(over).tolist() if over.any() else []
+        self._put_observations((tick + 1) * n, observations, live)
         finals = final_observations(infos, over)
         if finals is not None:
             column, mask = finals
@@ -94,8 +98,11 @@ class NativeRecorder(TickRecorder):
     def _ended(
         self, terminated: Any, over: Any, live: Sequence[int], max_length: float
     ) -> list[tuple[int, StepType]]:
-        limit = self._tick - min(self._begun) >= max_length
-        if not limit and not over.any():
+        limit = self._tick - self._oldest >= max_length
+        if limit:
+            self._oldest = min(self._begun)
+            limit = self._tick - self._oldest >= max_length
+        if not (limit or self.over):
             return []
         # Lists, because to ask an array for one of its flags takes longer than all the rest.
         over, terminated = over.tolist(), terminated.tolist()

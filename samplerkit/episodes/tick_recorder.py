@@ -71,6 +71,8 @@ class TickRecorder:
         # Ticks: where what is open begins, and where its episode began, perhaps in an earlier part.
         self._starts = [_CLOSED] * n_slots
         self._begun: list[float] = [math.inf] * n_slots
+        # None of these began before: who asks for the oldest each tick would look at all of them.
+        self._oldest: float = 0
         self._first_step_types = [StepType.FIRST] * n_slots
         self._episode_infos: list[Columns | Beginning] = [{}] * n_slots
         self._env_infos = [InfoTable("env_infos") for _ in range(n_slots)]
@@ -118,6 +120,7 @@ class TickRecorder:
         self._episode_infos[slot] = stack_infos((episode_info,), "episode_infos") if episode_info else {}
         self._open(slot, first_step_type)
         self._begun[slot] = self._tick - steps_before
+        self._oldest = min(self._oldest, self._begun[slot])
 
     def begin_all(self, slots: Sequence[int], observations: Any, episode_infos: Mapping[str, Any]) -> None:
         """Begin episodes in several slots, as `begin` does in each.
@@ -439,6 +442,7 @@ class TickRecorder:
         self._recording.take_ticks(old, first, tick)
         self._starts = [start if start == _CLOSED else start - first for start in self._starts]
         self._begun = [begun - first for begun in self._begun]
+        self._oldest -= first
         self._tick = tick - first
         self._cut_at = _CLOSED
 

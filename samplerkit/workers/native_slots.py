@@ -145,12 +145,12 @@ class NativeSlots(Slots):
             raise
         observations, rewards, terminated, truncated, infos = self._env.step(given)
         infos = self._of_units(infos)
-        over = np.logical_or(terminated, truncated)
-        if over.any():
-            self._over.update(np.flatnonzero(over).tolist())
-        return recorder.step_together(
-            observations, rewards, terminated, truncated, infos, live, self._max_episode_length
-        )
+        try:
+            return recorder.step_together(
+                observations, rewards, terminated, truncated, infos, live, self._max_episode_length
+            )
+        finally:
+            self._over.update(recorder.over)
 
     def _reset_envs(self) -> None:
         """Reset the slots whose episodes begin, and those that would be stepped after their end."""

@@ -503,3 +503,38 @@ def test_slots_that_begin_and_end_together_are_recorded_as_one_by_one(data):
             assert [together.is_open(slot) for slot in range(n)] == [slot in left for slot in range(n)]
     if ones:
         assert merged(ones).difference(merged(others)) is None
+
+
+def quiet_tick(recorder: NativeRecorder, max_length: float) -> list[tuple[int, StepType]]:
+    """Let all slots take a step after which no environment says that its episode is over."""
+    n = recorder.n_slots
+    recorder.act_together(np.zeros(n, np.int64), {}, range(n))
+    flags = np.zeros(n, np.bool_)
+    return recorder.step_together(
+        np.zeros((n, 2), np.float32), np.zeros(n), flags, flags, {}, range(n), max_length
+    )
+
+
+def test_the_limit_counts_steps_that_a_slot_took_before():
+    recorder = NativeRecorder(SPEC, 2)
+    recorder.begin(0, np.zeros(2, np.float32), steps_before=3)
+    recorder.begin(1, np.zeros(2, np.float32))
+    assert [quiet_tick(recorder, 5) for _ in range(2)] == [[], [(0, StepType.TIMEOUT)]]
+    recorder.drop(0)
+    recorder.begin(0, np.zeros(2, np.float32))
+    assert [quiet_tick(recorder, 5) for _ in range(3)] == [[], [], [(1, StepType.TIMEOUT)]]
+
+
+def test_the_limit_is_kept_however_often_the_recording_is_full():
+    recorder = NativeRecorder(SPEC, 2)
+    lengths = []
+    for tick in range(3 * usual_ticks(SPEC, 2)):
+        for slot in range(2):
+            if not recorder.is_open(slot) and tick >= 3 * slot:
+                recorder.begin(slot, np.zeros(2, np.float32))
+        if recorder.is_open(1):
+            for slot, last in quiet_tick(recorder, 7):
+                lengths += recorder.keep(slot, last).view().lengths.tolist()
+        else:
+            recorder.drop(0)
+    assert set(lengths) == {7}
