@@ -35,6 +35,8 @@ def shared_infos(infos: Mapping[str, Any], slots: Sequence[int], n_slots: int) -
             return None
         if not column.ndim or len(column) != n_slots or column.dtype.kind not in "biufc":
             return None
+    if len(slots) == n_slots:
+        return {key: column.copy() for key, column in infos.items()}
     rows = list(slots)
     return {key: column[rows] for key, column in infos.items()}
 
@@ -48,7 +50,7 @@ def beginnings(columns: Columns, n: int) -> list[Columns | Beginning]:
 
 
 def put_rows(place: Column, values: Any, rows: Sequence[int]) -> bool:
-    """Copy some rows of values to the same rows of a column.
+    """Copy some rows of values, each once, to the same rows of a column.
 
     Returns:
         False, with anything in these rows, where that would take a cast, or the structures differ.
@@ -61,7 +63,10 @@ def put_rows(place: Column, values: Any, rows: Sequence[int]) -> bool:
         return same and all(put_rows(child, value, rows) for child, value in zip(place, values, strict=True))
     if type(values) is not np.ndarray or values.dtype != place.dtype or values.shape != place.shape:
         return False
-    place[rows] = values[rows]
+    if len(rows) == len(place):
+        place[...] = values
+    else:
+        place[rows] = values[rows]
     return True
 
 

@@ -106,7 +106,9 @@ class NativeRecorder(TickRecorder):
             return []
         # Lists, because to ask an array for one of its flags takes longer than all the rest.
         over, terminated = over.tolist(), terminated.tolist()
-        if limit:
+        if self.over == live:
+            ended = live
+        elif limit:
             ended = [slot for slot in live if over[slot] or self._tick - self._begun[slot] >= max_length]
         else:
             ended = [slot for slot in live if over[slot]]

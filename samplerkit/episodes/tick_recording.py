@@ -203,8 +203,11 @@ class TickRecording(GatheringStore):
         """
         starts, stop = ticks
         n = self.n_slots
-        first = stop * n
-        self._keep_finals(range(first, first + n) if len(slots) == n else [first + slot for slot in slots])
+        every, last = len(slots) == n, stop * n
+        self._keep_finals(range(last, last + n) if every else [last + slot for slot in slots])
+        first = starts[0]
+        if every and starts.count(first) == n:
+            return self._noted(range(first * n, first * n + n), [stop - first] * n, types, episode_infos)
         rows = [start * n + slot for slot, start in zip(slots, starts, strict=True)]
         return self._noted(rows, [stop - start for start in starts], types, episode_infos)
 

@@ -260,8 +260,11 @@ class _Carrier:
         self._outbox.put_together(numbers, result)
         if self._work is not None:
             self._work.score_all(self._epoch, numbers, lengths_of(result))
-        for number in numbers:
-            self._open.pop(number, None)
+        if numbers == [*self._open]:
+            self._open.clear()
+        else:
+            for number in numbers:
+                self._open.pop(number, None)
 
     def _asking(self, number: int) -> HiddenState:
         return functools.partial(self._host.hidden_state, self._seats[number % len(self._seats)])

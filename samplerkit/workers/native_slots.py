@@ -157,7 +157,7 @@ class NativeSlots(Slots):
         seeds, self._seeds = self._seeds, {}
         slots = sorted({*seeds, *self._over})
         self._over.clear()
-        given = [seeds.get(slot, _IDLE) for slot in slots]
+        given = [*seeds.values()] if slots == [*seeds] else [seeds.get(slot, _IDLE) for slot in slots]
         observations, infos = seeded_reset(self._env, slots, given)
         if seeds:
             self.recorder.begin_all(sorted(seeds), observations, self._of_units(infos))

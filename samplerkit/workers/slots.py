@@ -149,9 +149,10 @@ class Slots:
         fresh, self._fresh = self._fresh, []
         if len(fresh) > 1:
             fresh = sorted(set(fresh))
-        do_resets = np.zeros(self.n_slots, np.bool_)
-        for slot in fresh:
-            do_resets[slot] = True
+        do_resets = np.full(self.n_slots, len(fresh) == self.n_slots)
+        if not do_resets[0]:
+            for slot in fresh:
+                do_resets[slot] = True
         self._agent.reset(do_resets)
         units = [unit for slot in fresh if (unit := self.units[slot]) is not None]
         if self._seed_agent is not None and len(units) == len(fresh):
@@ -221,7 +222,7 @@ class Slots:
     def _rest_all(self, slots: Sequence[int]) -> None:
         """Leave several slots idle."""
         gone = set(slots)
-        self.live = [slot for slot in self.live if slot not in gone]
+        self.live = [] if len(gone) == len(self.live) else [slot for slot in self.live if slot not in gone]
         for slot in slots:
             self.units[slot] = None
 
