@@ -20,7 +20,13 @@ Result: TypeAlias = tuple[int, Span | Failure]
 
 
 def in_spans(numbers: Sequence[int], units: Span) -> Iterator[Result]:
-    """Yield the results of units that stand side by side, given their numbers in any order."""
+    """Yield the results of units that stand side by side, given their numbers in any order.
+
+    Raises:
+        ValueError: for another number of them.
+    """
+    if len(numbers) != units.n_slices:
+        raise ValueError(f"there are results of {units.n_slices} units, but {len(numbers)} numbers")
     start = 0
     for run in runs(numbers):
         stop = start + len(run)

@@ -175,6 +175,12 @@ def test_units_of_a_message_in_any_order_come_in_as_few_spans_as_can_be(some):
     assert len(found) == breaks + 1
 
 
+@pytest.mark.parametrize("some", [[], [3], [3, 4, 5]])
+def test_as_many_numbers_as_units_are_needed(some):
+    with pytest.raises(ValueError, match=f"results of 2 units, but {len(some)} numbers"):
+        list(in_spans(some, together_in_a_store(3, [1, 2])))
+
+
 def test_what_comes_before_a_failure_in_one_offer_is_admitted():
     admission = Admission(Units(3), 0)
     with pytest.raises(WorkerError, match="unit 1"):
