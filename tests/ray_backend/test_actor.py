@@ -41,14 +41,17 @@ def test_the_thread_that_ray_looks_for_signals_in_does_not_interrupt_the_one_tha
 
 
 class FrozenEnv(gymnasium.Env):
-    """Says how many objects the garbage collector passes over."""
+    """Says how many objects the garbage collector passes over, and how many when it was made."""
 
     observation_space = gymnasium.spaces.Box(0, 1, (1,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
 
+    def __init__(self):
+        self.at_first = gc.get_freeze_count()
+
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        return np.zeros(1, np.float32), {"frozen": gc.get_freeze_count()}
+        return np.zeros(1, np.float32), {"frozen": gc.get_freeze_count(), "at_first": self.at_first}
 
     def step(self, action):
         return np.zeros(1, np.float32), 0.0, True, False, {}
@@ -60,5 +63,7 @@ def test_what_is_there_before_the_first_unit_is_never_looked_through_for_garbage
         with samplerkit.make_sampler(
             "ray", agents=policy, envs=FrozenEnv, max_episode_length=5, seed=1, n_actors=2
         ) as s:
-            assert s.obtain_samples(0, 3).episode_infos_by_episode["frozen"].min() > 10_000
+            infos = s.obtain_samples(0, 3).episode_infos_by_episode
+        assert infos["frozen"].min() > 10_000
+        assert infos["at_first"].max() == 0, "what the last sampler left may go"
     assert gc.get_freeze_count() == 0
