@@ -63,10 +63,7 @@ class LocalSampler(BaseSampler):
                         admission.offer(numbers[0], result)
                     else:
                         self._schedule.ended(len(numbers), result.n_steps)
-                        span = _span(numbers, result, placed)
-                        admission.offer_all(
-                            in_spans(numbers, span) if len(numbers) > 1 else [(numbers[0], span)]
-                        )
+                        admission.offer_all(in_spans(numbers, _span(numbers, result, placed)))
                     if admission.complete:
                         self._note_hidden(host, seats)
                         units = admission.admitted()

@@ -38,14 +38,7 @@ def map_columns(function: Callable[[Array], Array], columns: Columns) -> Columns
 
 def map_pair(function: Callable[[Array, Array], Array], column: Column, other: Column) -> Column:
     """Return the function of the arrays of two columns of the same structure."""
-    if isinstance(column, dict):
-        pairs = cast("dict[str, Column]", other)
-        return {key: map_pair(function, child, pairs[key]) for key, child in column.items()}
-    if isinstance(column, tuple):
-        return tuple(
-            map_pair(function, *pair) for pair in zip(column, cast("tuple[Column, ...]", other), strict=True)
-        )
-    return function(column, cast("Array", other))
+    return map_each(lambda arrays: function(*arrays), (column, other))
 
 
 def map_each(function: Callable[[Sequence[Array]], Array], columns: Sequence[Column]) -> Column:

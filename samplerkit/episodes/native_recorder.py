@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from samplerkit.episodes.columns import Array, Column, map_column
+from samplerkit.episodes.columns import Array, Column
 from samplerkit.episodes.step_type import StepType
 from samplerkit.episodes.tick_infos import row_infos
 from samplerkit.episodes.tick_recorder import TickRecorder, fill, row_of
@@ -45,11 +45,11 @@ class NativeRecorder(TickRecorder):
         """
         whole = self._put_actions(actions, agent_infos, live)
         given = () if whole else self._cast_rows(actions, live)
-        recorded = self._recording.actions.rows(self._recording.tick_rows(self._tick))
+        columns, rows = self._recording.actions, self._recording.tick_rows(self._tick)
         idle = [] if whole else [slot for slot, action in enumerate(given) if action is None]
         if idle:
-            fill(recorded, idle, live[0])
-        return map_column(_copied, recorded)
+            fill(columns.rows(rows), idle, live[0])
+        return columns.copy_rows(rows.start, rows.stop)
 
     def step_together(
         self,
@@ -136,10 +136,6 @@ class NativeRecorder(TickRecorder):
             info = row_infos(infos, slot)
             if info:
                 self._env_infos[slot].add(self._tick - self._starts[slot], info)
-
-
-def _copied(array: Array) -> Array:
-    return array.copy()
 
 
 def fits(place: Column, values: Any) -> bool:

@@ -62,7 +62,6 @@ class TickRecorder:
     def __init__(self, env_spec: EnvSpec, n_slots: int) -> None:
         self.env_spec = env_spec
         self.n_slots = n_slots
-        self._every = list(range(n_slots))
         self.failing: int | None = None
         """The slot whose step raised an exception in `step`; None before."""
         self._warned: set[str] = set()
@@ -209,12 +208,15 @@ class TickRecorder:
     def keep_all(self, ended: Sequence[tuple[int, StepType]]) -> EpisodeSlice:
         """End the episodes of several slots, as `keep` does; only while it `keeps_together`.
 
+        Args:
+            ended: slots, in order, and the types of their last steps.
+
         Returns:
             All of them, in this order.
         """
         slots = [slot for slot, _ in ended]
         begins, types, infos = self._starts, self._first_step_types, self._episode_infos
-        if slots != self._every:
+        if len(slots) < self.n_slots:
             begins, types = [begins[slot] for slot in slots], [types[slot] for slot in slots]
             infos = [infos[slot] for slot in slots]
         last_types = [last for _, last in ended]

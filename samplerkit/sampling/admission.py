@@ -7,7 +7,7 @@ batch filled that way holds too many short episodes.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,19 +19,23 @@ Result: TypeAlias = tuple[int, Span | Failure]
 """What came of a unit, with its number; of several whose numbers follow each other with that of the first."""
 
 
-def in_spans(numbers: Sequence[int], units: Span) -> Iterator[Result]:
-    """Yield the results of units that stand side by side, given their numbers in any order.
+def in_spans(numbers: Sequence[int], units: Span) -> list[Result]:
+    """Return the results of units that stand side by side, given their numbers in any order.
 
     Raises:
         ValueError: for another number of them.
     """
     if len(numbers) != units.n_slices:
         raise ValueError(f"there are results of {units.n_slices} units, but {len(numbers)} numbers")
+    if len(numbers) == 1:
+        return [(numbers[0], units)]
+    results: list[Result] = []
     start = 0
     for run in runs(numbers):
         stop = start + len(run)
-        yield run.start, units.part(start, stop)
+        results.append((run.start, units.part(start, stop)))
         start = stop
+    return results
 
 
 @dataclass(frozen=True)

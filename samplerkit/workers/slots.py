@@ -149,8 +149,9 @@ class Slots:
         fresh, self._fresh = self._fresh, []
         if len(fresh) > 1:
             fresh = sorted(set(fresh))
-        do_resets = np.full(self.n_slots, len(fresh) == self.n_slots)
-        if not do_resets[0]:
+        every = len(fresh) == self.n_slots
+        do_resets = np.full(self.n_slots, every)
+        if not every:
             for slot in fresh:
                 do_resets[slot] = True
         self._agent.reset(do_resets)

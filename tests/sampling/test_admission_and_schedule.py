@@ -168,7 +168,7 @@ def test_what_a_batch_does_not_need_is_left_for_the_next(data):
 @given(st.lists(st.integers(0, 20), unique=True, min_size=1))
 def test_units_of_a_message_in_any_order_come_in_as_few_spans_as_can_be(some):
     units = together_in_a_store(0, [1 + number % 3 for number in range(len(some))])
-    found = list(in_spans(some, units))
+    found = in_spans(some, units)
     assert [number + i for number, span in found for i in range(span.n_slices)] == some
     assert [piece for _, span in found for piece in span.slices()] == units.slices()
     breaks = sum(one + 1 != other for one, other in itertools.pairwise(some))
@@ -178,7 +178,7 @@ def test_units_of_a_message_in_any_order_come_in_as_few_spans_as_can_be(some):
 @pytest.mark.parametrize("some", [[], [3], [3, 4, 5]])
 def test_as_many_numbers_as_units_are_needed(some):
     with pytest.raises(ValueError, match=f"results of 2 units, but {len(some)} numbers"):
-        list(in_spans(some, together_in_a_store(3, [1, 2])))
+        in_spans(some, together_in_a_store(3, [1, 2]))
 
 
 def test_what_comes_before_a_failure_in_one_offer_is_admitted():
