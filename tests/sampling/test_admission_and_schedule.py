@@ -155,8 +155,11 @@ def test_units_that_are_offered_together_are_admitted_as_one_by_one(data):
 def test_what_a_batch_does_not_need_is_left_for_the_next(data):
     lengths = data.draw(lengths_lists)
     first, least = data.draw(st.integers(0, 9)), data.draw(st.integers(1, sum(lengths)))
-    admission = Admission(Steps(least), first)
-    admission.offer_all([(first, together_in_a_store(first, lengths))])
+    admission, units = Admission(Steps(least), first), together_in_a_store(first, lengths)
+    # In one span, or in two of which the second waits for the first.
+    half = data.draw(st.integers(0, len(lengths) - 1))
+    later = [(first + half, units.part(half, len(lengths)))]
+    admission.offer_all([*later, (first, units.part(0, half))] if half else later)
     count = shortest_prefix(lengths, least)
     rest = Admission(Units(len(lengths) - count), admission.next)
     rest.offer_all(admission.surplus())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from typing import ClassVar
 
 import gymnasium
 import numpy as np
@@ -15,6 +16,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 import samplerkit
 from samplerkit.contract.probes import ProbePolicy, TattooEnv
 from samplerkit.policies import MLPPolicy, RandomPolicy
+from samplerkit.rl2 import BanditVectorEnv
 from samplerkit.workers.native_slots import seeds_each_slot
 
 MODES = list(AutoresetMode)
@@ -110,6 +112,28 @@ def test_atari_games_are_the_same_in_any_number_of_slots(mode):
             batches.append(native.obtain_samples(0, 150))
     assert_equal(*batches)
     assert len(set(batches[0].lengths.tolist())) > 1
+
+
+class NotingSeeds(BanditVectorEnv):
+    """Notes the seeds of every reset."""
+
+    given: ClassVar[list[list[int] | None]] = []
+
+    def reset(self, *, seed=None, options=None):
+        self.given.append(None if seed is None else np.asarray(seed).tolist())
+        return super().reset(seed=seed, options=options)
+
+
+@pytest.mark.parametrize("reseed", [True, False])
+def test_without_reseeding_a_vector_environment_is_seeded_once(monkeypatch, reseed):
+    monkeypatch.setattr(NotingSeeds, "given", [])
+    policy = RandomPolicy(BanditVectorEnv(1).single_action_space)
+    with sampler("vectorized", policy, lambda: NotingSeeds(2), n_workers=1, n_envs=2, reseed=reseed) as it:
+        it.obtain_samples(0, 40)
+    first, *later = NotingSeeds.given
+    assert first is not None
+    assert len(later) >= 1
+    assert [seeds is not None for seeds in later] == [reseed] * len(later)
 
 
 def test_a_vector_environment_may_be_given_as_it_is_or_as_an_update():
