@@ -72,7 +72,18 @@ def arrays_of(column: Column, path: str = "") -> Iterator[tuple[str, Array]]:
 
 def rows_of(column: Column, rows: Any) -> Column:
     """Return some rows of a column: views for a slice, copies for an array of indices or of booleans."""
-    return map_column(lambda array: cast("Array", array[rows]), column)
+    return map_column(lambda array: rows_of_array(array, rows), column)
+
+
+def rows_of_array(array: Array, rows: Any) -> Array:
+    """Return some rows of an array, as `rows_of` does.
+
+    ``take`` is ten times as fast as an index where a row is a few numbers, but copies all of an array that is
+    not contiguous.
+    """
+    if isinstance(rows, np.ndarray) and rows.dtype.kind == "i" and array.flags.c_contiguous:
+        return array.take(rows, 0)
+    return cast("Array", array[rows])
 
 
 def rows_of_each(columns: Columns, rows: Any) -> Columns:

@@ -43,10 +43,12 @@ class NativeRecorder(TickRecorder):
         Raises:
             ValueError, TypeError: as `act`.
         """
-        whole = self._put_actions(actions, agent_infos, live)
-        given = () if whole else self._cast_rows(actions, live)
+        if self._put_actions(actions, agent_infos, live):
+            given: Array = actions.copy()
+            return given
+        cast = self._cast_rows(actions, live)
         columns, rows = self._recording.actions, self._recording.tick_rows(self._tick)
-        idle = [] if whole else [slot for slot, action in enumerate(given) if action is None]
+        idle = [slot for slot, action in enumerate(cast) if action is None]
         if idle:
             fill(columns.rows(rows), idle, live[0])
         return columns.copy_rows(rows.start, rows.stop)
@@ -82,14 +84,18 @@ class NativeRecorder(TickRecorder):
         terminated, truncated = np.asarray(terminated), np.asarray(truncated)
         over = terminated | truncated
         self.over = np.flatnonzero(over).tolist() if over.any() else []
-        self._put_observations((tick + 1) * n, observations, live)
-        finals = final_observations(infos, over)
-        if finals is not None:
+        following = tick * n + n
+        dtype, shape, rows = recording.plain_observations
+        if type(observations) is np.ndarray and observations.shape == shape and observations.dtype == dtype:
+            rows[following : following + n] = observations
+        else:
+            self._put_observations(following, observations, live)
+        if infos and (finals := final_observations(infos, over)) is not None:
             column, mask = finals
             for slot in np.flatnonzero(mask).tolist():
-                recording.observations.put((tick + 1) * n + slot, row_of(column, slot))
-        recording.rewards[tick * n : (tick + 1) * n] = checked_rewards(rewards, n)
-        infos = step_infos(infos, over) if finals is not None else infos
+                recording.observations.put(following + slot, row_of(column, slot))
+            infos = step_infos(infos, over)
+        recording.rewards[tick * n : following] = checked_rewards(rewards, n)
         if infos or not recording.env_infos.ticks.empty or self._env_infos_by_rows:
             self._put_env_infos(infos, live)
         self._tick = tick + 1

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from gymnasium import spaces
 
-from samplerkit.episodes.columns import Array, Column
+from samplerkit.episodes.columns import Array, Column, rows_of_array
 from samplerkit.episodes.spec import Space
 
 
@@ -43,8 +43,8 @@ class SpaceColumn(Protocol):
     def copy_row(self, row: int, other: Any, its_row: int) -> None:
         """Copy one row of another column of the same space."""
 
-    def rows(self, rows: slice) -> Column:
-        """Return views of some rows."""
+    def rows(self, rows: Any) -> Column:
+        """Return some rows: views for a slice, copies for an array of their numbers."""
 
     def copy_rows(self, start: int, stop: int) -> Column:
         """Return some rows in fresh arrays."""
@@ -117,8 +117,8 @@ class ArrayColumn:
     def copy_row(self, row: int, other: ArrayColumn, its_row: int) -> None:
         self.buffer[row] = other.buffer[its_row]
 
-    def rows(self, rows: slice) -> Column:
-        return self.buffer[rows]
+    def rows(self, rows: Any) -> Column:
+        return rows_of_array(self.buffer, rows)
 
     def copy_rows(self, start: int, stop: int) -> Column:
         return self.buffer[start:stop].copy()
@@ -259,7 +259,7 @@ class DictColumn:
         for key, child in self.items:
             child.copy_row(row, other.children[key], its_row)
 
-    def rows(self, rows: slice) -> Column:
+    def rows(self, rows: Any) -> Column:
         return {key: child.rows(rows) for key, child in self.items}
 
     def copy_rows(self, start: int, stop: int) -> Column:
@@ -308,7 +308,7 @@ class TupleColumn:
         for child, theirs in zip(self.children, other.children, strict=True):
             child.copy_row(row, theirs, its_row)
 
-    def rows(self, rows: slice) -> Column:
+    def rows(self, rows: Any) -> Column:
         return tuple(child.rows(rows) for child in self.children)
 
     def copy_rows(self, start: int, stop: int) -> Column:

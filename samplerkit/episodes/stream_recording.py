@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from samplerkit.episodes.columns import Array, Column, map_column, map_pair, rows_of
+from samplerkit.episodes.columns import Array, map_column, map_pair, rows_of, rows_of_array
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.native_recorder import fits
 from samplerkit.episodes.recording import step_types
@@ -77,7 +77,7 @@ class StreamRecording(TickRecording):
         rows = tick * self.n_slots + slots
 
         def copied(into: Array, observations: Array) -> Array:
-            into[numbers] = observations[rows]
+            into[numbers] = observations.take(rows, 0)
             return into
 
         map_pair(copied, self._finals.rows(slice(None)), self.observations.rows(slice(None)))
@@ -87,7 +87,7 @@ class StreamRecording(TickRecording):
         if fits(self.observations.rows(slice(0, self.n_slots)), observations):
 
             def copied(into: Array, rows: Array) -> Array:
-                into[numbers] = rows[slots]
+                into[numbers] = rows_of_array(rows, slots)
                 return into
 
             map_pair(copied, self._finals.rows(slice(None)), observations)
@@ -113,9 +113,9 @@ class StreamRecording(TickRecording):
         return EpisodeBatch.unchecked(
             env_spec=self.env_spec,
             episode_infos=self.episode_infos.ticks.cut(starts),
-            observations=_taken(self.observations.rows(slice(None)), steps),
+            observations=self.observations.rows(steps),
             last_observations=map_column(np.array, rows_of(self._finals.rows(slice(None)), episodes)),
-            actions=_taken(self.actions.rows(slice(None)), steps),
+            actions=self.actions.rows(steps),
             rewards=self.rewards.take(steps),
             env_infos=self.env_infos.ticks.cut(steps),
             agent_infos=self.agent_infos.ticks.cut(steps),
@@ -152,7 +152,3 @@ class StreamRecording(TickRecording):
         """See `TickRecording.take_ticks`."""
         super().take_ticks(other, start, stop)
         self.episode_infos.take_ticks(cast(StreamRecording, other).episode_infos, start, stop + 1)
-
-
-def _taken(column: Column, rows: Array) -> Column:
-    return map_column(lambda array: array.take(rows, 0), column)

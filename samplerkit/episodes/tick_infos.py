@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from samplerkit.episodes.columns import Array, Column, Columns, spread_rows
+from samplerkit.episodes.columns import Array, Column, Columns, rows_of_array, spread_rows
 from samplerkit.episodes.dtypes import DType
 
 Rows = Any
@@ -31,7 +31,8 @@ class TickInfos:
         self._n_slots = n_slots
         self._capacity = capacity
         self._columns: dict[str, _Values | _Nested] = {}
-        self._plain: list[tuple[str, _Values]] | None = []
+        # For each key what its column takes as it is, and where; None where not all are so simple.
+        self._plain: list[tuple[str, DType, tuple[int, ...], Array]] | None = []
 
     @property
     def empty(self) -> bool:
@@ -47,9 +48,13 @@ class TickInfos:
         """
         plain = self._plain
         if plain is not None and len(plain) == len(infos):
-            for key, column in plain:  # the common case: the same keys as ever, and every row has them
-                if not column.put(tick, infos.get(key)):
+            start, stop = tick * self._n_slots, (tick + 1) * self._n_slots
+            # The common case: the same keys as ever, and every row has them.
+            for key, dtype, shape, rows in plain:
+                value = infos.get(key)
+                if type(value) is not np.ndarray or value.dtype != dtype or value.shape != shape:
                     break
+                rows[start:stop] = value
             else:
                 return True
         return self._put_slowly(tick, infos)
@@ -71,7 +76,11 @@ class TickInfos:
 
     def _learn(self) -> None:
         items = self._columns.items()
-        plain = [(key, it) for key, it in items if isinstance(it, _Values) and it.mask is None]
+        plain = [
+            (key, it.dtype, it.shape, it.buffer)
+            for key, it in items
+            if isinstance(it, _Values) and it.mask is None
+        ]
         self._plain = plain if len(plain) == len(items) else None
 
     def _open(self, key: Any, value: Any, tick: int) -> _Values | _Nested | None:
@@ -163,7 +172,7 @@ class _Values(_Column):
         return True
 
     def cut(self, rows: Rows) -> Column:
-        return self.buffer[rows]
+        return rows_of_array(self.buffer, rows)
 
     def moved(self, capacity: int, start: int, stop: int) -> _Values:
         into = _Values(self.n_slots, capacity, self.dtype, self.shape)

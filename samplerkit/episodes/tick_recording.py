@@ -71,6 +71,7 @@ class TickRecording(GatheringStore):
         "observations",
         "plain",
         "plain_actions",
+        "plain_observations",
         "reward_line",
         "rewards",
         "width",
@@ -136,6 +137,7 @@ class TickRecording(GatheringStore):
         self.line, self.width = plain_vectors(self.observations)
         self.plain = plain_array(self.observations)
         self.plain_actions = plain_rows(self.actions, self.n_slots)
+        self.plain_observations = plain_rows(self.observations, self.n_slots)
         self.reward_line: Any = self.rewards.data
 
     def take_ticks(self, other: TickRecording, start: int, stop: int) -> None:

@@ -15,6 +15,9 @@ from samplerkit.sampling.work import runs
 BLOCK = 256
 """Seeds are drawn for this many units at a time: one `SeedSequence` a unit would cost 20 µs."""
 
+_MANY = 64
+"""Units that are asked for together, from which on no others of their block are drawn."""
+
 _ENV_SEED_SHIFT = np.uint64(33)
 """Leaves 31 bits, which older generators of environments insist on."""
 
@@ -43,19 +46,30 @@ class UnitSeeds:
         for run in runs(numbers):
             for block in range(run.start // BLOCK, (run.stop - 1) // BLOCK + 1):
                 first = block * BLOCK
-                drawn = self._blocks.get(block) or self._draw(block)
-                units += drawn[max(0, run.start - first) : run.stop - first]
+                units += self._some(block, max(0, run.start - first), min(BLOCK, run.stop - first))
         return units
 
+    def _some(self, block: int, start: int, stop: int) -> list[Unit]:
+        """Return units of a block; of many only these are drawn, since others may run elsewhere."""
+        drawn = self._blocks.get(block)
+        if drawn is None:
+            if stop - start >= _MANY:
+                return _units(self.seed, block, start, stop)
+            drawn = self._draw(block)
+        return drawn[start:stop]
+
     def _draw(self, block: int) -> list[Unit]:
-        words = seeds_of_block(self.seed, block)
         if len(self._blocks) > 8:
             self._blocks.clear()
-        first = block * BLOCK
-        rows = zip(range(first, first + BLOCK), *words.T.tolist(), strict=True)
-        units = [*map(tuple.__new__, itertools.repeat(Unit), rows)]  # `Unit._make` takes three times as long
-        self._blocks[block] = units
+        units = self._blocks[block] = _units(self.seed, block, 0, BLOCK)
         return units
+
+
+def _units(seed: int, block: int, start: int, stop: int) -> list[Unit]:
+    first = block * BLOCK
+    seeds = seeds_of_block(seed, block, start, stop)
+    rows = zip(range(first + start, first + stop), *seeds.T.tolist(), strict=True)
+    return [*map(tuple.__new__, itertools.repeat(Unit), rows)]  # `Unit._make` takes three times as long
 
 
 _INIT, _MULTIPLIER = 0x8B51F9DD, 0x58F38DED
@@ -65,15 +79,26 @@ _FACTORS = np.full(6 * BLOCK + 1, _MULTIPLIER, np.uint32)
 _FACTORS[0] = _INIT
 np.multiply.accumulate(_FACTORS, out=_FACTORS)
 
+_POOL_WORDS = np.arange(6 * BLOCK) % 4
+"""Which word of the pool each of them comes from."""
 
-def seeds_of_block(seed: int, block: int) -> npt.NDArray[np.uint64]:
-    """Return the seeds of all units of a block, (256, 3): for environment, policy and worker."""
+
+def seeds_of_block(seed: int, block: int, start: int = 0, stop: int = BLOCK) -> npt.NDArray[np.uint64]:
+    """Return the seeds of units of a block, a row for each: for environment, policy and worker.
+
+    Args:
+        seed: of the sampler.
+        block: which.
+        start: of which unit on.
+        stop: before which unit.
+    """
     # What `generate_state` does word by word takes ten times as long.
-    words = np.tile(np.random.SeedSequence(seed, spawn_key=(block,)).pool, len(_FACTORS) // 4)
-    words ^= _FACTORS[:-1]
-    words *= _FACTORS[1:]
+    some = slice(6 * start, 6 * stop)
+    words = np.random.SeedSequence(seed, spawn_key=(block,)).pool.take(_POOL_WORDS[some])
+    words ^= _FACTORS[:-1][some]
+    words *= _FACTORS[1:][some]
     words ^= words >> np.uint32(16)
-    seeds = words.astype("<u4", copy=False).view("<u8").astype(np.uint64, copy=False).reshape(BLOCK, 3)
+    seeds = words.astype("<u4", copy=False).view("<u8").astype(np.uint64, copy=False).reshape(-1, 3)
     seeds[:, 0] >>= _ENV_SEED_SHIFT
     return seeds
 

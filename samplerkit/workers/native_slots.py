@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -122,15 +122,20 @@ class NativeSlots(Slots):
         """See `Slots.begin_all`."""
         slots = [slot for slot, _ in begun]
         self._seeds.update(zip(slots, env_seeds, strict=True))
+        self._fresh += slots
+        if len(slots) == self.n_slots:  # all of them, in order
+            self._over.clear()
+            self.live, self.units = slots, [unit for _, unit in begun]
+            return
         self._over.difference_update(slots)
         for slot, unit in begun:
             self.units[slot] = unit
-        self._fresh += slots
         self.live = sorted({*self.live, *slots})
 
     def tick(self, worker: Worker | None = None) -> list[tuple[int, StepType]]:
         """See `Slots.tick`."""
-        recorder, live = cast(NativeRecorder, self.recorder), self.live
+        recorder: Any = self._recorder or self.recorder
+        live = self.live
         if self._seeds or self._over:
             self._reset_envs()
         if self._fresh:
@@ -144,18 +149,20 @@ class NativeSlots(Slots):
             self.failing, recorder.failing = recorder.failing, None
             raise
         observations, rewards, terminated, truncated, infos = self._env.step(given)
-        infos = self._of_units(infos)
+        if self._told:
+            infos = self._of_units(infos)
         try:
-            return recorder.step_together(
+            ended: list[tuple[int, StepType]] = recorder.step_together(
                 observations, rewards, terminated, truncated, infos, live, self._max_episode_length
             )
+            return ended
         finally:
             self._over.update(recorder.over)
 
     def _reset_envs(self) -> None:
         """Reset the slots whose episodes begin, and those that would be stepped after their end."""
         seeds, self._seeds = self._seeds, {}
-        slots = sorted({*seeds, *self._over})
+        slots = sorted({*seeds, *self._over}) if self._over else sorted(seeds)
         self._over.clear()
         given = [*seeds.values()] if slots == [*seeds] else [seeds.get(slot, _IDLE) for slot in slots]
         observations, infos = seeded_reset(self._env, slots, given)
