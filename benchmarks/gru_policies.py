@@ -29,6 +29,8 @@ def tensorflow_gru(observation_space: Any = None, action_space: Any = None) -> T
 class TensorFlowGRU:
     """A GRU of 64 units in TensorFlow; TensorFlow is imported where it acts, never to be sent."""
 
+    draws_from_global_random = False
+
     def __init__(self, observation_space: Any = None, action_space: Any = None) -> None:
         del observation_space, action_space
         env = RL2Env(BanditEnv(), episodes_per_trial=10)

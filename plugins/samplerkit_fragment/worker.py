@@ -188,12 +188,12 @@ class FragmentWorker(SlotWorker, ContinuingWorker):
             return ()
         self._acted = True
         hidden = resumption.hidden
-        lost = self.rehearsal_type(self._slots, self._agent, ask=hidden is None).play(
+        lost = self.rehearsal_type(self._slots, self.agent, ask=hidden is None).play(
             [self._part(episode) for episode in resumption.episodes]
         )
         if hidden is not None:
-            self._agent.reset(np.ones(self.n_envs, np.bool_))
-            self._agent.set_state(np.arange(self.n_envs), pickle.loads(hidden))
+            self.agent.reset(np.ones(self.n_envs, np.bool_))
+            self.agent.set_state(np.arange(self.n_envs), pickle.loads(hidden))
         for slot in lost:
             self._rounds[slot] += 1
         return tuple(sorted(lost))
@@ -205,8 +205,8 @@ class FragmentWorker(SlotWorker, ContinuingWorker):
 
     def hidden_state(self) -> bytes | None:
         """See `ContinuingWorker.hidden_state`."""
-        get_state = getattr(self._agent, "get_state", None)
-        if not self._acted or get_state is None or not callable(getattr(self._agent, "set_state", None)):
+        get_state = getattr(self.agent, "get_state", None)
+        if not self._acted or get_state is None or not callable(getattr(self.agent, "set_state", None)):
             return None
         state = get_state(np.arange(self.n_envs))
         try:

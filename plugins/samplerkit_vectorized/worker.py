@@ -47,6 +47,8 @@ class VecWorker(SlotWorker, StreamingWorker):
 
     stateful: ClassVar[bool] = False
 
+    draws_from_global_random: ClassVar[bool] = False
+
     stream_type: ClassVar[type[StreamSlots]] = StreamSlots
     """What steps a vector environment that can only be seeded as a whole."""
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from samplerkit.episodes.columns import Array, Column, map_columns_of, map_each
 from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.recycling import RecycledMemory
 from samplerkit.episodes.slices import (
     Assembled,
     EpisodeSlice,
@@ -45,8 +46,12 @@ def merged(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
     return parts[0] if len(parts) == 1 else EpisodeBatch.concatenate(*parts)
 
 
-def join(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
+def join(slices: Iterable[EpisodeSlice], memory: RecycledMemory | None = None) -> EpisodeBatch:
     """Return the episodes of all slices, in arrays that are nobody else's.
+
+    Args:
+        slices: in order.
+        memory: where arrays are put where there are many slices.
 
     Raises:
         ValueError: without any slice; where columns do not fit together.
@@ -55,7 +60,7 @@ def join(slices: Iterable[EpisodeSlice]) -> EpisodeBatch:
     store = pieces[0].store if len(pieces) == 1 else None
     if isinstance(store, Assembled) and pieces[0].n_episodes == len(store.batch.lengths):
         return store.batch
-    together = _gathered(pieces) or _alternating(pieces)
+    together = _gathered(pieces, memory) or _alternating(pieces)
     if together is not None:
         return together
     parts = _parts(pieces, fresh=True)
@@ -104,7 +109,7 @@ def as_few(slices: Iterable[EpisodeSlice]) -> list[EpisodeSlice]:
     ]
 
 
-def _gathered(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
+def _gathered(pieces: Sequence[EpisodeSlice], memory: RecycledMemory | None = None) -> EpisodeBatch | None:
     """Return the episodes of all slices in fresh arrays.
 
     Where units of several processes alternate, a batch consists of hundreds of slices of a handful of
@@ -131,7 +136,7 @@ def _gathered(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
     places = dict(zip(stores, itertools.count()))
     which = [places[id(piece.store)] for piece in pieces]
     if long:
-        return _one_by_one(batches, which, pieces)
+        return _one_by_one(batches, which, pieces, memory or RecycledMemory())
     joined = batches[0] if len(batches) == 1 else EpisodeBatch.concatenate(*batches)
     # Where each batch begins among all, as each slice is to be moved.
     first_episodes, stop_episodes, first_rows, stop_rows = np.array([piece[1:] for piece in pieces]).T
@@ -143,14 +148,20 @@ def _gathered(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
 
 
 def _one_by_one(
-    batches: Sequence[EpisodeBatch], which: Sequence[int], pieces: Sequence[EpisodeSlice]
+    batches: Sequence[EpisodeBatch],
+    which: Sequence[int],
+    pieces: Sequence[EpisodeSlice],
+    memory: RecycledMemory,
 ) -> EpisodeBatch:
     """Return the episodes of slices of batches that are alike, given which batch each slice is of."""
     rows = [slice(piece.first_row, piece.stop_row) for piece in pieces]
     episodes = [slice(piece.first_episode, piece.stop_episode) for piece in pieces]
+    n_rows = sum(lengths_of_each(pieces))
 
     def of_steps(arrays: Sequence[Array]) -> Array:
-        return np.concatenate([arrays[index][some] for index, some in zip(which, rows, strict=True)])
+        column = memory.array((n_rows, *arrays[0].shape[1:]), arrays[0].dtype)
+        parts = [arrays[index][some] for index, some in zip(which, rows, strict=True)]
+        return np.concatenate(parts, out=column)
 
     def of_episodes(arrays: Sequence[Array]) -> Array:
         return np.concatenate([arrays[index][some] for index, some in zip(which, episodes, strict=True)])

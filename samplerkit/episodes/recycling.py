@@ -11,11 +11,17 @@ import numpy as np
 
 from samplerkit.episodes.columns import Array
 
-_SMALLEST = 1 << 20
-"""Bytes of an array from which on recycling pays: the allocator keeps smaller ones at hand itself."""
+_SMALLEST = 1 << 16
+"""Bytes of an array from which on recycling pays: smaller ones are small change."""
+
+_LARGE = 1 << 20
+"""Bytes from which on a block is one of the large ones, of which few are kept."""
 
 _MOST_KEPT = 3
-"""Blocks that are kept for the next batch: for observations, actions and final observations."""
+"""Large blocks that are kept for the next batch: for observations, actions and final observations."""
+
+_SMALLER = 4
+"""Smaller blocks that are kept for each large one: for the other columns of a batch."""
 
 
 class RecycledMemory:
@@ -27,7 +33,7 @@ class RecycledMemory:
 
     Args:
         new_block: makes an array of so many bytes.
-        most_kept: blocks that are kept for the next time.
+        most_kept: large blocks that are kept for the next time; of smaller ones four times as many.
     """
 
     def __init__(
@@ -66,8 +72,13 @@ class RecycledMemory:
         return best
 
     def _give_back(self, block: Array) -> None:
-        if not self._closed:
-            self._free = [*self._free, block][-self._most_kept :]
+        if self._closed:
+            return
+        large = block.nbytes >= _LARGE
+        alike = [other for other in self._free if (other.nbytes >= _LARGE) is large]
+        if len(alike) >= self._most_kept * (1 if large else _SMALLER):
+            self._free = [other for other in self._free if other is not alike[0]]
+        self._free = [*self._free, block]
 
 
 def _new_block(size: int) -> Array:

@@ -162,7 +162,7 @@ class _Values(_Column):
         super().__init__(n_slots, capacity)
         self.dtype = dtype
         self.shape = shape
-        self.buffer: Array = np.zeros((capacity * n_slots, *shape[1:]), dtype)
+        self.buffer: Array = np.empty((capacity * n_slots, *shape[1:]), dtype)
 
     def put(self, tick: int, value: Any) -> bool:
         if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != self.shape:

@@ -131,11 +131,14 @@ class SetTaskUpdate(EnvUpdate):
         )
 
 
+_ENVIRONMENTS = gymnasium.Env, gymnasium.vector.VectorEnv
+
+
 def layers_of(env: Env) -> list[Env]:
-    """Return the wrappers from the outermost to the environment itself."""
-    layers: list[Env] = []
+    """Return the wrappers from the outermost to the environment itself; of a vector environment, too."""
+    layers: list[Any] = []
     layer: Any = env
-    while isinstance(layer, gymnasium.Env) and not any(layer is known for known in layers):
+    while isinstance(layer, _ENVIRONMENTS) and not any(layer is known for known in layers):
         layers.append(layer)
         # Not out of `vars`, which would slow its attributes down: see `samplerkit.attributes`.
         layer = getattr(layer, "env", None)

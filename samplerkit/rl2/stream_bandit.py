@@ -65,6 +65,8 @@ class BanditVectorEnv(gymnasium.vector.VectorEnv[Rows, npt.NDArray[np.int64], An
 
     metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.DISABLED}  # type: ignore[misc]
 
+    draws_from_global_random: ClassVar[bool] = False
+
     seeds_each_slot = True
     """See `samplerkit.workers.native_slots.seeds_each_slot`."""
 

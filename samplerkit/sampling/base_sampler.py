@@ -348,7 +348,7 @@ class BaseSampler(Sampler):
         if by_worker:
             numbers = numbers[np.argsort(numbers % self.n_workers, kind="stable")]
             units = [units[number] for number in (numbers - self._cursor).tolist()]
-        batch = join(units)
+        batch = join(units, self._batch_memory)
         if len(batch.lengths) != len(units):
             numbers = np.repeat(numbers, episodes_of_each(units))
         return batch.with_provenance(self._provenance(numbers, record))

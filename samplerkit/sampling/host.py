@@ -312,7 +312,8 @@ class WorkerHost:
             # Units of other seats come later, all together, so that this one can overlap its own.
             every = seats.count(seat) == len(seats)
             wanted = None if every else lambda number: seats[number % n_workers] == seat
-            return InGroups(functools.partial(self._next_units, queue, wanted, open_units))
+            serves_globals = _may_draw_from_globals(self._worker(seat))
+            return InGroups(functools.partial(self._next_units, queue, wanted, open_units, serves_globals))
         return self._one_by_one(seat, queue, seats, open_units)
 
     def _one_by_one(
@@ -339,6 +340,7 @@ class WorkerHost:
         queue: _UnitQueue,
         wanted: Callable[[int], bool] | None,
         open_units: dict[int, None],
+        serves_globals: bool,
         most: int,
     ) -> list[Unit]:
         """Return up to `most` next units for a worker that overlaps them, as many as there are."""
@@ -351,7 +353,7 @@ class WorkerHost:
         if self._cancelled:
             raise UnitCancelled
         units = self._seeds.units(numbers)
-        if not open_units:
+        if serves_globals and not open_units:
             seed_globals(units[0].worker_seed)
         open_units.update(dict.fromkeys(numbers))
         return units
@@ -429,10 +431,11 @@ class _UnitQueue:
 
 
 def _may_draw_from_globals(worker: Worker) -> bool:
-    """Whether anything in a worker may draw from the global generators."""
-    if type(worker) is not DefaultWorker or may_draw_from_globals(worker.agent):
+    """Whether a worker, or anything in it, may draw from the global generators."""
+    if may_draw_from_globals(worker) or not isinstance(worker, (DefaultWorker, SlotWorker)):
         return True
-    return any(map(may_draw_from_globals, layers_of(worker.env)))
+    layers = [layer for env in worker.envs for layer in layers_of(env)]
+    return any(map(may_draw_from_globals, [worker.agent, *layers]))
 
 
 def _failed_unit(worker: Worker | None, open_units: dict[int, None]) -> int | None:

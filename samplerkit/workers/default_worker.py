@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import gymnasium
@@ -19,6 +19,8 @@ class DefaultWorker(Worker):
     """
 
     stateful: ClassVar[bool] = False
+
+    draws_from_global_random: ClassVar[bool] = False
 
     place: Callable[[int, EnvSpec], Place | None] | None = None
     """Set by whoever runs workers: says for a unit's number where its observations go, if not to memory of
@@ -64,6 +66,11 @@ class DefaultWorker(Worker):
         if self._recorder is None or spec != self._env_spec:
             self._env_spec = spec
             self._recorder = EpisodeRecorder(spec)
+
+    @property
+    def envs(self) -> Sequence[Env]:
+        """The environment; none before there is one."""
+        return [] if self.env is None else [self.env]
 
     def reset_env(self) -> tuple[Any, dict[str, Any]]:
         """Reset the environment, seeded by the unit where there is one.

@@ -43,8 +43,13 @@ class SlotWorker(Worker):
         super().__init__(seed=seed, max_episode_length=max_episode_length, worker_number=worker_number)
         self.n_envs = n_envs
         self._slots: Slots = self.slots_type(n_envs, max_episode_length)
-        self._agent: Any = None
+        self.agent: Any = None
         self._seeded = [False] * n_envs
+
+    @property
+    def envs(self) -> Sequence[Any]:
+        """The environments: one for each slot, or a vector environment alone; none before there are any."""
+        return self._slots.present
 
     def update_agent(self, agent_update: Any) -> None:
         """Take a new policy, or weights for the present one.
@@ -56,9 +61,9 @@ class SlotWorker(Worker):
             return
         if is_policy(agent_update):
             self._slots.take_agent(agent_update)
-            self._agent = agent_update
+            self.agent = agent_update
         else:
-            self._agent.set_param_values(agent_update)
+            self.agent.set_param_values(agent_update)
 
     def update_env(self, env_update: Any) -> None:
         """Take new environments, or the results of updates: one for all slots, or a list with one for each.
@@ -99,8 +104,8 @@ class SlotWorker(Worker):
         """Return the slots; new ones, where those there are cannot step such environments."""
         if type(self._slots) is not kind:
             self._slots = kind(self.n_envs, self._max_episode_length)
-            if self._agent is not None:
-                self._slots.take_agent(self._agent)
+            if self.agent is not None:
+                self._slots.take_agent(self.agent)
         return self._slots
 
     def _slot_seed(self, slot: int, unit: Unit | None) -> int | None:

@@ -32,7 +32,7 @@ class AnyFragments:
 
     _slots: Slots
     _rounds: list[int]
-    _agent: Any
+    agent: Any
     _parts: list[list[EpisodeSlice]]
     n_envs: int
     own_unit: Any
@@ -388,7 +388,7 @@ class HiddenStateLost(AnyFragments):
     def go_on(self, resumption: Resumption) -> tuple[int, ...]:
         lost: tuple[int, ...] = super().go_on(resumption)  # type: ignore[misc]
         if resumption.hidden is not None:
-            self._agent.reset(np.ones(self.n_envs, np.bool_))
+            self.agent.reset(np.ones(self.n_envs, np.bool_))
         return lost
 
 
