@@ -16,16 +16,11 @@ class Line:
         units: may have more after it ended, while units are under way: it is asked again each time.
         home: returns the only slot that may run a unit; None where any may. None in place of it: any slot may
             run every unit.
-        together: whether units of several slots begin together; otherwise each is asked for when the one
-            before it has begun.
     """
 
-    def __init__(
-        self, units: Iterable[Unit], home: Callable[[Unit], int | None] | None, *, together: bool
-    ) -> None:
+    def __init__(self, units: Iterable[Unit], home: Callable[[Unit], int | None] | None) -> None:
         self._units = iter(units)
         self._home = home
-        self._together = together
         self._waiting: dict[int, deque[Unit]] = {}
         self._alone: deque[Unit] = deque()
         self._runs_alone = False
@@ -41,16 +36,16 @@ class Line:
         self._alone = deque(sorted([*self._alone, *units]))
 
     def take(self, idle: Sequence[int]) -> Iterator[tuple[int, Unit]]:
-        """Yield units for idle slots, as far as there are any now; while `alone`, all slots must be idle."""
+        """Yield units for idle slots, as far as there are any now, each when the one before it has begun.
+
+        While `alone`, all slots must be idle.
+        """
         self._runs_alone = bool(self._alone)
         if self._alone:
             unit = self._alone.popleft()
             yield self._slot(unit, idle[0]), unit
             return
         if self._home is None and isinstance(self._units, InGroups):
-            if self._together:
-                yield from zip(idle, self._units.take(len(idle)), strict=False)
-                return
             for slot in idle:
                 some = self._units.take(1)
                 if not some:
@@ -64,6 +59,15 @@ class Line:
                 yield slot, unit_or_none
             elif not self._waiting:
                 return
+
+    def take_together(self, idle: Sequence[int]) -> tuple[Sequence[int], Sequence[Unit]]:
+        """Return slots and their units, as `take` does, where these begin together."""
+        if self._alone or self._home is not None or not isinstance(self._units, InGroups):
+            taken = [*self.take(idle)]
+            return [slot for slot, _ in taken], [unit for _, unit in taken]
+        self._runs_alone = False
+        units = self._units.take(len(idle))
+        return idle[: len(units)], units
 
     def _slot(self, unit: Unit, otherwise: int) -> int:
         home = None if self._home is None else self._home(unit)

@@ -165,7 +165,7 @@ class VecWorker(SlotWorker, StreamingWorker):
             yield from self._pieces(units)
             return
         in_groups = isinstance(units, InGroups)
-        line = Line(units, self._home if self._has_homes else None, together=slots.begins_together)
+        line = Line(units, self._home if self._has_homes else None)
         while True:
             if len(slots.live) < self.n_envs:
                 self._fill(line)
@@ -179,7 +179,7 @@ class VecWorker(SlotWorker, StreamingWorker):
                 self.unit = slots.units[slot]
                 yield self.unit, slots.keep(slot, last_step_type)
             elif ended:
-                units_of = [slots.units[slot] for slot, _ in ended]
+                units_of = slots.units_of(ended)
                 if in_groups and slots.end_together(ended):
                     yield units_of, slots.keep_together(ended)
                     continue
@@ -201,8 +201,8 @@ class VecWorker(SlotWorker, StreamingWorker):
         if self.one_at_a_time and not self._own_slots:
             del idle[1:]
         if slots.begins_together:
-            begun = [*line.take(idle)]
-            slots.begin_all(begun, self._slot_seeds(begun))
+            begun, units = line.take_together(idle)
+            slots.begin_all(begun, units, self._slot_seeds(begun, units))
             return
         for slot, unit in line.take(idle):
             self.unit = unit

@@ -24,7 +24,7 @@ from samplerkit.interfaces.observer import Observer
 from samplerkit.interfaces.policy import AgentInfo, Params, Policy, is_policy
 from samplerkit.interfaces.sampler import Sampler, Statistics
 from samplerkit.interfaces.streaming import StreamingWorker
-from samplerkit.interfaces.unit import Unit
+from samplerkit.interfaces.unit import Unit, Units
 from samplerkit.interfaces.worker import UnitCancelled, Worker
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "Support",
     "Unit",
     "UnitCancelled",
+    "Units",
     "Worker",
     "check_capability",
     "close_replaced",

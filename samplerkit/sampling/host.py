@@ -6,7 +6,7 @@ import functools
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from samplerkit.interfaces import (
     StreamingWorker,
     Unit,
     UnitCancelled,
+    Units,
     Worker,
     is_policy,
     layers_of,
@@ -31,6 +32,9 @@ from samplerkit.workers import DefaultWorker, WorkerFactory
 from samplerkit.workers.slot_worker import SlotWorker
 
 log = logging.getLogger(__name__)
+
+_GROUPS = list, Units
+"""How workers yield several units that ended together."""
 
 
 @dataclass(frozen=True)
@@ -253,10 +257,10 @@ class WorkerHost:
             if self._cancelled:
                 raise UnitCancelled
             done = None
-            unit: Any  # or a list of those that ended together
+            unit: Any  # or several that ended together
             for unit, result in worker.rollouts(self._feed(seat, queue, seats, open_units)):
-                if type(unit) is list and type(result) is EpisodeSlice:
-                    numbers = [each.number for each in unit]
+                if type(unit) in _GROUPS and type(result) is EpisodeSlice:
+                    numbers = [*unit.numbers] if type(unit) is Units else [each.number for each in unit]
                     done = numbers[-1]
                     _take_off(worker, open_units, numbers)
                     yield numbers, result
@@ -342,7 +346,7 @@ class WorkerHost:
         open_units: dict[int, None],
         serves_globals: bool,
         most: int,
-    ) -> list[Unit]:
+    ) -> Sequence[Unit]:
         """Return up to `most` next units for a worker that overlaps them, as many as there are."""
         if wanted is None:
             numbers = queue.take_several(most)

@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
+import numpy.typing as npt
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 from samplerkit.episodes import EnvSpec, StepType, TickRecorder
 from samplerkit.episodes.native_recorder import NativeRecorder
-from samplerkit.interfaces import Unit, Worker
-from samplerkit.workers.slots import Slots
+from samplerkit.interfaces import Unit, Units, Worker
+from samplerkit.workers.slots import Seeds, Slots
 
 VectorEnv = gymnasium.vector.VectorEnv[Any, Any, Any]
 
@@ -76,6 +77,10 @@ def checked_seeding(env: VectorEnv) -> VectorEnv:
     return env
 
 
+def _as_list(seeds: Seeds) -> Sequence[int | None]:
+    return seeds.tolist() if isinstance(seeds, np.ndarray) else seeds
+
+
 class NativeSlots(Slots):
     """Slots that are those of one vector environment, which takes a seed for each of them.
 
@@ -93,6 +98,7 @@ class NativeSlots(Slots):
     def __init__(self, n_slots: int, max_episode_length: float) -> None:
         super().__init__(n_slots, max_episode_length)
         self._env: Any = None
+        self._units: Sequence[Unit | None]
         self._told: frozenset[str] = frozenset()
         self._seeds: dict[int, int | None] = {}
         self._over: set[int] = set()
@@ -118,17 +124,37 @@ class NativeSlots(Slots):
         self.units[slot] = unit
         self._wake(slot)
 
-    def begin_all(self, begun: Sequence[tuple[int, Unit]], env_seeds: Sequence[int | None]) -> None:
+    @property
+    def units(self) -> list[Unit | None]:
+        """See `Slots.units`; as long as nobody asks, those that began together stay as they came."""
+        if type(self._units) is not list:
+            self._units = [*self._units]
+        return self._units
+
+    @units.setter
+    def units(self, units: list[Unit | None]) -> None:
+        self._units = units
+
+    def units_of(self, ended: Sequence[tuple[int, StepType]]) -> Sequence[Unit | None]:
+        """See `Slots.units_of`."""
+        return self._units if len(ended) == self.n_slots else super().units_of(ended)
+
+    def _policy_seeds(self, slots: Sequence[int]) -> npt.NDArray[np.uint64] | None:
+        units = self._units
+        if isinstance(units, Units) and len(slots) == self.n_slots:
+            return units.policy_seeds
+        return super()._policy_seeds(slots)
+
+    def begin_all(self, slots: Sequence[int], units: Sequence[Unit], env_seeds: Seeds) -> None:
         """See `Slots.begin_all`."""
-        slots = [slot for slot, _ in begun]
-        self._seeds.update(zip(slots, env_seeds, strict=True))
+        self._seeds.update(zip(slots, _as_list(env_seeds), strict=True))
         self._fresh += slots
         if len(slots) == self.n_slots:  # all of them, in order
             self._over.clear()
-            self.live, self.units = slots, [unit for _, unit in begun]
+            self.live, self._units = [*slots], units
             return
         self._over.difference_update(slots)
-        for slot, unit in begun:
+        for slot, unit in zip(slots, units, strict=True):
             self.units[slot] = unit
         self.live = sorted({*self.live, *slots})
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 from samplerkit.episodes import EnvSpec
-from samplerkit.interfaces import Unit, Worker, is_policy
+from samplerkit.interfaces import Unit, Units, Worker, is_policy
 from samplerkit.workers.native_slots import NativeSlots, VectorEnv, checked_seeding
 from samplerkit.workers.slot_envs import slot_envs_or_native
-from samplerkit.workers.slots import Slots
+from samplerkit.workers.slots import Seeds, Slots
 
 DEFAULT_N_ENVS = 8
 
@@ -115,11 +115,11 @@ class SlotWorker(Worker):
         self._seeded[slot] = True
         return unit.env_seed
 
-    def _slot_seeds(self, begun: Sequence[tuple[int, Unit]]) -> list[int | None]:
+    def _slot_seeds(self, slots: Sequence[int], units: Sequence[Unit]) -> Seeds:
         """Return the same for units of several slots."""
-        if self.reseed:
-            return [unit.env_seed for _, unit in begun]
-        return [self._slot_seed(slot, unit) for slot, unit in begun]
+        if not self.reseed:
+            return [self._slot_seed(slot, unit) for slot, unit in zip(slots, units, strict=True)]
+        return units.env_seeds if isinstance(units, Units) else [unit.env_seed for unit in units]
 
     def shutdown(self) -> None:
         """Close the environments."""

@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from samplerkit.episodes import EnvSpec, EpisodeSlice, StepType, TickRecorder
 from samplerkit.episodes.tick_recording import one_by_one
 from samplerkit.interfaces import Env, Unit, Worker
+
+Seeds = Sequence[int | None] | npt.NDArray[np.int64]
+"""What the environments of some slots are seeded with."""
 
 
 class Slots:
@@ -108,9 +112,9 @@ class Slots:
         self.units[slot] = unit
         self._wake(slot)
 
-    def begin_all(self, begun: Sequence[tuple[int, Unit]], env_seeds: Sequence[int | None]) -> None:
+    def begin_all(self, slots: Sequence[int], units: Sequence[Unit], env_seeds: Seeds) -> None:
         """Begin episodes in several slots, as `begin` does in each; where it `begins_together`."""
-        for (slot, unit), env_seed in zip(begun, env_seeds, strict=True):
+        for slot, unit, env_seed in zip(slots, units, env_seeds, strict=True):
             self.begin(slot, unit, env_seed)
 
     def _wake(self, slot: int) -> None:
@@ -155,9 +159,21 @@ class Slots:
             for slot in fresh:
                 do_resets[slot] = True
         self._agent.reset(do_resets)
-        units = [unit for slot in fresh if (unit := self.units[slot]) is not None]
-        if self._seed_agent is not None and len(units) == len(fresh):
-            self._seed_agent(np.array([unit.policy_seed for unit in units], np.uint64))
+        if self._seed_agent is not None:
+            seeds = self._policy_seeds(fresh)
+            if seeds is not None:
+                self._seed_agent(seeds)
+
+    def _policy_seeds(self, slots: Sequence[int]) -> npt.NDArray[np.uint64] | None:
+        """Return the policy's seeds for some slots; None if one of them has no unit."""
+        units = [unit for slot in slots if (unit := self.units[slot]) is not None]
+        if len(units) < len(slots):
+            return None
+        return np.array([unit.policy_seed for unit in units], np.uint64)
+
+    def units_of(self, ended: Sequence[tuple[int, StepType]]) -> Sequence[Unit | None]:
+        """Return the units of slots that ended, as `tick` says."""
+        return [self.units[slot] for slot, _ in ended]
 
     def keep(self, slot: int, last_step_type: StepType) -> EpisodeSlice:
         """End a slot's episode, leave it idle, and return what was recorded of it since the last cut."""
@@ -222,6 +238,9 @@ class Slots:
 
     def _rest_all(self, slots: Sequence[int]) -> None:
         """Leave several slots idle."""
+        if len(slots) == self.n_slots:
+            self.live, self.units = [], [None] * self.n_slots
+            return
         gone = set(slots)
         self.live = [] if len(gone) == len(self.live) else [slot for slot in self.live if slot not in gone]
         for slot in slots:

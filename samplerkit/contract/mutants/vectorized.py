@@ -15,7 +15,7 @@ from samplerkit.episodes.native_recorder import NativeRecorder, assign
 from samplerkit.episodes.tick_recording import TickRecording
 from samplerkit.interfaces import Unit
 from samplerkit.workers.native_slots import NativeSlots
-from samplerkit.workers.slots import Slots
+from samplerkit.workers.slots import Seeds, Slots
 
 _of = SlotDefects(VECTORIZED)
 in_worker, in_slots, in_recorder = _of.in_worker, _of.in_slots, _of.in_recorder
@@ -441,19 +441,19 @@ class NativeBackwards(NativeSlots):
 class NativeSeedsMixedUp(NativeSlots):
     """Slots that begin together get each other's seeds."""
 
-    def begin_all(self, begun: Sequence[tuple[int, Unit]], env_seeds: Sequence[int | None]) -> None:
-        super().begin_all(begun, env_seeds[::-1])
+    def begin_all(self, slots: Sequence[int], units: Sequence[Unit], env_seeds: Seeds) -> None:
+        super().begin_all(slots, units, env_seeds[::-1])
 
 
 @in_native("native-unseeded", "A7.native")
 class NativeUnseeded(NativeSlots):
     """Only the first episode of a slot is seeded; those after it are the environment's own."""
 
-    def begin_all(self, begun: Sequence[tuple[int, Unit]], env_seeds: Sequence[int | None]) -> None:
+    def begin_all(self, slots: Sequence[int], units: Sequence[Unit], env_seeds: Seeds) -> None:
         used: set[int] = getattr(self, "_used", set())
-        seeds = [None if slot in used else seed for (slot, _), seed in zip(begun, env_seeds, strict=True)]
-        self._used = {*used, *(slot for slot, _ in begun)}
-        super().begin_all(begun, seeds)
+        seeds = [None if slot in used else seed for slot, seed in zip(slots, env_seeds, strict=True)]
+        self._used = {*used, *slots}
+        super().begin_all(slots, units, seeds)
 
 
 @in_native("native-all-reset", "A7.native")
