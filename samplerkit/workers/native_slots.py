@@ -140,10 +140,8 @@ class NativeSlots(Slots):
         return self._units if len(ended) == self.n_slots else super().units_of(ended)
 
     def _policy_seeds(self, slots: Sequence[int]) -> npt.NDArray[np.uint64] | None:
-        units = self._units
-        if isinstance(units, Units) and len(slots) == self.n_slots:
-            return units.policy_seeds
-        return super()._policy_seeds(slots)
+        units = self._units  # arrays only where all slots have begun
+        return units.policy_seeds if isinstance(units, Units) else super()._policy_seeds(slots)
 
     def begin_all(self, slots: Sequence[int], units: Sequence[Unit], env_seeds: Seeds) -> None:
         """See `Slots.begin_all`."""

@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
 
 from samplerkit.episodes.columns import (
     allocate,
@@ -35,6 +37,22 @@ def test_a_slice_of_rows_is_a_view():
 
 def test_indexed_rows_are_copies():
     assert not np.shares_memory(rows_of(NESTED, [0, 2])["a"], NESTED["a"])
+
+
+@given(st.data())
+def test_rows_are_found_by_numbers_flags_and_slices_alike(data):
+    n, width = data.draw(st.integers(1, 9)), data.draw(st.integers(0, 3))
+    array = np.arange(n * 2 * width if width else n * 2).reshape(n * 2, *[width] * bool(width))
+    array = data.draw(st.sampled_from([array, array[::2], array.astype(object), array.astype(">i2")]))
+    numbers = np.array(data.draw(st.lists(st.integers(-len(array), len(array) - 1))), np.int64)
+    flags = np.array(data.draw(st.lists(st.booleans(), min_size=len(array), max_size=len(array))))
+    for rows in (numbers, flags, numbers.tolist(), data.draw(st.slices(len(array)))):
+        found = rows_of({"a": array}, rows)["a"]
+        assert found.dtype == array.dtype
+        assert found.tolist() == array[rows].tolist()
+        assert isinstance(rows, slice) or not np.shares_memory(found, array)
+    with pytest.raises(IndexError):
+        rows_of(array, np.array([len(array)]))
 
 
 def test_allocation_follows_the_space():

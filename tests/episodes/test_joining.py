@@ -8,7 +8,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerkit.episodes import EnvSpec, EpisodeBatch, cut, join, joining, merged
+from samplerkit.episodes import EnvSpec, EpisodeBatch, RecycledMemory, cut, join, joining, merged, recycling
 from samplerkit.episodes.columns import arrays_of
 
 SPEC = EnvSpec(
@@ -98,6 +98,30 @@ def test_long_slices_are_copied_once_however_many_there_are(monkeypatch):
     assert batch.lengths.tolist() == [100, 200] * 9
     for _, array in arrays_of(batch.observations):
         assert array.flags.owndata
+
+
+def places_of(batch) -> set[int]:
+    columns = {"observations": batch.observations, "rewards": batch.rewards, "actions": batch.actions}
+    return {array.__array_interface__["data"][0] for _, array in arrays_of({**columns, **batch.env_infos})}
+
+
+def test_long_slices_are_copied_to_memory_that_is_used_again(monkeypatch):
+    monkeypatch.setattr(recycling, "_SMALLEST", 1000)
+    blocks = []
+    memory = RecycledMemory(lambda size: blocks.append(size) or np.empty(size, np.uint8))
+    pieces = pieces_of(batch_of([100] * 9), batch_of([200] * 9))
+    expected = join(pieces)
+    first, second = join(pieces, memory), join(pieces, memory)
+    places = places_of(first)
+    assert places.isdisjoint(places_of(second))
+    first.rewards[...] = first.observations["a"][...] = 3
+    assert second.difference(expected) is None, "while the first is held its memory is nobody else's"
+    del first
+    made = len(blocks)
+    third = join(pieces, memory)
+    assert places_of(third) == places
+    assert len(blocks) == made > 0
+    assert third.difference(expected) is None
 
 
 def test_batches_of_other_spaces_are_not_mixed_however_long_the_slices_are():

@@ -54,6 +54,7 @@ def test_what_fits_into_no_column_is_refused():
     assert put(TickInfos(2, 4), {"a": np.array([object(), None])}) == [False]
     assert put(TickInfos(2, 4), {"a": [1, 2]}) == [False]
     assert put(TickInfos(2, 4), {"a": np.zeros(3)}) == [False]
+    assert put(TickInfos(2, 4), {"a": np.zeros((2, 3))}, {"a": np.zeros((2, 1))}) == [True, False]
 
 
 def test_columns_that_moved_or_grew_are_the_same():

@@ -538,3 +538,39 @@ def test_the_limit_is_kept_however_often_the_recording_is_full():
         else:
             recorder.drop(0)
     assert set(lengths) == {7}
+
+
+def test_a_vector_environment_gets_actions_in_memory_of_its_own():
+    recorder = NativeRecorder(SPEC, 2)
+    recorder.begin_all(range(2), np.zeros((2, 2), np.float32), {})
+    actions = np.array([1, 0])
+    given = recorder.act_together(actions, {}, range(2))
+    given[:] = 7
+    assert actions.tolist() == [1, 0]
+    flags = np.zeros(2, np.bool_)
+    recorder.step_together(np.zeros((2, 2), np.float32), np.zeros(2), flags, ~flags, {}, range(2), 9)
+    assert merged([recorder.keep_all([(0, StepType.TIMEOUT), (1, StepType.TIMEOUT)])]).actions.tolist() == [
+        1,
+        0,
+    ]
+
+
+def observed(recorder, observations):
+    recorder.begin_all(range(2), np.zeros((2, 2), np.float32), {})
+    recorder.act_together(np.zeros(2, np.int64), {}, range(2))
+    flags = np.ones(2, np.bool_)
+    ended = recorder.step_together(observations, np.zeros(2), flags, ~flags, {}, range(2), 9)
+    return merged([recorder.keep_all(ended)]).last_observations
+
+
+def test_observations_of_a_vector_environment_are_cast_within_their_kind_with_a_warning():
+    with pytest.warns(UserWarning, match="observation"):
+        found = observed(NativeRecorder(SPEC, 2), np.array([[1.5, 2], [3, 4]], np.float64))
+    assert found.dtype == np.float32
+    assert found.tolist() == [[1.5, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("observations", [np.zeros((2, 2), np.complex64), np.zeros((2, 3), np.float32)])
+def test_observations_of_a_vector_environment_that_do_not_fit_are_refused(observations):
+    with pytest.raises(ValueError, match="observation has"):
+        observed(NativeRecorder(SPEC, 2), observations)

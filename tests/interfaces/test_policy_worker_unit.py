@@ -8,10 +8,12 @@ import pickle
 import cloudpickle
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from samplerkit import DefaultWorker, Policy, Unit, Worker
 from samplerkit.contract.probes import GlobalDrawPolicy, ProbePolicy, TattooEnv
-from samplerkit.interfaces import CAPABILITIES, YES, UnitCancelled, check_capability, is_policy, no
+from samplerkit.interfaces import CAPABILITIES, YES, UnitCancelled, Units, check_capability, is_policy, no
 
 
 def worker(**changes):
@@ -139,3 +141,31 @@ def test_capabilities_are_true_or_come_with_a_reason():
     assert {check_capability(name) for name in CAPABILITIES} == set(CAPABILITIES)
     with pytest.raises(ValueError, match="exact_episodes"):
         check_capability("exact_episode")
+
+
+rows_of_seeds = st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+
+
+@given(st.integers(0, 2**40), st.lists(rows_of_seeds, min_size=1, max_size=9), st.data())
+def test_units_as_arrays_are_those_that_one_would_make_of_their_rows(first, rows, data):
+    units = Units(first, np.array(rows, np.uint64))
+    expected = [Unit(number, *row) for number, row in enumerate(rows, first)]
+    assert [*units] == expected
+    assert len(units) == len(expected)
+    assert [*units.numbers] == [unit.number for unit in expected]
+    assert units.env_seeds.tolist() == [unit.env_seed for unit in expected]
+    assert units.policy_seeds.tolist() == [unit.policy_seed for unit in expected]
+    index = data.draw(st.integers(-len(rows), len(rows) - 1))
+    assert units[index] == expected[index]
+    assert all(type(value) is int for value in units[index]), "no numpy numbers: they overflow"
+    some = data.draw(st.slices(len(rows)))
+    assert [*units[some]] == expected[some]
+    for outside in (len(rows), -len(rows) - 1):
+        with pytest.raises(IndexError):
+            units[outside]
+
+
+def test_whoever_writes_to_seeds_of_units_has_copies():
+    units = Units(4, np.array([[1, 2, 3]], np.uint64))
+    units.env_seeds[:] = units.policy_seeds[:] = 9
+    assert [*units] == [(4, 1, 2, 3)]

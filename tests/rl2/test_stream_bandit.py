@@ -24,7 +24,14 @@ def sampler(name, policy, envs, **arguments):
 
 
 @pytest.mark.parametrize(
-    ("name", "n_envs"), [("vectorized", 1), ("vectorized", 7), ("multiprocessing+vectorized", 16)]
+    ("name", "n_envs"),
+    [
+        ("vectorized", 1),
+        ("vectorized", 7),
+        ("vectorized", 80),
+        ("multiprocessing+vectorized", 16),
+        ("multiprocessing+vectorized", 100),
+    ],
 )
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_the_native_bandit_gives_the_batches_of_single_ones(name, n_envs, recurrent):
@@ -39,7 +46,11 @@ def test_the_native_bandit_gives_the_batches_of_single_ones(name, n_envs, recurr
         sampler("vectorized", policy, single, n_envs=3) as looped,
         sampler(name, policy, functools.partial(BanditVectorEnv, n_envs), n_envs=n_envs) as native,
     ):
-        for call in (lambda s: s.obtain_samples(0, 333), lambda s: s.obtain_exact_episodes(5)):
+        for call in (
+            lambda s: s.obtain_samples(0, 333),
+            lambda s: s.obtain_exact_episodes(5),
+            lambda s: s.obtain_samples(0, 2500),
+        ):
             expected = call(local)
             assert call(looped).difference(expected) is None
             assert call(native).difference(expected) is None

@@ -12,11 +12,13 @@ import pytest
 from fault_probes import DictEnv
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 import samplerkit
 from samplerkit.contract.probes import ProbePolicy, TattooEnv
 from samplerkit.policies import MLPPolicy, RandomPolicy
 from samplerkit.rl2 import BanditVectorEnv
+from samplerkit.sampling import host
 from samplerkit.workers.native_slots import seeds_each_slot
 
 MODES = list(AutoresetMode)
@@ -214,3 +216,28 @@ def test_what_is_known_of_seeding():
     assert seeds_each_slot(Own(2))
     assert seeds_each_slot(synchronous(TattooEnv, AutoresetMode.DISABLED, 2))
     assert not seeds_each_slot(gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="vector_entry_point"))
+
+
+@pytest.mark.parametrize(
+    ("envs", "policy", "set_"),
+    [
+        (functools.partial(BanditVectorEnv, 4), RandomPolicy, False),
+        (functools.partial(BanditVectorEnv, 4), type("Other", (RandomPolicy,), {}), True),
+        (lambda: RecordEpisodeStatistics(BanditVectorEnv(4)), RandomPolicy, True),
+        (type("OtherBandit", (BanditVectorEnv,), {}), RandomPolicy, True),
+        (cartpole, RandomPolicy, False),
+        (tattoo, RandomPolicy, True),
+    ],
+)
+def test_the_global_generators_are_set_only_where_something_in_the_slots_may_draw_from_them(
+    monkeypatch, envs, policy, set_
+):
+    made = (lambda: envs(4)) if isinstance(envs, type) else envs
+    env = made()
+    space = env.single_action_space if isinstance(env, VectorEnv) else env.action_space
+    with sampler("vectorized", policy(space), made, n_envs=4) as it:
+        it.obtain_samples(0, 40)
+        seeds = []
+        monkeypatch.setattr(host, "seed_globals", seeds.append)
+        it.obtain_samples(1, 40)
+    assert bool(seeds) is set_
