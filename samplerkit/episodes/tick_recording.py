@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -30,6 +32,8 @@ LARGE = 1 << 10
 """Bytes of a step from which on its observations are copied as seldom as possible."""
 
 _MOST_TICKS, _FEWEST_TICKS = 1024, 32
+
+_numbers = functools.partial(array.array, "q")
 
 
 class TickRecording(GatheringStore):
@@ -98,14 +102,13 @@ class TickRecording(GatheringStore):
         self._draw_lines()
         self.env_infos = RecordedInfos("env_infos", n_slots, capacity)
         self.agent_infos = RecordedInfos("agent_infos", n_slots, capacity)
-        self._starts: list[int] = []
-        self._lengths: list[int] = []
-        self._first_step_types: list[int] = []
-        self._last_step_types: list[int] = []
+        # Arrays, since numpy takes them as they are: of a list it asks each number what it is.
+        self._starts, self._lengths = _numbers(), _numbers()
+        self._first_step_types, self._last_step_types = bytearray(), bytearray()
         self._episode_infos: list[Columns | Beginning] = []
         self._kept_rows = 0
         # Where each final observation stands: a row of the observations; -1 - i for row i of `_finals`.
-        self._final_rows: list[int] = []
+        self._final_rows = _numbers()
         self._n_finals = 0
         self._finals_room = 16
         self._finals = space_column(space, "observation", self._finals_room, warned)
@@ -230,7 +233,7 @@ class TickRecording(GatheringStore):
         """
         starts, stop = ticks
         n = self.n_slots
-        self._final_rows += [stop * n + slot for slot in slots]
+        self._final_rows.extend([stop * n + slot for slot in slots])
         self.env_infos.keep_each(len(self._lengths), infos[1] or ())
         self.agent_infos.keep_each(len(self._lengths), infos[2] or ())
         rows = [start * n + slot for slot, start in zip(slots, starts, strict=True)]
@@ -245,12 +248,12 @@ class TickRecording(GatheringStore):
         episode_infos: Sequence[Columns | Beginning],
     ) -> EpisodeSlice:
         episode, row = len(self._lengths), self._kept_rows
-        self._starts += rows
-        self._first_step_types += types[0]
-        self._last_step_types += types[1]
+        self._starts.extend(rows)
+        self._first_step_types.extend(types[0])
+        self._last_step_types.extend(types[1])
         self._episode_infos += episode_infos
         self._kept_rows = row + sum(lengths)
-        self._lengths += lengths  # the last: threads that send look here
+        self._lengths.extend(lengths)  # the last: threads that send look here
         return EpisodeSlice(self, episode, episode + len(lengths), row, self._kept_rows)
 
     def _keep_finals(self, rows: range | list[int]) -> None:
@@ -260,7 +263,7 @@ class TickRecording(GatheringStore):
         place, every = self._finals.rows(slice(first, stop)), self.observations.rows(slice(None))
         which = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
         map_pair(lambda into, column: _copy_into(into, column[which]), place, every)
-        self._final_rows += range(-1 - first, -1 - stop, -1)
+        self._final_rows.extend(range(-1 - first, -1 - stop, -1))
         self._n_finals = stop
 
     def _keep_final(self, row: int) -> None:
@@ -303,16 +306,11 @@ class TickRecording(GatheringStore):
             *range(first, first + len(order))
         ]:
             return None
-        tables: list[list[Any]] = [
-            self._starts,
-            self._lengths,
-            self._first_step_types,
-            self._last_step_types,
-            self._episode_infos,
-            self._final_rows,
-        ]
-        for table in tables:
-            table[first:] = [table[episode] for episode in order]
+        for numbers in (self._starts, self._lengths, self._final_rows):
+            numbers[first:] = _numbers([numbers[episode] for episode in order])
+        for types in (self._first_step_types, self._last_step_types):
+            types[first:] = bytes([types[episode] for episode in order])
+        self._episode_infos[first:] = [self._episode_infos[episode] for episode in order]
         self.env_infos.arrange(first, order)
         self.agent_infos.arrange(first, order)
         row = min(part.first_row for part in parts)
@@ -399,7 +397,7 @@ class TickRecording(GatheringStore):
         return Finals(rows, picked(every, apart, finals[~there]))
 
     def _finals_of(self, episodes: Sequence[int], *, fresh: bool) -> Column:
-        rows: Any = np.array(_some(self._final_rows, episodes))
+        rows: Any = np.array(_some(self._final_rows, episodes), np.int64)
         every, apart = self.observations.rows(slice(None)), self._finals.rows(slice(None))
         if rows.max() < 0 or rows.min() >= 0:
             column, rows = (every, rows) if rows.min() >= 0 else (apart, -1 - rows)
@@ -469,7 +467,7 @@ def _room_of(memory: RecycledMemory, rows: int) -> Callable[[Array], Array]:
     return lambda array: memory.array((rows, *array.shape[1:]), array.dtype)
 
 
-def _some(table: list[T], episodes: Sequence[int]) -> list[T]:
+def _some(table: Sequence[T], episodes: Sequence[int]) -> Sequence[T]:
     if isinstance(episodes, range) and episodes.step == 1:
         return table[episodes.start : episodes.stop]
     return [table[episode] for episode in episodes]
@@ -478,7 +476,7 @@ def _some(table: list[T], episodes: Sequence[int]) -> list[T]:
 def lengths_of(kept: EpisodeSlice) -> list[int]:
     """Return the lengths of the episodes of a slice of a recording."""
     assert isinstance(kept.store, TickRecording), "it is a slice of one"
-    return kept.store._lengths[kept.first_episode : kept.stop_episode]
+    return kept.store._lengths[kept.first_episode : kept.stop_episode].tolist()
 
 
 def one_by_one(kept: EpisodeSlice) -> Span:

@@ -85,7 +85,7 @@ class ObservationOfAnotherCut(TickRecorder):
     def cut_all(self, slots: Sequence[int]) -> EpisodeSlice:
         kept = super().cut_all(slots)
         rows = self._recording._final_rows
-        rows[kept.first_episode :] = [*rows[kept.first_episode + 1 :], rows[kept.first_episode]]
+        rows.append(rows.pop(kept.first_episode))
         return kept
 
 
