@@ -11,17 +11,12 @@ import numpy as np
 
 from samplerkit.episodes.columns import Array
 
-_SMALLEST = 1 << 16
-"""Bytes of an array from which on recycling pays: smaller ones are small change."""
-
-_LARGE = 1 << 20
-"""Bytes from which on a block is one of the large ones, of which few are kept."""
+_SMALLEST = 1 << 20
+"""Bytes of an array from which on recycling pays, as a rule: the allocator keeps smaller ones at hand itself,
+if not those of a batch that are all dropped at once."""
 
 _MOST_KEPT = 3
-"""Large blocks that are kept for the next batch: for observations, actions and final observations."""
-
-_SMALLER = 4
-"""Smaller blocks that are kept for each large one: for the other columns of a batch."""
+"""Blocks that are kept for the next batch: for observations, actions and final observations."""
 
 
 class RecycledMemory:
@@ -33,21 +28,27 @@ class RecycledMemory:
 
     Args:
         new_block: makes an array of so many bytes.
-        most_kept: large blocks that are kept for the next time; of smaller ones four times as many.
+        most_kept: blocks that are kept for the next time.
+        smallest: bytes of an array from which on its memory is kept.
     """
 
     def __init__(
-        self, new_block: Callable[[int], Array] | None = None, *, most_kept: int = _MOST_KEPT
+        self,
+        new_block: Callable[[int], Array] | None = None,
+        *,
+        most_kept: int = _MOST_KEPT,
+        smallest: int | None = None,
     ) -> None:
         self._new_block = new_block or _new_block
         self._most_kept = most_kept
+        self._smallest = _SMALLEST if smallest is None else smallest
         self._free: list[Array] = []
         self._closed = False
 
     def array(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
         """Return an array, uninitialised, that belongs to the caller like any other."""
         size = math.prod(shape) * dtype.itemsize
-        if size < _SMALLEST or dtype.hasobject:
+        if size < self._smallest or dtype.hasobject:
             return np.empty(shape, dtype)
         block = self._take(size)
         lent = block[:size]
@@ -72,13 +73,8 @@ class RecycledMemory:
         return best
 
     def _give_back(self, block: Array) -> None:
-        if self._closed:
-            return
-        large = block.nbytes >= _LARGE
-        alike = [other for other in self._free if (other.nbytes >= _LARGE) is large]
-        if len(alike) >= self._most_kept * (1 if large else _SMALLER):
-            self._free = [other for other in self._free if other is not alike[0]]
-        self._free = [*self._free, block]
+        if not self._closed:
+            self._free = [*self._free, block][-self._most_kept :]
 
 
 def _new_block(size: int) -> Array:

@@ -51,6 +51,12 @@ from samplerkit.sampling.state import load_state, save_state
 from samplerkit.sampling.streams import goal_of_pieces, units_of_pieces
 from samplerkit.workers import DefaultWorker, WorkerFactory
 
+_COLUMN_BYTES = 1 << 16
+"""Bytes of a column from which on its memory is used again."""
+
+_COLUMNS = 12
+"""Columns of a batch whose memory is kept for the next one."""
+
 
 class BaseSampler(Sampler):
     """A sampler that lacks only the place where units run.
@@ -225,6 +231,7 @@ class BaseSampler(Sampler):
             self._stop()
         finally:
             self._batch_memory.close()
+            self._column_memory.close()
             if mine:
                 self._lock.release()
             self._tell_observers("shut_down")
@@ -233,6 +240,11 @@ class BaseSampler(Sampler):
     def _batch_memory(self) -> RecycledMemory:
         """Where large batches are put together."""
         return RecycledMemory()
+
+    @functools.cached_property
+    def _column_memory(self) -> RecycledMemory:
+        """Where the columns of others are: dropped all at once, they would go back to the system."""
+        return RecycledMemory(most_kept=_COLUMNS, smallest=_COLUMN_BYTES)
 
     def get_state(self) -> dict[str, Any]:
         """See `Sampler.get_state`."""
@@ -348,7 +360,7 @@ class BaseSampler(Sampler):
         if by_worker:
             numbers = numbers[np.argsort(numbers % self.n_workers, kind="stable")]
             units = [units[number] for number in (numbers - self._cursor).tolist()]
-        batch = join(units, self._batch_memory)
+        batch = join(units, self._column_memory)
         if len(batch.lengths) != len(units):
             numbers = np.repeat(numbers, episodes_of_each(units))
         return batch.with_provenance(self._provenance(numbers, record))

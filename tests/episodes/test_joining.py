@@ -8,7 +8,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerkit.episodes import EnvSpec, EpisodeBatch, RecycledMemory, cut, join, joining, merged, recycling
+from samplerkit.episodes import EnvSpec, EpisodeBatch, RecycledMemory, cut, join, joining, merged
 from samplerkit.episodes.columns import arrays_of
 
 SPEC = EnvSpec(
@@ -105,10 +105,10 @@ def places_of(batch) -> set[int]:
     return {array.__array_interface__["data"][0] for _, array in arrays_of({**columns, **batch.env_infos})}
 
 
-def test_long_slices_are_copied_to_memory_that_is_used_again(monkeypatch):
-    monkeypatch.setattr(recycling, "_SMALLEST", 1000)
+def test_long_slices_are_copied_to_memory_that_is_used_again():
     blocks = []
-    memory = RecycledMemory(lambda size: blocks.append(size) or np.empty(size, np.uint8))
+    new_block = lambda size: blocks.append(size) or np.empty(size, np.uint8)  # noqa: E731
+    memory = RecycledMemory(new_block, most_kept=12, smallest=1000)
     pieces = pieces_of(batch_of([100] * 9), batch_of([200] * 9))
     expected = join(pieces)
     first, second = join(pieces, memory), join(pieces, memory)

@@ -17,7 +17,6 @@ BYTE = np.dtype(np.uint8)
 def small(monkeypatch):
     """Let every array count as large."""
     monkeypatch.setattr(recycling, "_SMALLEST", 1)
-    monkeypatch.setattr(recycling, "_LARGE", 1)
 
 
 def address(array: np.ndarray) -> int:
@@ -94,18 +93,6 @@ def test_no_more_than_three_blocks_are_kept():
     assert len(memory._free) == 3
 
 
-def test_of_smaller_blocks_four_times_as_many_are_kept_beside_the_large_ones(monkeypatch):
-    monkeypatch.setattr(recycling, "_LARGE", 1000)
-    memory = RecycledMemory()
-    large, small = ([memory.array((size,), BYTE) for _ in range(15)] for size in (1000, 999))
-    places = {address(array) for array in small}
-    large.clear()
-    small.clear()
-    assert sorted(block.nbytes for block in memory._free) == 12 * [999] + 3 * [1000]
-    again = [memory.array((999,), BYTE) for _ in range(12)]
-    assert {address(array) for array in again} < places
-
-
 def test_a_closed_one_keeps_nothing_and_leaves_what_is_lent():
     memory = RecycledMemory()
     dropped, kept = memory.array((100,), BYTE), memory.array((100,), BYTE)
@@ -129,3 +116,11 @@ def test_whoever_needs_one_block_at_a_time_keeps_one():
     arrays = [memory.array((100,), BYTE) for _ in range(5)]
     arrays.clear()
     assert len(memory._free) == 1
+
+
+def test_from_which_size_on_memory_is_kept_can_be_said(monkeypatch):
+    monkeypatch.setattr(recycling, "_SMALLEST", 1000)
+    memory = RecycledMemory(smallest=10)
+    arrays = [memory.array((size,), BYTE) for size in (9, 10)]
+    arrays.clear()
+    assert [block.nbytes for block in memory._free] == [10]
