@@ -438,7 +438,8 @@ def _may_draw_from_globals(worker: Worker) -> bool:
     """Whether a worker, or anything in it, may draw from the global generators."""
     if may_draw_from_globals(worker) or not isinstance(worker, (DefaultWorker, SlotWorker)):
         return True
-    layers = [layer for env in worker.envs for layer in layers_of(env)]
+    envs = worker.present_envs if isinstance(worker, SlotWorker) else [worker.env]
+    layers = [layer for env in envs for layer in layers_of(env)]
     return any(map(may_draw_from_globals, [worker.agent, *layers]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import gymnasium
@@ -66,11 +66,6 @@ class DefaultWorker(Worker):
         if self._recorder is None or spec != self._env_spec:
             self._env_spec = spec
             self._recorder = EpisodeRecorder(spec)
-
-    @property
-    def envs(self) -> Sequence[Env]:
-        """The environment; none before there is one."""
-        return [] if self.env is None else [self.env]
 
     def reset_env(self) -> tuple[Any, dict[str, Any]]:
         """Reset the environment, seeded by the unit where there is one.

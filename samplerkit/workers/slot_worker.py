@@ -47,7 +47,7 @@ class SlotWorker(Worker):
         self._seeded = [False] * n_envs
 
     @property
-    def envs(self) -> Sequence[Any]:
+    def present_envs(self) -> Sequence[Any]:
         """The environments: one for each slot, or a vector environment alone; none before there are any."""
         return self._slots.present
 
