@@ -122,9 +122,12 @@ def _gathered(pieces: Sequence[EpisodeSlice], memory: RecycledMemory | None = No
         None where that would not be the same, or would take longer: for few slices, large rows, and batches
         whose infos are of different kinds.
     """
-    stores = {id(piece.store): piece.store for piece in pieces}
+    if not pieces:
+        return None
+    store_of, *places_of = zip(*pieces, strict=True)
+    stores = {id(store): store for store in store_of}
     batches = [store for store in stores.values() if isinstance(store, EpisodeBatch)]
-    if not pieces or len(pieces) < _MANY * len(stores) or len(batches) < len(stores):
+    if len(pieces) < _MANY * len(stores) or len(batches) < len(stores):
         return None
     held = sum(len(batch.rewards) for batch in batches)
     wanted = sum(lengths_of_each(pieces))
@@ -134,12 +137,12 @@ def _gathered(pieces: Sequence[EpisodeSlice], memory: RecycledMemory | None = No
     if not are_alike(batches):
         return None
     places = dict(zip(stores, itertools.count()))
-    which = [places[id(piece.store)] for piece in pieces]
+    which = [places[id(store)] for store in store_of]
     if long:
         return _one_by_one(batches, which, pieces, memory or RecycledMemory())
     joined = batches[0] if len(batches) == 1 else EpisodeBatch.concatenate(*batches)
     # Where each batch begins among all, as each slice is to be moved.
-    first_episodes, stop_episodes, first_rows, stop_rows = np.array([piece[1:] for piece in pieces]).T
+    first_episodes, stop_episodes, first_rows, stop_rows = map(np.array, places_of)
     before_rows = _starts([len(batch.rewards) for batch in batches])[which]
     before_episodes = _starts([len(batch.lengths) for batch in batches])[which]
     rows = between(first_rows + before_rows, stop_rows + before_rows)
