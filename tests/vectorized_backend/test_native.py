@@ -12,6 +12,7 @@ import pytest
 from fault_probes import DictEnv
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 import samplerkit
@@ -241,3 +242,42 @@ def test_the_global_generators_are_set_only_where_something_in_the_slots_may_dra
         monkeypatch.setattr(host, "seed_globals", seeds.append)
         it.obtain_samples(1, 40)
     assert bool(seeds) is set_
+
+
+class Strict(VectorEnv):
+    """Some episodes end after two steps, others never; raises if a slot goes on after five."""
+
+    metadata: ClassVar[dict] = {"autoreset_mode": AutoresetMode.DISABLED}
+    seeds_each_slot = True
+
+    def __init__(self, num_envs):
+        self.num_envs = num_envs
+        self.single_observation_space = spaces.Box(0, 9, (1,), np.float32)
+        self.single_action_space = spaces.Discrete(2)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.steps = np.zeros(num_envs, np.int64)
+        self.lengths = np.zeros(num_envs, np.int64)
+
+    def reset(self, *, seed=None, options=None):
+        mask = options["reset_mask"]
+        self.steps[mask] = 0
+        self.lengths[mask] = np.where(np.asarray(seed) % 2, 99, 2)
+        return self.steps[:, None].astype(np.float32), {}
+
+    def step(self, actions):
+        self.steps += 1
+        if (self.steps > np.minimum(self.lengths, 5)).any():
+            raise RuntimeError("stepped on after the end")
+        over = self.steps == self.lengths
+        flags = np.zeros(self.num_envs, np.bool_)
+        return self.steps[:, None].astype(np.float32), np.ones(self.num_envs), over, flags, {}
+
+
+@pytest.mark.parametrize("count", [4, 5, 6, 7, 8, 9, 10])
+def test_slots_that_reached_the_limit_and_have_no_more_units_are_reset(count):
+    policy = RandomPolicy(spaces.Discrete(2))
+    with sampler("vectorized", policy, lambda: Strict(3), n_workers=1, n_envs=3, max_episode_length=5) as it:
+        for _ in range(3):
+            batch = it.obtain_exact_episodes(count)
+            assert set(batch.lengths.tolist()) <= {2, 5}
