@@ -137,7 +137,8 @@ class NativeSlots(Slots):
 
     def units_of(self, ended: Sequence[tuple[int, StepType]]) -> Sequence[Unit | None]:
         """See `Slots.units_of`."""
-        return self._units if len(ended) == self.n_slots else super().units_of(ended)
+        units = self._units
+        return units if isinstance(units, Units) and len(ended) == len(units) else super().units_of(ended)
 
     def _policy_seeds(self, slots: Sequence[int]) -> npt.NDArray[np.uint64] | None:
         units = self._units  # arrays only where all slots have begun
