@@ -17,7 +17,7 @@ import numpy as np
 from samplerkit.contract.attempts import Outcome, attempt, attempt_interrupted, fails_with, sentence_of
 from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.differences import first_difference
-from samplerkit.contract.faults import SLOW, Kill, raise_error
+from samplerkit.contract.faults import SLOW, Hang, Kill, raise_error
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, read_ledger, unit_key
 from samplerkit.contract.reference import expected
@@ -91,8 +91,8 @@ def _sleep() -> None:
     time.sleep(SLOW)
 
 
-def _in_unit(number: int, action: Callable[[], Any]) -> Fault:
-    return Fault("step", action, key=unit_key(_SEED, number))
+def _in_unit(number: int, action: Callable[[], Any], *, once: str | None = None) -> Fault:
+    return Fault("step", action, key=unit_key(_SEED, number), once=once)
 
 
 # -- which error -------------------------------------------------------------------------------------
@@ -184,6 +184,37 @@ def from_unit_start(lab: Lab) -> None:
             ) from outcome.error
         restarts = sampler.statistics().restarts
         require(restarts == 0, f"{restarts} workers were killed for units that were waiting for their turn")
+
+
+@clause(
+    "D3.failed-call",
+    needs={"unit_timeout", "restartable"},
+    says="A worker that hangs in a unit of a call that has failed is killed too, and the next call gets its "
+    "batch.",
+    why="Two simulators that go wrong in one call are no rarer than one, and only the first is reported.",
+    causes="the time-out looked at for units of the present call only; the hung worker forgotten with what it "
+    "had to do, and waited for when it is to take the next update.",
+)
+def failed_call(lab: Lab) -> None:
+    """Let unit 1 hang, and unit 0 fail meanwhile; call again."""
+    script = Script(ops=(Op(6),), n_workers=2, seed=_SEED, lengths=(3,))
+    with tempfile.TemporaryDirectory() as folder:
+        faults = Faults(
+            (
+                _in_unit(0, _raise_late, once=f"{folder}/raised"),
+                _in_unit(1, Hang(), once=f"{folder}/hung"),
+            )
+        )
+        with lab.sampler(
+            ProbePolicy(1), MakeEnv(faults), episodes_of=3, n_workers=2, seed=_SEED, unit_timeout=8 * SLOW
+        ) as sampler:
+            outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(0, 6))
+            fails_with(outcome, WorkerError, "a call in which unit 0 fails while unit 1 hangs")
+            outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(0, 6))
+    if outcome.error is not None:
+        raise Violation(f"the call after it: expected a batch, {outcome}") from outcome.error
+    difference = first_difference(expected(script)[0].batch, outcome.value)
+    require(difference is None, f"the call after it: {difference}")
 
 
 # -- Ctrl-C ------------------------------------------------------------------------------------------

@@ -403,6 +403,27 @@ class TimeoutOfCall(MessageDefect):
     meddler = _SinceOffered
 
 
+class _OfTheLatestCall(Meddler):
+    """Says what runs of the latest call only."""
+
+    epoch = -1
+
+    def aim(self, epoch: int, first: int, least: int) -> None:
+        self.epoch = epoch
+        super().aim(epoch, first, least)
+
+    def running(self, carrier: Any) -> Running | None:
+        noted = super().running(carrier)
+        return noted if noted is not None and noted.epoch >= self.epoch else None
+
+
+@mutant("timeout-ends-with-call", "D3.failed-call", bases=(PROCESSES,))
+class TimeoutEndsWithCall(MessageDefect):
+    """unit_timeout no longer counts for a unit whose call has failed: whoever hangs in it is waited for."""
+
+    meddler = _OfTheLatestCall
+
+
 @mutant("interrupt-swallowed", "D4", bases=(LOCAL, PROCESSES))
 class InterruptSwallowed(AnySampler):
     """Ctrl-C is swallowed, and the call begins again."""
