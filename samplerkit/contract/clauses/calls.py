@@ -55,6 +55,24 @@ class Noting:
 
 
 @dataclass(frozen=True)
+class RaiseAfter:
+    """Raises as soon as something else has happened, and after a while in any case: it may wait for this.
+
+    Attributes:
+        path: of the file that says so.
+    """
+
+    path: Path
+
+    def __call__(self) -> None:
+        """Wait, and raise."""
+        until = time.monotonic() + 4 * SLOW
+        while not self.path.exists() and time.monotonic() < until:
+            time.sleep(SLOW / 50)
+        raise_error()
+
+
+@dataclass(frozen=True)
 class Faults:
     """Several faults in one probe."""
 
@@ -196,20 +214,19 @@ def from_unit_start(lab: Lab) -> None:
     "had to do, and waited for when it is to take the next update.",
 )
 def failed_call(lab: Lab) -> None:
-    """Let unit 1 hang, and unit 0 fail meanwhile; call again."""
+    """Let the first unit hang that another carrier begins, and unit 0 fail meanwhile; call again."""
     script = Script(ops=(Op(6),), n_workers=2, seed=_SEED, lengths=(3,))
     with tempfile.TemporaryDirectory() as folder:
-        faults = Faults(
-            (
-                _in_unit(0, _raise_late, once=f"{folder}/raised"),
-                _in_unit(1, Hang(), once=f"{folder}/hung"),
-            )
-        )
+        raised, hung = f"{folder}/raised", f"{folder}/hung"
+        # At once, before a carrier that tells the sampler which unit runs has told it.
+        fails = _in_unit(0, RaiseAfter(Path(hung)), once=raised)
+        hangs = [_in_unit(number, Hang(), once=hung) for number in range(1, 16)]
+        faults = Faults((fails, *hangs))
         with lab.sampler(
             ProbePolicy(1), MakeEnv(faults), episodes_of=3, n_workers=2, seed=_SEED, unit_timeout=8 * SLOW
         ) as sampler:
             outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(0, 6))
-            fails_with(outcome, WorkerError, "a call in which unit 0 fails while unit 1 hangs")
+            fails_with(outcome, WorkerError, "a call in which unit 0 fails while another unit hangs")
             outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(0, 6))
     if outcome.error is not None:
         raise Violation(f"the call after it: expected a batch, {outcome}") from outcome.error
