@@ -210,8 +210,8 @@ def from_unit_start(lab: Lab) -> None:
     says="A worker that hangs in a unit of a call that has failed is killed too, and the next call gets its "
     "batch.",
     why="Two simulators that go wrong in one call are no rarer than one, and only the first is reported.",
-    causes="the time-out looked at for units of the present call only; the hung worker forgotten with what it "
-    "had to do, and waited for when it is to take the next update.",
+    causes="the time-out looked at for units of the present call only; the hung worker forgotten with what "
+    "it had to do, and waited for when it is to take the next update.",
 )
 def failed_call(lab: Lab) -> None:
     """Let the first unit hang that another carrier begins, and unit 0 fail meanwhile; call again."""
@@ -223,7 +223,7 @@ def failed_call(lab: Lab) -> None:
         hangs = [_in_unit(number, Hang(), once=hung) for number in range(1, 16)]
         faults = Faults((fails, *hangs))
         with lab.sampler(
-            ProbePolicy(1), MakeEnv(faults), episodes_of=3, n_workers=2, seed=_SEED, unit_timeout=8 * SLOW
+            ProbePolicy(1), MakeEnv(faults), episodes_of=3, n_workers=2, seed=_SEED, unit_timeout=16 * SLOW
         ) as sampler:
             outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(0, 6))
             fails_with(outcome, WorkerError, "a call in which unit 0 fails while another unit hangs")
