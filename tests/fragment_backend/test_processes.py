@@ -13,6 +13,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from equal_batches import assert_equal
 from fault_probes import FaultyEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
@@ -35,11 +36,6 @@ def sampler(
         **arguments,
     }
     return samplerkit.make_sampler(name, agents=agents, envs=envs, **given)
-
-
-def assert_equal(batch, expected) -> None:
-    assert batch.difference(expected) is None, batch.difference(expected)
-    assert batch.provenance.equals(expected.provenance)
 
 
 def kill_all() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from equal_batches import assert_equal
 from fault_probes import DictEnv, FaultyEnv, TwoLengthsEnv
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,13 +24,6 @@ from samplerkit.policies import MLPPolicy, RandomPolicy
 def sampler(name: str, agents, envs, **arguments):
     arguments = {"seed": 11, "max_episode_length": 600, "n_workers": 3, **arguments}
     return samplerkit.make_sampler(name, agents=agents, envs=envs, **arguments)
-
-
-def assert_equal(batch, expected) -> None:
-    assert batch.difference(expected) is None, batch.difference(expected)
-    np.testing.assert_array_equal(batch.provenance.units, expected.provenance.units)
-    np.testing.assert_array_equal(batch.provenance.workers, expected.provenance.workers)
-    np.testing.assert_array_equal(batch.provenance.agent_versions, expected.provenance.agent_versions)
 
 
 @pytest.fixture(scope="module")

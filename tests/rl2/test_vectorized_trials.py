@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 import pytest
+from equal_batches import assert_equal
 
 import samplerkit
 from samplerkit.policies import GRUPolicy
@@ -51,11 +52,6 @@ def gru(env, **arguments):
 
 def sampler(name, policy, envs, **arguments):
     return samplerkit.make_sampler(name, agents=policy, envs=envs, **{"seed": 3, "n_workers": 2, **arguments})
-
-
-def assert_equal(batch, expected):
-    assert batch.difference(expected) is None, batch.difference(expected)
-    assert batch.provenance.equals(expected.provenance)
 
 
 @pytest.mark.parametrize(("name", "n_envs", "options"), BACKENDS)

@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-import pickle
-
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from learning import FAST, assert_a_copy_goes_on, sampled, train
 
-import samplerkit
 from samplerkit.rl2 import BanditEnv, RL2Env
 from samplerkit.tf import PPO, PPOSettings, TFGRUPolicy, TFGRUValue
-
-FAST = PPOSettings(learning_rate=0.02, minibatch_size=32, update_epochs=2, jit_compile=False)
 
 
 class Recall(gymnasium.Env):
@@ -34,23 +30,6 @@ class Recall(gymnasium.Env):
 def gru(env, *, settings=FAST, seed=0):
     policy = TFGRUPolicy(env.observation_space, env.action_space, hidden_size=8, seed=seed)
     return PPO(policy, TFGRUValue(env.observation_space, hidden_size=8, seed=seed + 1), settings, seed=seed)
-
-
-def train(algo, env, *, epochs, steps, length=None):
-    with samplerkit.make_sampler(
-        "local", agents=algo.policy, envs=env, seed=5, n_workers=1, max_episode_length=length
-    ) as sampler:
-        for epoch in range(epochs):
-            batch = sampler.obtain_samples(epoch, steps, algo.policy.get_param_values())
-            figures = algo.learn(batch)
-    return batch, figures
-
-
-def sampled(env, policy, steps, length=None, seed=7):
-    with samplerkit.make_sampler(
-        "local", agents=policy, envs=env, seed=seed, n_workers=1, max_episode_length=length
-    ) as sampler:
-        return sampler.obtain_samples(0, steps)
 
 
 @pytest.mark.slow
@@ -88,22 +67,4 @@ def test_the_first_pass_starts_from_the_sampling_policy():
 
 @pytest.mark.slow
 def test_a_pickled_recurrent_algorithm_goes_on_with_the_same_updates():
-    env = RL2Env(BanditEnv(3), episodes_per_trial=4)
-    settings = PPOSettings(
-        learning_rate=0.01,
-        final_learning_rate=0.0,
-        decay_epochs=5,
-        minibatch_size=16,
-        update_epochs=2,
-        jit_compile=False,
-    )
-    algo = gru(env, settings=settings)
-    batch = sampled(env, algo.policy, 200)
-    algo.learn(batch)
-    copy = pickle.loads(pickle.dumps(algo))
-    expected, got = algo.learn(batch), copy.learn(batch)
-    assert got == pytest.approx(expected, rel=1e-5)
-    for name, value in algo.policy.get_param_values().items():
-        np.testing.assert_allclose(copy.policy.get_param_values()[name], value, atol=1e-6, err_msg=name)
-    for name, value in algo.baseline.get_param_values().items():
-        np.testing.assert_allclose(copy.baseline.get_param_values()[name], value, atol=1e-6, err_msg=name)
+    assert_a_copy_goes_on(gru)

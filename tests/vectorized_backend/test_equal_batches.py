@@ -5,6 +5,7 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 import pytest
+from equal_batches import assert_equal
 from fault_probes import DictEnv, FaultyEnv, TwoLengthsEnv
 
 import samplerkit
@@ -24,11 +25,6 @@ BACKENDS = [
 def sampler(name: str, agents, envs, **arguments):
     arguments = {"seed": 11, "max_episode_length": 600, "n_workers": 3, **arguments}
     return samplerkit.make_sampler(name, agents=agents, envs=envs, **arguments)
-
-
-def assert_equal(batch, expected) -> None:
-    assert batch.difference(expected) is None, batch.difference(expected)
-    assert batch.provenance.equals(expected.provenance)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 import pytest
+from equal_batches import assert_equal
 from fault_probes import FaultyEnv
 
 import samplerkit
@@ -66,11 +67,6 @@ class Plain:
 def sampler(name, policy, envs, **arguments):
     arguments = {"seed": 11, "max_episode_length": 60, "n_workers": 2, "n_envs": 5, **arguments}
     return samplerkit.make_sampler(name, agents=policy, envs=envs, **arguments)
-
-
-def assert_equal(batch, expected):
-    assert batch.difference(expected) is None, batch.difference(expected)
-    assert batch.provenance.equals(expected.provenance)
 
 
 CALLS = [

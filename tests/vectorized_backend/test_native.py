@@ -9,6 +9,7 @@ from typing import ClassVar
 import gymnasium
 import numpy as np
 import pytest
+from equal_batches import assert_equal
 from fault_probes import DictEnv
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
@@ -47,11 +48,6 @@ def tattoo(**arguments):
 
 def cartpole():
     return gymnasium.make("CartPole-v1")
-
-
-def assert_equal(batch, expected):
-    assert batch.difference(expected) is None, batch.difference(expected)
-    assert batch.provenance.equals(expected.provenance)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import time
 import gymnasium
 import numpy as np
 import pytest
+from equal_batches import assert_equal
 from gymnasium import spaces
 
 import samplerkit
@@ -41,11 +42,6 @@ def perceptron(kind=MLPPolicy):
 def sampler(name, agents, envs, **arguments):
     arguments = {"seed": 11, "n_workers": 1, **arguments}
     return samplerkit.make_sampler(name, agents=agents, envs=envs, **arguments)
-
-
-def assert_equal(batch, expected):
-    assert batch.difference(expected) is None, batch.difference(expected)
-    assert batch.provenance.equals(expected.provenance)
 
 
 def calls(native):
