@@ -48,8 +48,10 @@ from samplerkit.sampling.transport import C, CarrierGone, Transport
 
 log = logging.getLogger(__name__)
 
-_GRACE_AFTER_INTERRUPT = 0.5
-"""Seconds that a carrier has to leave its unit after Ctrl-C before it counts as hung."""
+_GRACE_AFTER_INTERRUPT = 1.0
+"""Seconds that a carrier has to leave its unit after Ctrl-C before it counts as hung: a step may take long,
+and who is ended by force closes no environments.
+"""
 
 _GRACE_AT_SHUTDOWN = 2.0
 """Seconds that a carrier has to close its environments before it is ended by force."""
