@@ -155,11 +155,30 @@ def test_ctrl_c_ends_a_hanging_call_and_does_not_poison_the_next(expected):
     with sampler(lambda: FaultyEnv("hang")) as s:
         before = s.get_state()
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-        with deadline(2), pytest.raises(KeyboardInterrupt):
+        with deadline(2.5), pytest.raises(KeyboardInterrupt):
             s.obtain_samples(0, 100)
         assert s.get_state() == before
         with deadline(3):
             assert s.obtain_samples(0, 100, env_update=FaultyEnv).equals(expected)
+
+
+class Ponderous(FaultyEnv):
+    """Takes long for a step, but not for ever."""
+
+    def step(self, action):
+        time.sleep(0.7)
+        return super().step(action)
+
+
+@pytest.mark.slow
+def test_ctrl_c_does_not_end_processes_whose_step_takes_long(expected):
+    with sampler(Ponderous) as s:
+        processes = {p.pid for p in multiprocessing.active_children()}
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            s.obtain_samples(0, 100)
+        assert {p.pid for p in multiprocessing.active_children()} == processes
+        assert s.obtain_samples(0, 100, env_update=FaultyEnv).equals(expected)
 
 
 @pytest.mark.slow
