@@ -167,9 +167,17 @@ class _Carrier:
 
     def _read(self, receive: Callable[[], bytes | memoryview | None]) -> None:
         # After `Close` too: while a unit hangs, `receive` is how a backend hears that the parent is gone.
-        while (data := receive()) is not None:
-            self.hear(data)
+        while self._read_next(receive):
+            pass
         self.take(Close())
+
+    def _read_next(self, receive: Callable[[], bytes | memoryview | None]) -> bool:
+        """Take the next message, if there is one. Who waits for it does not hold the last, or its memory."""
+        data = receive()
+        if data is None:
+            return False
+        self.hear(data)
+        return True
 
     def hear(self, message: bytes | memoryview) -> None:
         self.take(decode(message))

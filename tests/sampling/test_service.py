@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 import pytest
 from fault_probes import FaultyEnv
 
 from samplerkit import WorkerFactory
 from samplerkit.policies import RandomPolicy
-from samplerkit.sampling import Service, boundary, carrier
+from samplerkit.sampling import Service, boundary, carrier, serve
 from samplerkit.sampling.carrier import CarrierSetup
 from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import HostSetup, WorkerHost
@@ -182,3 +183,21 @@ def test_told_to_close_it_is_over(called):
     called.work()
     assert called.service.over
     assert called.work() == ([], 0)
+
+
+def test_who_waits_for_the_next_message_does_not_hold_the_memory_of_the_last():
+    factory = WorkerFactory(max_episode_length=5, seed=1, n_workers=1)
+    setup = CarrierSetup(HostSetup(factory, 1, True), announce_units=False)
+    taken: list[weakref.ref[memoryview]] = []
+    still_there: list[bool] = []
+
+    def receive():
+        still_there.extend(it() is not None for it in taken)
+        if len(taken) == 2:
+            return None
+        message = memoryview(encode(Cancel(0)))
+        taken.append(weakref.ref(message))
+        return message
+
+    serve(encode(setup), receive, lambda message: None)
+    assert still_there == [False, False, False]
