@@ -111,11 +111,6 @@ class Span(NamedTuple):
         """Return some of the slices, from one to before another."""
         return Span(self.store, self.episodes[start : stop + 1], self.rows[start : stop + 1])
 
-    def whole(self) -> EpisodeSlice:
-        """Return all of them as one slice."""
-        store, episodes, rows = self
-        return EpisodeSlice(store, episodes[0], episodes[-1], rows[0], rows[-1])
-
     def slices(self) -> list[EpisodeSlice]:
         """Return each of them."""
         return cut_at(*self)
@@ -166,7 +161,6 @@ def pieces_of(slices: Iterable[EpisodeSlice]) -> list[EpisodeSlice]:
     """Return the same episodes, in a slice for each span where these are known."""
     if not isinstance(slices, Spans):
         return list(slices)
-    # What `Span.whole` does, without a call for each of what may be thousands.
     return [
         slice_of((store, episodes[0], episodes[-1], rows[0], rows[-1]))
         for store, episodes, rows in slices.spans
