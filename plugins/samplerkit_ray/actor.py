@@ -107,7 +107,7 @@ class Carrier:
     def _has_said(self) -> bool:
         return bool(self._said)
 
-    def _say(self, message: bytes) -> None:
+    def _say(self, message: bytes | memoryview) -> None:
         with self._lock:
             self._said.append(message if len(message) < LARGE else np.frombuffer(message, np.uint8))
             if threading.get_ident() != self._thread:

@@ -12,10 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import threadpoolctl
 
-from samplerkit.episodes import EnvSpec, EpisodeSlice, Ground, Place
+from samplerkit.episodes import EnvSpec, EpisodeSlice, Ground, Place, RecycledMemory
 from samplerkit.episodes.tick_recording import lengths_of
 from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.failure import Failure
@@ -78,14 +79,19 @@ class Service:
 
     Args:
         setup: what `Transport.start` was given.
-        send: takes a message for the pool: in `work`, or in a thread of its own where a unit takes long.
+        send: takes a message for the pool: in `work`, or in a thread of its own where a unit takes long. A
+            large one is a view of memory that is used again when nobody has a view of it any more.
         on_up: as for `serve`.
     """
 
     def __init__(
-        self, setup: bytes, send: Callable[[bytes], None], *, on_up: Callable[[], None] | None = None
+        self,
+        setup: bytes,
+        send: Callable[[bytes | memoryview], None],
+        *,
+        on_up: Callable[[], None] | None = None,
     ) -> None:
-        self._carrier = _Carrier(decode(setup), send, None, on_up)
+        self._carrier = _Carrier(decode(setup), send, None, on_up, RecycledMemory(most_kept=1))
         self._course = self._carrier.course()
         self.over = False
         """Whether it was told to close, and has."""
@@ -115,9 +121,10 @@ class _Carrier:
     def __init__(
         self,
         setup: CarrierSetup,
-        send: Callable[[bytes], None],
+        send: Callable[[Any], None],
         work: SharedWork | None,
         on_up: Callable[[], None] | None,
+        memory: RecycledMemory | None = None,
     ) -> None:
         self._host = WorkerHost(setup.host, catch_interrupts=True)
         self._placement: Placement | None = None
@@ -128,7 +135,7 @@ class _Carrier:
         self._work = work
         self._on_up = on_up
         # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
-        self._outbox = Outbox(send, work, setup.patience if work is None else _PATIENCE)
+        self._outbox = Outbox(send, work, setup.patience if work is None else _PATIENCE, memory)
         self._lingers = work is not None or setup.patience > 0
         self._far = work is None and setup.patience > 0
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()

@@ -7,11 +7,18 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
+from samplerkit.episodes import RecycledMemory
+
 BUFFERS_FOLLOW = b"P"
 """First byte of a pickle with its buffers behind it; a pickle alone begins with 0x80."""
 
 _WORD = struct.Struct("q8x")
 """As wide as arrays are aligned."""
+
+_LARGE = 1 << 20
+"""Bytes from which on memory that is touched for the first time costs more than the message."""
 
 
 def framed(kind: bytes, head: bytes) -> list[bytes]:
@@ -45,3 +52,21 @@ def buffers_of(data: bytes | memoryview, offset: int) -> Iterator[memoryview]:
         offset += _WORD.size
         yield memoryview(data)[offset : offset + size].toreadonly()
         offset += size + -size % _WORD.size
+
+
+def joined(parts: Sequence[Any], memory: RecycledMemory | None = None) -> bytes | memoryview:
+    """Return the parts of a message in one piece.
+
+    Args:
+        parts: bytes, or views of bytes.
+        memory: where a large message is put, which is then a view; None for bytes in any case.
+    """
+    size = sum(map(len, parts))
+    if memory is None or size < _LARGE:
+        return b"".join(parts)
+    message: memoryview = memory.array((size,), np.dtype(np.uint8)).data
+    start = 0
+    for part in parts:
+        message[start : start + len(part)] = part
+        start += len(part)
+    return message

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from samplerkit.episodes import EpisodeSlice, merged
+from samplerkit.episodes import EpisodeSlice, RecycledMemory, merged
 from samplerkit.episodes.recording import is_placed
 from samplerkit.episodes.slices import EpisodeStore
 from samplerkit.episodes.tick_recording import TickRecording, one_by_one
 from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.framing import joined
 from samplerkit.sampling.messages import Configured, Finished, Started, encode, encode_parts
 from samplerkit.sampling.work import SharedWork
 
@@ -37,12 +38,20 @@ class Outbox:
         send: takes a message.
         work: has better ways for messages, perhaps; see `SharedWork`.
         patience: seconds that a result may wait for others; 0 sends each at once.
+        memory: where a large message is put together; None for a `send` that takes nothing but bytes.
     """
 
-    def __init__(self, send: Callable[[bytes], None], work: SharedWork | None, patience: float) -> None:
+    def __init__(
+        self,
+        send: Callable[[Any], None],
+        work: SharedWork | None,
+        patience: float,
+        memory: RecycledMemory | None = None,
+    ) -> None:
         self._send = send
         self._work = work
         self._patience = patience
+        self._memory = memory
         self._epoch = -1
         # Units with their episodes: one unit with all of these, or several with one each.
         self._results: list[tuple[Sequence[int], EpisodeSlice]] = []
@@ -193,7 +202,7 @@ class Outbox:
         if self._unheard:
             self._filled.set()
         elif work is None or not work.post(message):
-            self._send(b"".join(message))
+            self._send(joined(message, self._memory))
 
     def _send_all(
         self,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 import weakref
 
+import numpy as np
 import pytest
 from fault_probes import FaultyEnv
+from gymnasium import Env, spaces
 
 from samplerkit import WorkerFactory
+from samplerkit.episodes import RecycledMemory
 from samplerkit.policies import RandomPolicy
 from samplerkit.sampling import Service, boundary, carrier, serve
 from samplerkit.sampling.carrier import CarrierSetup
@@ -37,9 +40,9 @@ class Called:
     def _count_up(self) -> None:
         self.ups += 1
 
-    def configure(self, epoch: int) -> None:
+    def configure(self, epoch: int, env: type[Env] = FaultyEnv) -> None:
         agent = boundary.agent_change(RandomPolicy(FaultyEnv.action_space)).packed
-        recipe = Recipe(agent, None, (boundary.env_change(FaultyEnv, 3),))
+        recipe = Recipe(agent, None, (boundary.env_change(env, 3),))
         self.take(Configure(epoch, 1, {0: recipe}, (0,)))
 
     def take(self, request) -> None:
@@ -72,6 +75,19 @@ def call(monkeypatch):
 @pytest.fixture
 def called(call):
     return call()
+
+
+class Pictures(Env):
+    """Observations of a megabyte."""
+
+    observation_space = spaces.Box(0, 255, (1 << 20,), np.uint8)
+    action_space = FaultyEnv.action_space
+
+    def reset(self, *, seed=None, options=None):
+        return np.full(1 << 20, 7, np.uint8), {}
+
+    def step(self, action):
+        return np.full(1 << 20, 8, np.uint8), 0.0, False, False, {}
 
 
 def units(said: list[object]) -> list[tuple[int, ...]]:
@@ -174,6 +190,31 @@ def test_a_cancellation_of_an_earlier_epoch_brings_no_dropped_unit_back(called):
     called.take(Cancel(0))
     called.take(Run(2, (0,)))
     assert units(called.work()[0]) == [(0,)]
+
+
+def test_large_results_are_put_together_in_memory_that_is_used_again_when_nobody_looks_at_it(
+    call, monkeypatch
+):
+    blocks: list[int] = []
+
+    def new_block(size):
+        blocks.append(size)
+        return np.empty(size, np.uint8)
+
+    monkeypatch.setattr(carrier, "RecycledMemory", lambda **kept: RecycledMemory(new_block, **kept))
+    called = call()
+    called.configure(0, Pictures)
+    called.work()
+    called.take(Run(0, (0,)))
+    (first,), _ = called.work()
+    assert len(blocks) == 1
+    called.take(Run(0, (1,)))
+    called.work()
+    assert len(blocks) == 2, "the first is held"
+    assert first.batch.observations[:, 0].tolist() == [7, 8, 8, 8, 8]
+    called.take(Run(0, (2,)))
+    called.work()
+    assert len(blocks) == 2
 
 
 def test_told_to_close_it_is_over(called):
