@@ -217,7 +217,7 @@ scripts = st.builds(
     lengths=st.sampled_from([(1,), (1, 2, 3, 5, 8), (8, 1), (3,)]),
     ends=st.sampled_from(["terminated", "truncated", "mixed", "both"]),
     observations=st.sampled_from(["flat", "dict", "tuple"]),
-    infos=st.sampled_from(["none", "plain", "rich"]),
+    infos=st.sampled_from(["none", "plain", "rich", "late"]),
     layout=st.integers(0, 2),
     delays=st.booleans(),
 )

@@ -98,7 +98,7 @@ class NativeRecorder(TickRecorder):
         recording.rewards[tick * n : following] = checked_rewards(rewards, n)
         if infos or not recording.env_infos.ticks.empty or self._env_infos_by_rows:
             self._put_env_infos(infos, live)
-        self._tick = tick + 1
+        self._tick += 1  # not as it was at first: infos may have made this tick one of a new recording
         return self._ended(terminated, over, live, max_length)
 
     def _ended(
@@ -135,7 +135,7 @@ class NativeRecorder(TickRecorder):
             if self._recording.env_infos.ticks.put(self._tick, infos):
                 return
             self._replay(self._recording.env_infos.ticks, self._env_infos)
-            self._turn_over()
+            self._turn_over(with_this_tick=True)
             self._recording.env_infos.forget_ticks()
             self._env_infos_by_rows = self._told = True
         for slot in live:

@@ -436,12 +436,16 @@ class TickRecorder:
         else:
             self._recording.grow(2 * self._recording.capacity)
 
-    def _turn_over(self) -> None:
-        """Go on in a new recording, and take along what is open."""
+    def _turn_over(self, *, with_this_tick: bool = False) -> None:
+        """Go on in a new recording, and take along what is open.
+
+        Args:
+            with_this_tick: whether the present tick has been written, too.
+        """
         old, tick = self._recording, self._tick
         first = min((start for start in self._starts if start != _CLOSED), default=tick)
         self._recording = self._new_recording(2 * (tick - first))
-        self._recording.take_ticks(old, first, tick)
+        self._recording.take_ticks(old, first, tick + with_this_tick)
         self._starts = [start if start == _CLOSED else start - first for start in self._starts]
         self._begun = [begun - first for begun in self._begun]
         self._oldest -= first

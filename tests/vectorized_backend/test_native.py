@@ -15,6 +15,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from hypothesis import given
+from hypothesis import strategies as st
 
 import samplerkit
 from samplerkit.contract.probes import ProbePolicy, TattooEnv
@@ -76,6 +78,53 @@ def test_infos_of_vector_environments_belong_to_their_steps(mode, infos):
         sampler("vectorized", ProbePolicy(1), vector, n_envs=3) as native,
     ):
         assert_equal(native.obtain_samples(0, 120), local.obtain_samples(0, 120))
+
+
+KINDS = {
+    "number": lambda t: t,
+    "flag": lambda t: np.bool_(t % 2),  # of these gymnasium makes objects
+    "word": lambda t: f"step {t}",
+    "array": lambda t: np.full(2, t, np.float32),
+    "tuple": lambda t: (t, "of", {}),
+    "nested": lambda t: {"number": t, "word": f"step {t}"},
+}
+
+
+class Telling(TattooEnv):
+    """Gives infos of some kinds, each at every so many steps from one on."""
+
+    def __init__(self, when, **arguments):
+        super().__init__(infos="none", **arguments)
+        self.when = when
+
+    def _info(self, action):
+        return {
+            name: KINDS[name](self.t)
+            for name, (first, every) in self.when.items()
+            if self.t >= first and (self.t - first) % every == 0
+        }
+
+
+@given(
+    when=st.dictionaries(
+        st.sampled_from(sorted(KINDS)), st.tuples(st.integers(1, 6), st.integers(1, 3)), max_size=3
+    ),
+    lengths=st.lists(st.integers(1, 8), min_size=1, max_size=4),
+    mode=st.sampled_from(MODES),
+    n_envs=st.integers(1, 4),
+    limit=st.sampled_from([60, 4]),
+    n_samples=st.integers(1, 60),
+)
+def test_infos_of_any_kind_may_come_at_any_step(when, lengths, mode, n_envs, limit, n_samples):
+    make = functools.partial(lambda **made: Copying(Telling(when, **made)), tag=1, lengths=lengths)
+    vector = functools.partial(synchronous, make, mode, n_envs)
+    arguments = {"max_episode_length": limit, "n_workers": 1}
+    with (
+        sampler("local", ProbePolicy(1), make, **arguments) as local,
+        sampler("vectorized", ProbePolicy(1), vector, n_envs=n_envs, **arguments) as native,
+    ):
+        for call in range(2):
+            assert_equal(native.obtain_samples(call, n_samples), local.obtain_samples(call, n_samples))
 
 
 def test_nested_spaces_of_vector_environments_come_through():

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from samplerkit.contract.clause import clause, require
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import EchoEnv, ScriptedPolicy, counting
-from samplerkit.contract.probes.tattoo import chain
+from samplerkit.contract.probes.tattoo import chain, word_of
 from samplerkit.contract.script import Script
 from samplerkit.contract.views import EpisodeView, column_violation
 
@@ -77,6 +77,10 @@ def _env_infos_at(episode: EpisodeView, infos: dict[str, Any], step: int) -> lis
         rows += [("['at_odd_steps']", t / 4 if t % 2 else 0, infos["at_odd_steps"][step])]
     if "_at_odd_steps" in infos:
         rows += [("['_at_odd_steps']", bool(t % 2), infos["_at_odd_steps"][step])]
+    if "word" in infos and t >= 3:
+        rows += [("['word']", word_of(t), infos["word"][step]), ("['odd']", bool(t % 2), infos["odd"][step])]
+    if "_word" in infos:
+        rows += [("['_word']", t >= 3, infos["_word"][step])]
     return rows
 
 

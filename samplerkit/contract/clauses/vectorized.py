@@ -205,13 +205,24 @@ def own_slots(lab: Lab) -> None:
         raise Violation("2 environments for n_envs=3 were accepted")
 
 
+_NATIVE_CASES = (
+    ((5,), "none"),
+    ((1, 2, 5, 9), "none"),
+    ((1, 2, 5, 9), "rich"),
+    ((2, 2, 2, 2, 2, 2, 2, 2, 2, 5), "late"),
+    ((1, 2, 5, 9), "late"),
+)
+"""Lengths of episodes, and infos of their steps."""
+
+
 @clause(
     "A7.native",
     says="The slots of a vector environment that seeds each of them give the batches of as many environments "
     "that are stepped one by one, whatever its autoreset mode.",
     why="Which of the two it is, is a matter of speed.",
     causes="an episode that the environment began by itself, with a seed of its own; the observation after a "
-    "reset for the final one; a reset taken for a step; another order of slots that end together.",
+    "reset for the final one; a reset taken for a step; another order of slots that end together; a step "
+    "lost where infos are recorded in another way from there on.",
 )
 def native(lab: Lab) -> None:
     """Compare both, for episodes that end together, and for others."""
@@ -221,7 +232,7 @@ def native(lab: Lab) -> None:
     if worker is None or not worker.takes_vector_envs:
         raise NotApplicable(f"{lab.subject.name} takes no vector environments")
     for mode in AutoresetMode:
-        for lengths, infos in (((5,), "none"), ((1, 2, 5, 9), "none"), ((1, 2, 5, 9), "rich")):
+        for lengths, infos in _NATIVE_CASES:
             envs = (
                 partial(TattooEnv, tag=1, lengths=lengths, infos=infos),
                 partial(ChorusEnv, width, mode.name, tag=1, lengths=lengths, infos=infos),

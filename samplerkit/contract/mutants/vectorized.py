@@ -486,6 +486,27 @@ class NativeInfosOfNeighbours(NativeRecorder):
         return super().step_together(observations, rewards, terminated, truncated, _rolled(infos), *rest)
 
 
+@in_native_recorder("native-step-lost", "A7.native")
+class NativeStepLost(NativeRecorder):
+    """Where infos come that no column takes as it is, what was written of their step before is lost."""
+
+    def _turn_over(self, *, with_this_tick: bool = False) -> None:
+        super()._turn_over()
+
+
+@in_native_recorder("native-tick-counted-on", "A7.native")
+class NativeTickCountedOn(NativeRecorder):
+    """Where infos come that no column takes as it is, ticks are counted on from before."""
+
+    def step_together(self, *arguments: Any) -> list[tuple[int, StepType]]:
+        tick = self._tick
+        by_rows = self._env_infos_by_rows
+        ended = super().step_together(*arguments)
+        if self._env_infos_by_rows and not by_rows:
+            self._tick = tick + 1
+        return ended
+
+
 @in_native_recorder("native-limit-late", "A7.native")
 class NativeLimitLate(NativeRecorder):
     """An episode may be one step longer than the limit."""

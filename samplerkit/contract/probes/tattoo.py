@@ -40,6 +40,11 @@ def reward_of(mark: Sequence[int]) -> float:
     return mix(tag, key, t, actions) % 4096 / 16 - 100
 
 
+def word_of(t: int) -> str:
+    """Return the word among the late infos of a step."""
+    return f"step {t}"
+
+
 def mark_of(observation: Any) -> np.ndarray:
     """Return ``[tag, key, t, hash]`` of an observation (or of each row of a column) in any layout."""
     while not isinstance(observation, np.ndarray):
@@ -59,7 +64,8 @@ class TattooEnv(gymnasium.Env[Any, Any]):
             its seed.
         layout: ``flat`` (4 numbers), ``dict`` or ``tuple`` (nested).
         dtype: of the four numbers.
-        infos: ``none``, ``plain`` or ``rich`` (nested, arrays, keys that come and go).
+        infos: ``none``, ``plain``, ``rich`` (nested, arrays, keys that come and go) or ``late`` (from the
+            third step on a word and a flag, of which vector environments make objects).
         delays: seconds to sleep at a reset; one of these, drawn from the seed.
         fault: what goes wrong, and where.
         ledger: path of a file for life-cycle events.
@@ -166,6 +172,8 @@ class TattooEnv(gymnasium.Env[Any, Any]):
             info["nested"] = {"array": self._info_buffer, "key": self.key}
             if self.t % 2:
                 info["at_odd_steps"] = self.t / 4
+        if self.infos == "late" and self.t >= 3:
+            info |= {"word": word_of(self.t), "odd": np.bool_(self.t % 2)}
         return info
 
     def _strike(self, site: str) -> None:
