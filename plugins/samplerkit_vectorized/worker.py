@@ -108,7 +108,10 @@ class VecWorker(SlotWorker, StreamingWorker):
         self._stream = None
 
     def _native_type(self, env: VectorEnv) -> type[NativeSlots]:
-        return self.stream_type if self.streams(env) else self.native_type
+        if not self.streams(env):
+            return self.native_type
+        self.stream_type.check(env)
+        return self.stream_type
 
     # -- streams ---------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from samplerkit.interfaces.env_update import (
     ExistingEnvUpdate,
     NewEnvUpdate,
     SetTaskUpdate,
+    close_others,
     close_replaced,
     layers_of,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Units",
     "Worker",
     "check_capability",
+    "close_others",
     "close_replaced",
     "is_policy",
     "layers_of",

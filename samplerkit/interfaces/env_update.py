@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import gymnasium
@@ -147,11 +147,31 @@ def layers_of(env: Env) -> list[Env]:
 
 def close_replaced(old: Env | None, new: Env) -> None:
     """Close an environment that was replaced, unless the new one is it, wraps it, or shares its core."""
-    if old is None or old.unwrapped is new.unwrapped:
-        return
-    inner: Any = new
-    while inner is not None:
-        if inner is old:
-            return
-        inner = getattr(inner, "env", None)
-    old.close()
+    if old is not None:
+        close_others([old], [new])
+
+
+def close_others(envs: Sequence[Any], kept: Sequence[Any]) -> None:
+    """Close those environments that none of some others is, wraps, or shares its core with.
+
+    Each of them is closed, even if one raises; the first exception is raised after that.
+    """
+    parts = {part for env in kept for part in _parts_of(env)}
+    errors: list[BaseException] = []
+    for env in envs:
+        if id(env) not in parts and id(env.unwrapped) not in parts:
+            try:
+                env.close()
+            except BaseException as error:
+                errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _parts_of(env: Any) -> set[int]:
+    """Return the identities of an environment, its core, and what it wraps, which may be of any kind."""
+    core, parts = id(env.unwrapped), set()
+    while env is not None and id(env) not in parts:
+        parts.add(id(env))
+        env = getattr(env, "env", None)
+    return {core, *parts}

@@ -62,19 +62,13 @@ def seeded_reset(
     return env.reset(seed=given, options={"reset_mask": mask})
 
 
-def checked_seeding(env: VectorEnv) -> VectorEnv:
-    """Return a vector environment whose slots can be seeded one by one.
-
-    Raises:
-        TypeError: if they cannot.
-    """
+def check_seeding(env: VectorEnv) -> None:
+    """Raise a TypeError for a vector environment whose slots cannot be seeded one by one."""
     if not seeds_each_slot(env):
-        env.close()
         raise TypeError(
             f"{type(env.unwrapped).__name__} can only be seeded as a whole: an episode would depend on those "
             "beside it. Pass its environments one by one (a gymnasium id, or a callable that makes one)"
         )
-    return env
 
 
 def _as_list(seeds: Seeds) -> Sequence[int | None]:

@@ -200,18 +200,17 @@ class StreamSlots(NativeSlots):
 
     _recording: StreamRecording | None = None
 
-    def take_vector_env(self, env: VectorEnv, spec: EnvSpec) -> None:
-        """Take a vector environment of `n_slots` slots.
-
-        Raises:
-            TypeError: if it ignores the seed of a reset.
-        """
+    @staticmethod
+    def check(env: VectorEnv) -> None:
+        """Raise a TypeError for a vector environment that ignores the seed of a reset."""
         if takes_no_seed(env):
-            env.close()
             raise TypeError(
                 "EnvPool takes a seed when it is made, and ignores that of a reset: pass "
                 "samplerkit.workers.SeededWhenMade(make), where make(seed) returns the environment"
             )
+
+    def take_vector_env(self, env: VectorEnv, spec: EnvSpec) -> None:
+        """Take a vector environment of `n_slots` slots."""
         self._env = env
         self._recording = self.recording_type(spec, self.n_slots, usual_ticks(spec, self.n_slots), set())
 

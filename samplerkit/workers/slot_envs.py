@@ -6,39 +6,21 @@ import copy
 import random
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, cast
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import gymnasium
 import numpy as np
 
-from samplerkit.interfaces import Env, EnvUpdate, close_replaced
+from samplerkit.interfaces import Env, EnvUpdate, close_others
 
 VectorEnv = gymnasium.vector.VectorEnv
 
 
-def slot_envs(update: Any, present: Sequence[Env], n_envs: int) -> list[Env]:
-    """Return the environments of all slots after an update; see `slot_envs_or_native`.
-
-    Raises:
-        TypeError: for a vector environment.
-    """
-    envs = slot_envs_or_native(update, present, n_envs)
-    if isinstance(envs, list):
-        return envs
-    envs.close()
-    raise TypeError(
-        f"{type(envs).__name__} is a vector environment, which this kind of worker does not step: pass one "
-        "of its environments"
-    )
-
-
-def slot_envs_or_native(
-    update: Any, present: Sequence[Any], n_envs: int
-) -> list[Env] | VectorEnv[Any, Any, Any]:
+def slot_envs(update: Any, present: Sequence[Any], n_envs: int) -> list[Env] | VectorEnv[Any, Any, Any]:
     """Return the environments of all slots after an update, or the vector environment that it gave.
 
-    Replaced ones are closed.
+    Those that are replaced are left for the caller to close: `close_others`.
 
     Args:
         update: an environment or an `EnvUpdate`, of which every slot gets a copy of its own, or a list with
@@ -47,28 +29,26 @@ def slot_envs_or_native(
         n_envs: how many slots.
 
     Raises:
-        ValueError: if a list has another length, or spaces differ.
-        TypeError: for anything else.
+        ValueError: if a list has another length, or spaces differ; for a vector environment of another size.
+        TypeError: for anything else. What was made is closed.
     """
     updates = _for_each_slot(update, n_envs)
     before: list[Any] = [*present, *[None] * (n_envs - len(present))]
-    envs: list[Env] = []
+    envs: list[Any] = []
     try:
         for old, each, again in zip(before, updates, _same_draws(n_envs), strict=True):
             with again:
-                new = _applied(each, old)
-            if isinstance(new, VectorEnv) and not envs and not isinstance(update, list):
-                return _native(new, old, n_envs)
-            if not isinstance(new, gymnasium.Env):
-                raise TypeError(_not_an_environment(update, new))
-            envs.append(new)
+                envs.append(_applied(each, old))
+            if isinstance(envs[0], VectorEnv) and not isinstance(update, list):
+                _check_size(envs[0], n_envs)
+                return envs[0]
+            if not isinstance(envs[-1], gymnasium.Env):
+                raise TypeError(_not_an_environment(update, envs.pop()))
         _check(envs)
     except BaseException:
-        _close_new(envs, present)
+        with suppress(Exception):  # what is wrong was wrong before
+            close_others(envs, present)
         raise
-    for old, env in zip(before, envs, strict=True):
-        if env is not old:
-            close_replaced(old, env)
     return envs
 
 
@@ -86,15 +66,12 @@ def _for_each_slot(update: Any, n_envs: int) -> list[Any]:
     return [update, *(copy.deepcopy(update) for _ in range(n_envs - 1))]
 
 
-def _native(env: VectorEnv[Any, Any, Any], old: Any, n_envs: int) -> VectorEnv[Any, Any, Any]:
+def _check_size(env: VectorEnv[Any, Any, Any], n_envs: int) -> None:
     if env.num_envs != n_envs:
         raise ValueError(
             f"{type(env.unwrapped).__name__} has {env.num_envs} environments, but the worker has "
             f"n_envs={n_envs}: pass n_envs={env.num_envs}"
         )
-    if old is not None and old is not env:
-        close_replaced(old, cast(Any, env))
-    return env
 
 
 def _applied(update: Any, old: Any) -> Any:
@@ -120,13 +97,6 @@ def _check(envs: Sequence[Env]) -> None:
                     f"the environments of a vectorized worker differ in their {name}: {one} and {other}; "
                     "give those with other spaces to workers of their own"
                 )
-
-
-def _close_new(envs: Sequence[Env], present: Sequence[Env]) -> None:
-    kept = {id(env.unwrapped) for env in present}
-    for env in envs:
-        if id(env.unwrapped) not in kept:
-            env.close()
 
 
 def _same_draws(n: int) -> Iterator[Any]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from contextlib import suppress
+from typing import Any, ClassVar
 
 from samplerkit.episodes import EnvSpec
-from samplerkit.interfaces import Unit, Units, Worker, is_policy
-from samplerkit.workers.native_slots import NativeSlots, VectorEnv, checked_seeding
-from samplerkit.workers.slot_envs import slot_envs_or_native
+from samplerkit.interfaces import Env, Unit, Units, Worker, close_others, is_policy
+from samplerkit.workers.native_slots import NativeSlots, VectorEnv, check_seeding
+from samplerkit.workers.slot_envs import slot_envs
 from samplerkit.workers.slots import Seeds, Slots
 
 DEFAULT_N_ENVS = 8
-
-S = TypeVar("S", bound=Slots)
 
 
 class SlotWorker(Worker):
@@ -78,18 +77,36 @@ class SlotWorker(Worker):
         """
         if env_update is None:
             return
-        before = self._slots
-        new = slot_envs_or_native(env_update, before.present, self.n_envs)
+        old = [*self._slots.present]
+        new = slot_envs(env_update, old, self.n_envs)
+        now = new if isinstance(new, list) else [new]
+        try:
+            slots, spec = self._slots_for(new)
+        except BaseException:
+            with suppress(Exception):  # what is wrong was wrong before
+                close_others(now, old)
+            raise
+        self._slots = slots
+        # From here on `shutdown` closes them; whatever those before them raise then.
         if isinstance(new, list):
-            old = before.present if before.envs else [None] * self.n_envs
-            self._seeded = [was and env is one for was, env, one in zip(self._seeded, new, old, strict=True)]
-            self._slots_of(self.slots_type).take_envs(new, EnvSpec.from_env(new[0], self._max_episode_length))
+            was = old if len(old) == self.n_envs else [None] * self.n_envs
+            self._seeded = [
+                seeded and env is one for seeded, env, one in zip(self._seeded, new, was, strict=True)
+            ]
+            slots.take_envs(new, spec)
         else:
-            if new not in before.present:
+            if new not in old:
                 self._seeded = [False] * self.n_envs
-            spaces = new.single_observation_space, new.single_action_space
-            slots = self._slots_of(self._native_type(new))
-            slots.take_vector_env(new, EnvSpec(*spaces, self._max_episode_length))
+            slots.take_vector_env(new, spec)
+        close_others(old, now)
+
+    def _slots_for(self, envs: list[Env] | VectorEnv) -> tuple[Any, EnvSpec]:
+        """Return slots for some environments, those there are or new ones, and what they record."""
+        limit = self._max_episode_length
+        if isinstance(envs, list):
+            return self._slots_of(self.slots_type), EnvSpec.from_env(envs[0], limit)
+        kind = self._native_type(envs)
+        return self._slots_of(kind), EnvSpec(envs.single_observation_space, envs.single_action_space, limit)
 
     def _native_type(self, env: VectorEnv) -> type[NativeSlots]:
         """Return what steps a vector environment.
@@ -97,16 +114,16 @@ class SlotWorker(Worker):
         Raises:
             TypeError: if nothing does.
         """
-        checked_seeding(env)
+        check_seeding(env)
         return self.native_type
 
-    def _slots_of(self, kind: type[S]) -> S:
-        """Return the slots; new ones, where those there are cannot step such environments."""
-        if type(self._slots) is not kind:
-            self._slots = kind(self.n_envs, self._max_episode_length)
-            if self.agent is not None:
-                self._slots.take_agent(self.agent)
-        return self._slots
+    def _slots_of(self, kind: type[Slots]) -> Slots:
+        if type(self._slots) is kind:
+            return self._slots
+        slots = kind(self.n_envs, self._max_episode_length)
+        if self.agent is not None:
+            slots.take_agent(self.agent)
+        return slots
 
     def _slot_seed(self, slot: int, unit: Unit | None) -> int | None:
         """Return what a unit passes to ``reset(seed=…)`` of a slot's environment; see `Worker.env_seed`."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from samplerkit.episodes import EnvSpec, EpisodeSlice, StepType, TickRecorder
 from samplerkit.episodes.tick_recording import one_by_one
-from samplerkit.interfaces import Env, Unit, Worker
+from samplerkit.interfaces import Env, Unit, Worker, close_others
 
 Seeds = Sequence[int | None] | npt.NDArray[np.int64]
 """What the environments of some slots are seeded with."""
@@ -250,11 +250,4 @@ class Slots:
         """Close the environments; all of them, even if one raises."""
         self.clear()
         envs, self.envs, self._steps = self.envs, [], []
-        errors: list[BaseException] = []
-        for env in envs:
-            try:
-                env.close()
-            except BaseException as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        close_others(envs, [])

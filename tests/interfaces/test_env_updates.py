@@ -8,8 +8,8 @@ import pytest
 from gymnasium.wrappers import TimeLimit
 
 from samplerkit import EnvUpdate, ExistingEnvUpdate, NewEnvUpdate, SetTaskUpdate
-from samplerkit.contract.probes import TattooEnv, read_ledger
-from samplerkit.interfaces import close_replaced, layers_of
+from samplerkit.contract.probes import Fault, TattooEnv, read_ledger
+from samplerkit.interfaces import close_others, close_replaced, layers_of
 
 
 class OtherEnv(TattooEnv):
@@ -155,6 +155,21 @@ def test_an_exchanged_wrapper_does_not_close_what_was_inside(tmp_path):
     old = TimeLimit(TattooEnv(ledger=tmp_path / "l"), 3)
     close_replaced(old, TimeLimit(old.env, 5))
     assert closes(tmp_path / "l") == 0
+
+
+def test_of_several_environments_those_that_go_on_in_any_of_the_new_ones_are_not_closed(tmp_path):
+    ledgers = [tmp_path / name for name in "abc"]
+    first, second, third = (TattooEnv(ledger=ledger) for ledger in ledgers)
+    close_others([first, second, third], [TimeLimit(third, 3), first])
+    assert [closes(ledger) for ledger in ledgers] == [0, 1, 0]
+
+
+def test_each_is_closed_though_one_raises(tmp_path):
+    ledgers = [tmp_path / name for name in "ab"]
+    first, second = (TattooEnv(ledger=ledger, fault=Fault("close")) for ledger in ledgers)
+    with pytest.raises(ValueError, match="the probe raised this"):
+        close_others([first, second], [])
+    assert [closes(ledger) for ledger in ledgers] == [1, 1]
 
 
 def test_layers_go_from_the_outermost_wrapper_to_the_environment_itself():

@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.vector import SyncVectorEnv
 
 from samplerkit.interfaces import EnvUpdate, ExistingEnvUpdate, NewEnvUpdate, SetTaskUpdate
 from samplerkit.workers.slot_envs import slot_envs
@@ -65,13 +66,13 @@ def test_a_list_of_another_length_names_both_numbers():
         slot_envs([Box(), Box()], [], 3)
 
 
-def test_replaced_environments_are_closed_once_and_kept_ones_are_not():
+def test_an_update_may_keep_the_environments_and_closes_none():
     before = slot_envs(NewEnvUpdate(Box), [], 2)
     kept = slot_envs(SetTaskUpdate(Box, 7), before, 2)
     assert kept == before
     assert [env.task for env in kept] == [7, 7]
     slot_envs(NewEnvUpdate(Box), before, 2)
-    assert [env.closed for env in before] == [1, 1]
+    assert [env.closed for env in before] == [0, 0], "they may still be needed"
 
 
 def test_environments_must_share_their_spaces():
@@ -105,6 +106,22 @@ def test_an_update_that_returns_one_environment_for_two_slots_is_refused():
 
     with pytest.raises(ValueError, match="the same environment for two slots"):
         slot_envs(Sharing(), [], 2)
+
+
+def test_a_vector_environment_of_another_size_is_closed_and_refused():
+    inner = Box()
+    with pytest.raises(ValueError, match="has 1 environments, but the worker has n_envs=2: pass n_envs=1"):
+        slot_envs(NewEnvUpdate(lambda: SyncVectorEnv([lambda: inner])), [], 2)
+    assert inner.closed == 1
+
+
+def test_what_is_wrong_is_said_though_what_was_made_cannot_be_closed():
+    class Stuck(Wider):
+        def close(self):
+            raise OSError("stuck")
+
+    with pytest.raises(ValueError, match="differ in their observation_space"):
+        slot_envs([Box(), Stuck()], [], 2)
 
 
 def test_anything_else_is_refused():

@@ -49,7 +49,7 @@ def _lives(lab: Lab, calls: Callable[[Sampler, str], None]) -> list[Event]:
         return read_ledger(ledger)
 
 
-def _require_closed_once(events: list[Event], when: str) -> None:
+def require_closed_once(events: list[Event], when: str) -> None:
     """Raise unless every environment that was opened in a worker was closed exactly once."""
     opened = [event for event in events if event.what == "open"]
     closes = Counter(event.who for event in events if event.what == "close")
@@ -77,7 +77,7 @@ def closed_once(lab: Lab, script: Script) -> None:
     if trace.error is not None:  # A0.reference says so
         return
     inside = [event for event in trace.events if event.who not in trace.callers]
-    _require_closed_once(inside, "after shutdown")
+    require_closed_once(inside, "after shutdown")
 
 
 @clause(
@@ -160,7 +160,7 @@ def replaced_closed(lab: Lab) -> None:
                 f"environment {old} was replaced by {event.who} (tag {_tag(events, event.who)}): expected it "
                 "closed before that one is reset, got it open",
             )
-    _require_closed_once(events, "after three updates and shutdown")
+    require_closed_once(events, "after three updates and shutdown")
 
 
 def _tag(events: list[Event], who: str) -> str:
@@ -186,7 +186,7 @@ def kept_open(lab: Lab) -> None:
                 not who, f"{where}: expected the environment kept open, got a close of {who}, which goes on"
             )
 
-    _require_closed_once(_lives(lab, calls), "environments in wrappers, after shutdown")
+    require_closed_once(_lives(lab, calls), "environments in wrappers, after shutdown")
 
 
 def _used_after_close(events: list[Event]) -> str:

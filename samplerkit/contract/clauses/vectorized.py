@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from samplerkit.contract.clause import NotApplicable, Violation, clause, require
+from samplerkit.contract.clauses.environments import require_closed_once
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.probes import ChorusEnv, ProbePolicy, TattooEnv
+from samplerkit.contract.probes import ChorusEnv, Fault, ProbePolicy, TattooEnv, read_ledger
 from samplerkit.contract.probes.rows import RowWatcher
 from samplerkit.contract.reference import unit_seeds
 from samplerkit.contract.script import Op, Script
 from samplerkit.contract.views import in_words, require_same_units
 from samplerkit.episodes import EpisodeBatch
+from samplerkit.errors import WorkerError
 from samplerkit.interfaces import NewEnvUpdate, Sampler
 from samplerkit.plugins.worker_options import worker_options
 
@@ -241,6 +246,56 @@ def native(lab: Lab) -> None:
             for call, (wanted, got) in enumerate(zip(*found, strict=True)):
                 where = f"{mode.name}, episodes of {lengths} steps, infos={infos!r}, call {call}"
                 require_same_units(where, got, wanted)
+
+
+@clause(
+    "C4.slots",
+    says="Whatever comes of an update of the environments of a worker with several of them, each that was "
+    "made is closed exactly once.",
+    why="A worker of many environments that forgets them leaks as many simulators with each update.",
+    causes="only the first slot's closed; those that were refused forgotten; those before closed, and kept; "
+    "a close that raises.",
+)
+def slots_closed(lab: Lab) -> None:
+    """Balance the ledger after updates that work out, and after such as do not."""
+    width = 3
+    wide = _with(lab, width, fragments=True)
+    worker = lab.subject.worker
+    assert worker is not None, "it has several environments"
+    with tempfile.TemporaryDirectory() as folder:
+        ledger, once = str(Path(folder) / "ledger"), str(Path(folder) / "once")
+        plain = partial(TattooEnv, tag=1, lengths=(3,), infos="none", ledger=ledger)
+        updates: list[tuple[str, Any, Any]] = [
+            ("others", plain, plain),
+            ("others whose spaces are refused", plain, partial(_OfWords, ledger=ledger)),
+            (
+                "others, when one before raises as it is closed",
+                partial(plain, fault=Fault("close", once=once)),
+                plain,
+            ),
+        ]
+        if worker.takes_vector_envs:
+            chorus = partial(ChorusEnv, num_envs=width, lengths=(3,), infos="none", ledger=ledger)
+            updates += [
+                ("a vector environment", plain, chorus),
+                ("others, instead of a vector environment", chorus, plain),
+                ("a vector environment of another size", chorus, partial(chorus, num_envs=width + 1)),
+            ]
+        for what, first, second in updates:
+            with wide.sampler(ProbePolicy(1), NewEnvUpdate(first), n_workers=2) as sampler:
+                sampler.obtain_samples(0, 9)
+                with suppress(WorkerError):
+                    sampler.obtain_samples(1, 9, env_update=NewEnvUpdate(second))
+                sampler.obtain_samples(2, 9)
+            require_closed_once(read_ledger(ledger), f"after an update to {what}")
+
+
+class _OfWords(TattooEnv):
+    """Observes what no column holds."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.observation_space = spaces.Text(5)
 
 
 def _native_calls(lab: Lab, env: Any, limit: int) -> list[EpisodeBatch]:

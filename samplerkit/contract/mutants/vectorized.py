@@ -394,6 +394,34 @@ class CloseEndsAtTheFirstError(Slots):
             env.close()
 
 
+@in_worker("replaced-slots-forgotten", "C4.slots", "C4", "E2")
+class ReplacedSlotsForgotten:
+    """Of the environments that an update replaces only the first slot's is closed."""
+
+    _slots: Slots
+
+    def update_env(self, env_update: Any) -> None:
+        _forget(self._slots.present[1:])
+        super().update_env(env_update)  # type: ignore[misc]
+
+
+@in_worker("refused-slots-forgotten", "C4.slots")
+class RefusedSlotsForgotten:
+    """New environments that are refused stay open."""
+
+    def _slots_for(self, envs: Any) -> Any:
+        try:
+            return super()._slots_for(envs)  # type: ignore[misc]
+        except Exception:
+            _forget(envs)
+            raise
+
+
+def _forget(envs: Iterable[Any]) -> None:
+    for env in envs:
+        env.close = lambda: None
+
+
 @in_slots("new-policy-not-taken", "C1", "C2")
 class NewPolicyNotTaken(Slots):
     """The slots go on with their first policy when there is a new one."""
