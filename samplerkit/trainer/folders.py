@@ -1,11 +1,11 @@
-"""Which folder a run may use, and what happens to what is in it."""
+"""Which folder a run may use."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from samplerkit.trainer.csv_output import PROGRESS_CSV
-from samplerkit.trainer.snapshots import remove_snapshots_after, snapshot_epochs
+from samplerkit.trainer.snapshots import snapshot_epochs
 
 
 def begin_run(folder: Path) -> Path:
@@ -22,16 +22,13 @@ def begin_run(folder: Path) -> Path:
     return folder
 
 
-def continue_run(folder: Path, source: Path, start_epoch: int) -> Path:
-    """Prepare the folder of a run that goes on from a snapshot in ``source``.
+def continue_run(folder: Path, source: Path) -> Path:
+    """The folder of a run that goes on from a snapshot in ``source``: the same, or a new run's.
 
-    In the same folder the snapshots of epochs that will be run again are removed; another folder must not
-    hold a run.
+    Raises:
+        FileExistsError: It is another folder, and holds another run.
     """
-    if folder.resolve() != source.resolve():
-        return begin_run(folder)
-    remove_snapshots_after(folder, start_epoch - 1)
-    return folder
+    return folder if folder.resolve() == source.resolve() else begin_run(folder)
 
 
 def holds_run(folder: Path) -> bool:

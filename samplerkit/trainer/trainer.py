@@ -7,7 +7,7 @@ import logging
 import pickle
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -28,6 +28,7 @@ from samplerkit.trainer.snapshots import (
     Snapshotter,
     can_be_saved,
     find_snapshot,
+    remove_snapshots_after,
 )
 
 if TYPE_CHECKING:
@@ -148,14 +149,14 @@ class Trainer:
             NotSetupError: Before `setup`.
             FileExistsError: The folder holds another run.
         """
-        self._require_setup("train")
+        slot = self._require_setup("train")
         _check_n_epochs(n_epochs)
         _warn_of_plots(plot or pause_for_plot)
         folder = begin_run(self.snapshotter.snapshot_dir)
         self._stats = ExperimentStats()
         self._clock = RunClock()
-        self._train_args = TrainArgs(n_epochs, batch_size, store_episodes=store_episodes)
-        return self._run(RunStart(folder, n_epochs))
+        args = TrainArgs(n_epochs, batch_size, store_episodes=store_episodes)
+        return self._run(slot, args, RunStart(folder, n_epochs))
 
     def restore(self, from_dir: str | Path, from_epoch: int | str = "last") -> TrainArgs:
         """Load a snapshot, to look at it or to go on with `resume`. Snapshots are pickles: only your own.
@@ -196,6 +197,8 @@ class Trainer:
     ) -> Any:
         """Go on after `restore`; the folder loses the rows and snapshots of later epochs, if it has any.
 
+        It loses them when the sampler is up and the run goes on: a call that cannot begin changes nothing.
+
         Args:
             n_epochs: Total number of epochs of the run; None: as before.
             batch_size: As in `train`; None: as before.
@@ -214,31 +217,40 @@ class Trainer:
             NotSetupError: Before `restore`.
             ValueError: No epoch is left to run.
         """
-        restored, args = self._restored, self._train_args
-        if restored is None or args is None or self._slot is None:
+        restored, before, slot = self._restored, self._train_args, self._slot
+        if restored is None or before is None or slot is None:
             raise NotSetupError("There is nothing to resume: call restore(from_dir) first.")
         _warn_of_plots(bool(plot or pause_for_plot))
-        args.n_epochs = args.n_epochs if n_epochs is None else _check_n_epochs(n_epochs)
-        args.batch_size = args.batch_size if batch_size is None else batch_size
-        args.store_episodes = args.store_episodes if store_episodes is None else store_episodes
+        args = replace(
+            before,
+            n_epochs=before.n_epochs if n_epochs is None else _check_n_epochs(n_epochs),
+            batch_size=before.batch_size if batch_size is None else batch_size,
+            store_episodes=before.store_episodes if store_episodes is None else store_episodes,
+        )
         if args.n_epochs <= args.start_epoch:
             raise ValueError(
                 f"The run already has {args.start_epoch} epochs: pass n_epochs, the new total, above that."
             )
         if restored.sampler is not None:
-            self._slot = self._slot.resumed(restored.sampler, sampler, sampler_options)
+            slot = slot.resumed(restored.sampler, sampler, sampler_options)
         elif sampler is not None:
-            self._slot = SamplerSlot.of(sampler, sampler_options)
-        folder = continue_run(self.snapshotter.snapshot_dir, restored.folder, args.start_epoch)
+            slot = SamplerSlot.of(sampler, sampler_options)
+        folder = continue_run(self.snapshotter.snapshot_dir, restored.folder)
         rows = read_progress(restored.folder, before_epoch=args.start_epoch)
-        return self._run(RunStart(folder, args.n_epochs, args.start_epoch, rows))
+        return self._run(slot, args, RunStart(folder, args.n_epochs, args.start_epoch, rows), resumed=True)
 
-    def _run(self, start: RunStart) -> Any:
+    def _run(self, slot: SamplerSlot, args: TrainArgs, start: RunStart, *, resumed: bool = False) -> Any:
         with contextlib.ExitStack() as stack:
-            stack.callback(self.shutdown)
-            self._start_sampler()
+            stack.callback(slot.stop)
+            self._start(slot)
             stack.callback(self._recorder.close)
             self._recorder.open(start)
+            # What is likely to fail stands above, and has left the trainer and the snapshots as they were.
+            if resumed:
+                remove_snapshots_after(start.folder, start.start_epoch - 1)
+            self._slot, self._train_args = slot, args
+            stack.callback(self.shutdown)
+            self._start_sampler()
             self._clock.start()
             return self.algo.train(self)
 
@@ -461,9 +473,12 @@ class Trainer:
     ) -> None:
         self.shutdown()
 
+    def _start(self, slot: SamplerSlot) -> Sampler | None:
+        return slot.start(self.policy if slot.owned else None, self.env)
+
     def _start_sampler(self) -> Sampler | None:
-        slot = self._require_setup("train")
-        sampler = slot.start(self.policy if slot.owned else None, self.env)
+        """Start the trainer's sampler, unless it is up, and give it to an algorithm that waits for it."""
+        sampler = self._start(self._require_setup("train"))
         if sampler is not None and getattr(self.algo, "_sampler", sampler) is None:
             self.algo._sampler = sampler
         return sampler

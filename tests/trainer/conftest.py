@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch, StepType
-from samplerkit.errors import SamplerClosed
+from samplerkit.errors import SamplerClosed, UnknownBackend
 from samplerkit.interfaces import Sampler, Statistics
 from samplerkit.trainer import log_performance
 
@@ -141,7 +141,8 @@ class FakeAlgo:
 
 
 class FakeBackends:
-    """Stands in for `samplerkit.make_sampler`: makes fake samplers under any name, and remembers them."""
+    """Stands in for `samplerkit.make_sampler`: makes fake samplers under any name but "unknown", and
+    remembers them."""
 
     def __init__(self) -> None:
         self.made: list[tuple[str, FakeSampler]] = []
@@ -150,6 +151,8 @@ class FakeBackends:
         self.new_algo = FakeAlgo
 
     def __call__(self, name: str, *, agents: Any, envs: Any, **options: Any) -> FakeSampler:
+        if name == "unknown":
+            raise UnknownBackend("there is no backend 'unknown'")
         self.arguments.append({"agents": agents, "envs": envs, **options})
         sampler = FakeSampler(**options)
         sampler.on_call = self.on_call

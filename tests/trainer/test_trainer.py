@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from samplerkit.errors import UnknownBackend
 from samplerkit.trainer import (
     TIMING_COLUMNS,
     NotSetupError,
@@ -34,6 +35,32 @@ def trained(folder: Path, algo: Any, n_epochs: int, **options: Any) -> Trainer:
     trainer.setup(algo, None, sampler="fake", sampler_options={"seed": 5, **options})
     trainer.train(n_epochs, 20)
     return trainer
+
+
+def rewound(folder: Path, algo: Any) -> Trainer:
+    """A trainer restored at the first of four epochs, all of which were kept."""
+    seed_globals()
+    trainer = Trainer(SnapshotConfig(folder, "all"))
+    trainer.setup(algo, None, sampler="fake", sampler_options={"seed": 5})
+    trainer.train(4, 20)
+    trainer = Trainer()
+    trainer.restore(folder, from_epoch=0)
+    return trainer
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+class CannotOpen:
+    """An output that fails when training begins."""
+
+    def open(self, start: Any) -> None:
+        raise OSError("disk")
+
+    def write(self, row: Any) -> None: ...
+
+    def close(self) -> None: ...
 
 
 # ---- setting up
@@ -350,6 +377,38 @@ def test_going_on_from_an_earlier_epoch_drops_what_came_after(tmp_path: Path, ba
     assert (tmp_path / "itr_4.pkl").exists(), "the mode of the run goes on"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"n_epochs": 0}, ValueError),
+        ({"n_epochs": 1, "batch_size": 40}, ValueError),
+        ({"sampler": 5}, TypeError),
+        ({"sampler": "unknown", "n_epochs": 9, "batch_size": 40, "store_episodes": True}, UnknownBackend),
+    ],
+)
+def test_a_resume_that_is_refused_has_not_happened(
+    tmp_path: Path, backends: Any, arguments: Any, error: type[Exception]
+) -> None:
+    trained(tmp_path / "whole", backends.new_algo(), 4)
+    trainer = rewound(tmp_path / "run", backends.new_algo())
+    before = (tmp_path / "run" / "progress.csv").read_bytes()
+    with pytest.raises(error):
+        trainer.resume(**arguments)
+    assert names(tmp_path / "run") == {"progress.csv", *(f"itr_{epoch}.pkl" for epoch in range(4))}
+    assert (tmp_path / "run" / "progress.csv").read_bytes() == before
+    trainer.resume()
+    assert reproducible(tmp_path / "run") == reproducible(tmp_path / "whole"), "its arguments must not stay"
+
+
+def test_later_snapshots_stay_when_an_output_cannot_open(tmp_path: Path, backends: Any) -> None:
+    trainer = rewound(tmp_path, backends.new_algo())
+    trainer.add_output(CannotOpen())
+    with pytest.raises(OSError, match="disk"):
+        trainer.resume(sampler="other")
+    assert {f"itr_{epoch}.pkl" for epoch in range(4)} <= names(tmp_path)
+    assert backends.made[-1][1].shutdowns == 1
+
+
 def test_resuming_in_another_folder_takes_the_earlier_rows_along(tmp_path: Path, backends: Any) -> None:
     trained(tmp_path / "whole", backends.new_algo(), 6)
     trained(tmp_path / "old", backends.new_algo(), 3)
@@ -457,16 +516,8 @@ def test_an_environment_copy_is_a_copy(tmp_path: Path, fake_algo: Any) -> None:
 
 
 def test_outputs_are_closed_when_one_cannot_open(tmp_path: Path, backends: Any, fake_algo: Any) -> None:
-    class Bad:
-        def open(self, start: Any) -> None:
-            raise OSError("disk")
-
-        def write(self, row: Any) -> None: ...
-
-        def close(self) -> None: ...
-
     trainer = Trainer(SnapshotConfig(tmp_path))
-    trainer.add_output(Bad())
+    trainer.add_output(CannotOpen())
     trainer.setup(fake_algo, None, sampler="fake")
     with pytest.raises(OSError, match="disk"):
         trainer.train(1, 20)
