@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from samplerkit.errors import SamplerKitError
 from samplerkit.interfaces import Sampler
+from samplerkit.workers import DefaultWorker, WorkerFactory
 
-COMMON_OPTIONS = ("max_episode_length", "n_workers", "seed", "worker_class", "worker_args", "worker_factory")
+_FACTORY_FIELDS = tuple(it.name for it in fields(WorkerFactory))
+
+COMMON_OPTIONS = (*_FACTORY_FIELDS, "worker_factory")
 """Arguments of `samplerkit.make_sampler` that mean the same for every backend."""
 
 _logger = logging.getLogger(__name__)
@@ -23,7 +26,8 @@ class SamplerRecord:
 
     Attributes:
         name: The backend's name; None for a sampler that was handed over as an object.
-        options: What `samplerkit.make_sampler` was given besides agents and environments.
+        options: What `samplerkit.make_sampler` was given besides agents and environments; of an object, what
+            it would have to be given.
         n_workers: Number of logical workers; part of the state.
         seed: The seed, also where the sampler drew it.
         state: `Sampler.get_state`, the same on every backend.
@@ -85,9 +89,11 @@ class SamplerSlot:
             slot = SamplerSlot.of(sampler, options)
         else:
             name = sampler or record.name
-            same_backend = name == record.name
-            kept = {k: v for k, v in record.options.items() if same_backend or k in COMMON_OPTIONS}
-            slot = SamplerSlot(name=name, options=_with_identity({**kept, **(options or {})}, record))
+            assert name is not None, "checked above"
+            given = dict(options or {})
+            slot = SamplerSlot(
+                name=name, options=_with_identity({**_kept_options(record, name, given), **given}, record)
+            )
         slot.state = record.state
         return slot
 
@@ -129,9 +135,46 @@ class SamplerSlot:
         sampler = self.sampler
         if sampler is None:
             return None
-        return SamplerRecord(
-            self.name, dict(self.options), sampler.n_workers, sampler.seed, sampler.get_state()
-        )
+        options = dict(self.options) if self.owned else _options_of(sampler)
+        return SamplerRecord(self.name, options, sampler.n_workers, sampler.seed, sampler.get_state())
+
+
+def _options_of(sampler: Sampler) -> dict[str, Any]:
+    """What decides about the episodes of a sampler that was handed over, where it tells its factory."""
+    factory = getattr(sampler, "worker_factory", None)
+    if not isinstance(factory, WorkerFactory):
+        return {}
+    options = {
+        "max_episode_length": factory.max_episode_length,
+        "is_tf_worker": factory.is_tf_worker or None,
+        # The default is not named: a kind of worker that gives the same episodes may be asked for.
+        "worker_class": None if factory.worker_class is DefaultWorker else factory.worker_class,
+        "worker_args": dict(factory.worker_args or {}) or None,
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _kept_options(record: SamplerRecord, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The recorded options that a sampler of this name goes on with, beside those given now."""
+    if name == record.name:
+        kept = dict(record.options)
+    else:
+        kept = {key: value for key, value in record.options.items() if key in COMMON_OPTIONS}
+    if given.get("worker_factory") is not None:
+        return {key: value for key, value in kept.items() if key not in _FACTORY_FIELDS}
+    if name != record.name and "worker_class" in kept:
+        return _without_named_class(kept, name, given)
+    return kept
+
+
+def _without_named_class(kept: dict[str, Any], name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out a class of workers that the name says already, and its arguments that are given by name."""
+    import samplerkit
+
+    if kept["worker_class"] is not samplerkit.get_backend(name.rpartition("+")[2]):
+        return kept
+    arguments = {key: value for key, value in (kept.get("worker_args") or {}).items() if key not in given}
+    return {**kept, "worker_class": None, "worker_args": arguments}
 
 
 def _with_identity(options: dict[str, Any], record: SamplerRecord) -> dict[str, Any]:

@@ -205,7 +205,9 @@ class Trainer:
             plot: As in `train`.
             store_episodes: As in `train`; None: as before.
             pause_for_plot: As in `train`.
-            sampler: Another backend's name, or a `Sampler`; None: the same backend.
+            sampler: Another backend's name, or a `Sampler`; None: the same backend. By name, a run whose
+                sampler was an object goes on with the episode limit and the workers of its
+                ``worker_factory``, if it had one.
             sampler_options: Changed or further arguments of `samplerkit.make_sampler`. The number of
                 workers and the seed are part of the run's state and stay. When the backend changes, the old
                 one's own options are dropped.

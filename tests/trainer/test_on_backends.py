@@ -93,6 +93,62 @@ def test_a_sampler_object_is_resumed_on_another_object(tmp_path: Path, whole: An
     assert reproducible(tmp_path) == whole[:4]
 
 
+class Hasty(samplerkit.DefaultWorker):
+    """Ends its episodes early."""
+
+    def __init__(self, *, most: int, max_episode_length: float, **others: Any) -> None:
+        super().__init__(max_episode_length=min(most, max_episode_length), **others)
+
+
+@pytest.mark.parametrize(
+    ("made", "options", "then"),
+    [
+        ("local", {"max_episode_length": 9}, "local"),
+        ("local", {"max_episode_length": 9}, "vectorized"),
+        ("local", {"worker_class": Hasty, "worker_args": {"most": 9}}, "local"),
+        ("vectorized", {"n_envs": 2, "native": True}, "local"),
+        ("vectorized", {"n_envs": 2, "native": True}, "local+vectorized"),
+    ],
+)
+def test_a_sampler_object_is_resumed_by_a_backends_name_with_what_it_was_made_with(
+    tmp_path: Path, made: str, options: Any, then: str
+) -> None:
+    rows = {}
+    for name, n_epochs in (("whole", 4), ("cut", 2)):
+        algo = Reinforce(LinearSoftmaxPolicy(4, 2), learning_rate=0.1, discount=0.99)
+        with samplerkit.make_sampler(
+            made, agents=algo.policy, envs="CartPole-v1", seed=1, n_workers=3, **options
+        ) as sampler:
+            trainer = Trainer(SnapshotConfig(tmp_path / name))
+            trainer.setup(algo, "CartPole-v1", sampler=sampler)
+            trainer.train(n_epochs, 300)
+        rows[name] = reproducible(tmp_path / name)
+    trainer = Trainer()
+    trainer.restore(tmp_path / "cut")
+    trainer.resume(4, sampler=then)
+    assert reproducible(tmp_path / "cut") == rows["whole"]
+
+
+def test_options_given_now_go_before_what_a_sampler_object_was_made_with(tmp_path: Path) -> None:
+    algo = Reinforce(LinearSoftmaxPolicy(4, 2), learning_rate=0.1, discount=0.99)
+    with samplerkit.make_sampler(
+        "vectorized", agents=algo.policy, envs="CartPole-v1", seed=1, n_workers=3, n_envs=2
+    ) as sampler:
+        trainer = Trainer(SnapshotConfig(tmp_path, "all"))
+        trainer.setup(algo, "CartPole-v1", sampler=sampler)
+        trainer.train(1, 300)
+    factory = samplerkit.WorkerFactory(max_episode_length=9)
+    for name, options in (
+        ("local", {"max_episode_length": 9}),
+        ("local", {"worker_factory": factory}),
+        ("local+vectorized", {"max_episode_length": 9, "n_envs": 5}),
+    ):
+        trainer = Trainer()
+        trainer.restore(tmp_path, 0)
+        trainer.resume(2, sampler=name, sampler_options=options)
+        assert float(reproducible(tmp_path)[1]["Train/MaxReturn"]) == 9, (name, options)
+
+
 SCRIPT = """
     import sys
     from samplerkit.trainer import SnapshotConfig, Trainer
