@@ -10,11 +10,12 @@ from typing import Any
 
 from samplerkit.errors import SamplerKitError
 from samplerkit.interfaces import Sampler
+from samplerkit.plugins.worker_options import worker_options
 from samplerkit.workers import DefaultWorker, WorkerFactory
 
 _FACTORY_FIELDS = tuple(it.name for it in fields(WorkerFactory))
 
-COMMON_OPTIONS = (*_FACTORY_FIELDS, "worker_factory")
+COMMON_OPTIONS = (*_FACTORY_FIELDS, "worker_factory", "stateful", "reseed")
 """Arguments of `samplerkit.make_sampler` that mean the same for every backend."""
 
 _logger = logging.getLogger(__name__)
@@ -159,12 +160,23 @@ def _kept_options(record: SamplerRecord, name: str, given: Mapping[str, Any]) ->
     if name == record.name:
         kept = dict(record.options)
     else:
-        kept = {key: value for key, value in record.options.items() if key in COMMON_OPTIONS}
+        common = {*COMMON_OPTIONS, *_worker_options(record.name, name)}
+        kept = {key: value for key, value in record.options.items() if key in common}
     if given.get("worker_factory") is not None:
         return {key: value for key, value in kept.items() if key not in _FACTORY_FIELDS}
     if name != record.name and "worker_class" in kept:
         return _without_named_class(kept, name, given)
     return kept
+
+
+def _worker_options(before: str | None, now: str) -> tuple[str, ...]:
+    """The options of the kind of worker that two different names have in common, if they have."""
+    kind = now.rpartition("+")[2]
+    if before is None or before.rpartition("+")[2] != kind:
+        return ()
+    import samplerkit
+
+    return worker_options(samplerkit.get_backend(kind))
 
 
 def _without_named_class(kept: dict[str, Any], name: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -210,7 +210,7 @@ class Trainer:
                 ``worker_factory``, if it had one.
             sampler_options: Changed or further arguments of `samplerkit.make_sampler`. The number of
                 workers and the seed are part of the run's state and stay. When the backend changes, the old
-                one's own options are dropped.
+                one's own options are dropped; those of the kind of worker stay with that kind.
 
         Returns:
             What the algorithm's ``train`` returns.

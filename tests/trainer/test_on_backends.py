@@ -27,8 +27,10 @@ def reproducible(folder: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k not in TIMING_COLUMNS} for row in csv.DictReader(file)]
 
 
-def train(folder: Path, n_epochs: int, backend: str = "local", **options: Any) -> None:
-    trainer = Trainer(SnapshotConfig(folder))
+def train(
+    folder: Path, n_epochs: int, backend: str = "local", *, snapshot_mode: str = "last", **options: Any
+) -> None:
+    trainer = Trainer(SnapshotConfig(folder, snapshot_mode))
     algo = Reinforce(LinearSoftmaxPolicy(4, 2), learning_rate=0.1, discount=0.99)
     options = {"seed": 1, "n_workers": 3, **options}
     trainer.setup(algo, "CartPole-v1", sampler=backend, sampler_options=options)
@@ -147,6 +149,27 @@ def test_options_given_now_go_before_what_a_sampler_object_was_made_with(tmp_pat
         trainer.restore(tmp_path, 0)
         trainer.resume(2, sampler=name, sampler_options=options)
         assert float(reproducible(tmp_path)[1]["Train/MaxReturn"]) == 9, (name, options)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "options"),
+    [
+        ("fragment", "local+fragment", {"n_envs": 2, "timesteps_per_call": 7}),
+        ("local+vectorized", "vectorized", {"n_envs": 2, "native": True}),
+        ("local", "vectorized", {"reseed": False}),
+    ],
+)
+def test_options_that_decide_about_episodes_stay_when_the_backend_changes(
+    tmp_path: Path, first: str, then: str, options: Any
+) -> None:
+    train(tmp_path, 1, first, snapshot_mode="all", **options)
+    rows = []
+    for name in (first, then):
+        trainer = Trainer()
+        trainer.restore(tmp_path, 0)
+        trainer.resume(3, sampler=name)
+        rows.append(reproducible(tmp_path))
+    assert rows[0] == rows[1]
 
 
 SCRIPT = """
