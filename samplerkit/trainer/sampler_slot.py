@@ -49,13 +49,15 @@ class SamplerSlot:
         name: The backend that `start` asks for; None for an object.
         options: Arguments of `samplerkit.make_sampler`.
         sampler: The running sampler, or the one handed over.
-        state: What the next sampler goes on from.
+        kept: What the next sampler goes on from, and a snapshot holds until then.
+        stopped: The sampler that was last stopped here; the algorithm may still refer to it.
     """
 
     name: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     sampler: Sampler | None = None
-    state: dict[str, Any] | None = None
+    kept: SamplerRecord | None = None
+    stopped: Sampler | None = None
 
     @classmethod
     def of(cls, sampler: Sampler | str | None, options: Mapping[str, Any] | None) -> SamplerSlot:
@@ -95,7 +97,7 @@ class SamplerSlot:
             slot = SamplerSlot(
                 name=name, options=_with_identity({**_kept_options(record, name, given), **given}, record)
             )
-        slot.state = record.state
+        slot.kept = record
         return slot
 
     @property
@@ -109,33 +111,33 @@ class SamplerSlot:
             import samplerkit
 
             self.sampler = samplerkit.make_sampler(self.name, agents=agents, envs=envs, **self.options)
-        if self.sampler is not None and self.state is not None:
-            self._set_state(self.sampler, self.state)
-            self.state = None
+        if self.sampler is not None and self.kept is not None:
+            self._go_on(self.sampler, self.kept)
+            self.kept = None
         return self.sampler
 
-    def _set_state(self, sampler: Sampler, state: dict[str, Any]) -> None:
+    def _go_on(self, sampler: Sampler, kept: SamplerRecord) -> None:
         try:
-            sampler.set_state(state)
+            sampler.set_state(kept.state)
         except BaseException:
             self.stop()
-            self.state = state
+            self.kept = kept
             raise
 
     def stop(self) -> None:
         """Shut down a sampler that was made here; used again, the slot goes on where it stopped."""
         if not self.owned or self.sampler is None:
             return
-        sampler, self.sampler = self.sampler, None
         with contextlib.suppress(SamplerKitError):
-            self.state = sampler.get_state()
-        sampler.shutdown_worker()
+            self.kept = self.record()
+        self.stopped, self.sampler = self.sampler, None
+        self.stopped.shutdown_worker()
 
     def record(self) -> SamplerRecord | None:
-        """What goes into a snapshot; None without a running sampler."""
+        """What goes into a snapshot: the running sampler, or else what the next one goes on from."""
         sampler = self.sampler
         if sampler is None:
-            return None
+            return self.kept
         options = dict(self.options) if self.owned else _options_of(sampler)
         return SamplerRecord(self.name, options, sampler.n_workers, sampler.seed, sampler.get_state())
 

@@ -177,7 +177,7 @@ class Trainer:
         self._stats, self._train_args = saved["stats"], saved["train_args"]
         self._train_args.start_epoch = self._stats.total_epoch + 1
         self._restored = _Restored(path.parent, saved["sampler"], saved["random_states"])
-        self._slot = SamplerSlot.of(None, None)
+        self._slot = SamplerSlot(kept=saved["sampler"])
         self._clock = RunClock(saved["elapsed"])
         self.set_extra_state(saved["extra"])
         if self._snapshot_config is None:
@@ -371,7 +371,9 @@ class Trainer:
         self._recorder.end_row(self._stats.total_epoch, self._stats.total_env_steps)
 
     def save(self, epoch: int) -> None:
-        """Write the snapshot of an epoch, if the snapshot mode keeps it.
+        """Write the snapshot of an epoch, if the snapshot mode keeps it; `step_epochs` does it for each.
+
+        After training, too, and between `restore` and `resume`, it is one that the run can be resumed from.
 
         Raises:
             NotSetupError: Before `setup`.
@@ -384,14 +386,13 @@ class Trainer:
             "algo": self.algo,
             "env": self.env,
             "sampler": slot.record(),
-            "random_states": _random_states(),
+            "random_states": _random_states() if self._restored is None else self._restored.random_states,
             "elapsed": self._clock.elapsed(),
             "snapshot_mode": (self.snapshotter.snapshot_mode, self.snapshotter.snapshot_gap),
             "extra": self.extra_state(),
         }
-        outside: dict[str, object] = {"trainer": self}
-        if slot.sampler is not None:
-            outside["sampler"] = slot.sampler
+        things = {"trainer": self, "sampler": slot.sampler, "stopped sampler": slot.stopped}
+        outside = {name: thing for name, thing in things.items() if thing is not None}
         try:
             self.snapshotter.save_itr_params(epoch, saved, outside=outside)
         except OSError:

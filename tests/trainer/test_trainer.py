@@ -472,6 +472,41 @@ def test_a_run_with_a_sampler_object_asks_for_one_when_it_resumes(
     assert trainer.algo._sampler is another
 
 
+def test_a_snapshot_saved_after_training_can_be_resumed(tmp_path: Path, backends: Any) -> None:
+    trained(tmp_path / "whole", backends.new_algo(), 6)
+    trained(tmp_path / "cut", backends.new_algo(), 3).save(2)
+    trainer = Trainer()
+    trainer.restore(tmp_path / "cut")
+    trainer.resume(6)
+    assert reproducible(tmp_path / "cut") == reproducible(tmp_path / "whole")
+
+
+def test_a_snapshot_saved_before_resuming_can_be_resumed(tmp_path: Path, backends: Any) -> None:
+    trained(tmp_path / "whole", backends.new_algo(), 6)
+    trained(tmp_path / "cut", backends.new_algo(), 3)
+    trainer = Trainer()
+    trainer.restore(tmp_path / "cut")
+    np.random.seed(0)
+    trainer.save(2)
+    trainer = Trainer()
+    trainer.restore(tmp_path / "cut")
+    trainer.resume(6)
+    assert reproducible(tmp_path / "cut") == reproducible(tmp_path / "whole"), "its random state, too"
+
+
+def test_a_snapshot_saved_after_training_holds_no_sampler(tmp_path: Path, backends: Any) -> None:
+    algo = backends.new_algo()
+    algo._sampler = None
+    with trained(tmp_path, algo, 2) as trainer:
+        assert algo._sampler.shutdowns == 1
+        trainer.save(1)
+        trainer.obtain_episodes(2, 20)
+        trainer.save(1)
+    again = Trainer()
+    again.restore(tmp_path)
+    assert again.algo._sampler is None
+
+
 def test_an_algorithm_may_refer_to_the_trainer_and_its_sampler(
     tmp_path: Path, backends: Any, fake_algo: Any
 ) -> None:
