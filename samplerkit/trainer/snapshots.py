@@ -1,17 +1,19 @@
 """Snapshots of a training run: when they are kept, how they are written, and how they are found again.
 
-A snapshot is a local file: one line of magic, one line of JSON (format, epoch), then a pickle. Unpickling
-runs code: load only snapshots that you, or somebody you trust, wrote.
+A snapshot is a local file: one line of magic, one line of JSON (format, epoch, checksum), then a pickle.
+The checksum, of epoch and pickle, tells damage, not forgery. Unpickling runs code: load only snapshots that
+you, or somebody you trust, wrote.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +23,8 @@ from samplerkit.errors import SamplerKitError
 from samplerkit.trainer.files import write_atomically
 
 SNAPSHOT_MODES = ("all", "last", "gap", "gap_and_last", "gap_overwrite", "none")
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
+"""1 had no checksum."""
 
 _MAGIC = b"samplerkit-snapshot\n"
 _LAST_NAME = "params.pkl"
@@ -142,11 +145,12 @@ class Snapshotter:
 
         Raises:
             ValueError: ``itr`` is none of these.
-            SnapshotError: No such snapshot, or the file is not one.
+            SnapshotError: No such snapshot, or the file is not one, or it is damaged.
+            Exception: What unpickling raises, such as ImportError for a module that is missing here.
         """
         path = find_snapshot(load_dir, itr)
         with path.open("rb") as file:
-            _read_header(file, path)
+            _check(file, _read_header(file, path), path)
             try:
                 loaded = _Unpickler(file, outside or {}).load()
             except (pickle.UnpicklingError, EOFError) as error:
@@ -161,7 +165,7 @@ def snapshot_epochs(folder: str | Path) -> dict[Path, int]:
     for path in Path(folder).glob("*.pkl"):
         try:
             with path.open("rb") as file:
-                epochs[path] = _read_header(file, path)
+                epochs[path] = _read_header(file, path).epoch
         except SnapshotError:
             continue
     return dict(sorted(epochs.items(), key=lambda item: (item[1], item[0].name)))
@@ -218,29 +222,75 @@ def _wanted(itr: int | str) -> int | str:
     return int(itr)
 
 
+@dataclass(frozen=True)
+class _Header:
+    """The first two lines."""
+
+    format: int
+    epoch: int
+    checksum: str
+
+    def lines(self) -> bytes:
+        fields = {"format": self.format, "epoch": self.epoch, "sha256": self.checksum}
+        return _MAGIC + json.dumps(fields).encode() + b"\n"
+
+    def begin_sum(self) -> hashlib._Hash:
+        """A checksum of what this says; that of the pickle is added."""
+        return hashlib.sha256(b"%d %d\n" % (self.format, self.epoch))
+
+
+class _Summed:
+    """A file that adds to a checksum what is written to it."""
+
+    def __init__(self, file: BinaryIO, checksum: hashlib._Hash) -> None:
+        self._file, self._checksum = file, checksum
+
+    def write(self, data: Any) -> int:
+        self._checksum.update(data)
+        return self._file.write(data)
+
+
 def _dump(file: BinaryIO, epoch: int, params: Mapping[str, Any], outside: Mapping[str, object]) -> None:
-    file.write(_MAGIC + json.dumps({"format": SNAPSHOT_FORMAT, "epoch": epoch}).encode() + b"\n")
-    _Pickler(file, outside).dump(dict(params))
+    header = _Header(SNAPSHOT_FORMAT, epoch, checksum="0" * 64)
+    checksum = header.begin_sum()
+    file.write(header.lines())
+    _Pickler(_Summed(file, checksum), outside).dump(dict(params))
+    # Only now, in its place: to have it first, the pickle would have to be held in memory.
+    file.seek(0)
+    file.write(replace(header, checksum=checksum.hexdigest()).lines())
 
 
-def _read_header(file: BinaryIO, path: Path) -> int:
-    """The epoch; leaves the file at the pickle."""
+def _read_header(file: BinaryIO, path: Path) -> _Header:
+    """The header; leaves the file at the pickle."""
     if file.read(len(_MAGIC)) != _MAGIC:
         raise SnapshotError(f"{path} is no samplerkit snapshot.")
     try:
-        header = json.loads(file.readline(1_000))
-        written, epoch = int(header["format"]), int(header["epoch"])
-    except (ValueError, KeyError, TypeError) as error:
+        fields = json.loads(file.readline(1_000))
+        written, epoch = int(fields["format"]), int(fields["epoch"])
+        checksum = fields.get("sha256", "")
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise SnapshotError(f"{path} is damaged: its header cannot be read.") from error
     if written > SNAPSHOT_FORMAT:
         raise SnapshotError(
             f"{path} has snapshot format {written}, this samplerkit reads up to {SNAPSHOT_FORMAT}: update it."
         )
-    return epoch
+    return _Header(written, epoch, checksum)
+
+
+def _check(file: BinaryIO, header: _Header, path: Path) -> None:
+    """Read the pickle as mere bytes first: damaged, it may raise anything, or load as something else."""
+    if header.format == 1:
+        return
+    start, checksum = file.tell(), header.begin_sum()
+    while chunk := file.read(1 << 20):
+        checksum.update(chunk)
+    if checksum.hexdigest() != header.checksum:
+        raise SnapshotError(f"{path} is damaged: its checksum is wrong. Restore an earlier epoch.")
+    file.seek(start)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    def __init__(self, file: BinaryIO, outside: Mapping[str, object]) -> None:
+    def __init__(self, file: Any, outside: Mapping[str, object]) -> None:
         super().__init__(file)
         self._names = {id(thing): name for name, thing in outside.items()}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import signal
@@ -9,6 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -180,10 +182,81 @@ def test_a_truncated_snapshot_says_that_it_is_damaged(tmp_path: Path) -> None:
         Snapshotter(tmp_path).load(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A snapshot with something of everything in it."""
+    folder = tmp_path_factory.mktemp("intact")
+    params = {"weights": np.arange(60.0), "names": ["a", "ä"], "seed": 1 << 70, "class": SnapshotConfig}
+    Snapshotter(folder).save_itr_params(12, params)
+    return folder / "params.pkl"
+
+
+def assert_refused(path: Path) -> None:
+    """By itself, and found in its folder."""
+    for place in (path, path.parent):
+        with pytest.raises(SnapshotError):
+            Snapshotter(path.parent).load(place)
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_snapshot_with_any_bit_flipped_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, intact: Path, data: st.DataObject
+) -> None:
+    content = bytearray(intact.read_bytes())
+    bit = data.draw(st.integers(0, 8 * len(content) - 1))
+    content[bit // 8] ^= 1 << bit % 8
+    path = tmp_path_factory.mktemp("flipped") / "params.pkl"
+    path.write_bytes(content)
+    assert_refused(path)
+
+
+def test_a_snapshot_with_any_bit_of_its_header_flipped_is_refused(tmp_path: Path, intact: Path) -> None:
+    path = tmp_path / "params.pkl"
+    magic, line, _ = intact.read_bytes().split(b"\n", 2)
+    for bit in range(8 * (len(magic) + len(line) + 2)):
+        content = bytearray(intact.read_bytes())
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        assert_refused(path)
+
+
+@given(st.data())
+@settings(max_examples=50, deadline=None)
+def test_a_snapshot_cut_anywhere_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, intact: Path, data: st.DataObject
+) -> None:
+    content = intact.read_bytes()
+    path = tmp_path_factory.mktemp("cut") / "params.pkl"
+    path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+    assert_refused(path)
+
+
+def test_a_snapshot_of_the_format_without_a_checksum_still_loads(tmp_path: Path) -> None:
+    head = b'samplerkit-snapshot\n{"format": 1, "epoch": 3}\n'
+    (tmp_path / "params.pkl").write_bytes(head + pickle.dumps({"epoch": 3}))
+    assert Snapshotter(tmp_path).load(tmp_path, 3) == {"epoch": 3}
+    (tmp_path / "params.pkl").write_bytes(head + pickle.dumps({"epoch": 3})[:-1])
+    with pytest.raises(SnapshotError, match="damaged"):
+        Snapshotter(tmp_path).load(tmp_path, 3)
+
+
+def test_a_module_that_is_missing_is_not_taken_for_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone_since.py").write_text("class Algorithm: ...")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        Snapshotter(tmp_path).save_itr_params(0, {"algo": importlib.import_module("gone_since").Algorithm()})
+    del sys.modules["gone_since"]
+    with pytest.raises(ModuleNotFoundError, match="gone_since"):
+        Snapshotter(tmp_path).load(tmp_path)
+
+
 def test_a_snapshot_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     Snapshotter(tmp_path).save_itr_params(0, {})
     path = tmp_path / "params.pkl"
-    path.write_bytes(path.read_bytes().replace(b'"format": 1', b'"format": 9'))
+    path.write_bytes(path.read_bytes().replace(b'"format": 2', b'"format": 9'))
     with pytest.raises(SnapshotError, match="format 9"):
         Snapshotter(tmp_path).load(path)
 
