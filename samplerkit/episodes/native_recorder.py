@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from samplerkit.episodes.beginnings import put_rows
 from samplerkit.episodes.columns import Array, Column
 from samplerkit.episodes.step_type import StepType
 from samplerkit.episodes.tick_infos import row_infos
@@ -19,6 +20,9 @@ _FINAL = (*_FINAL_OBSERVATION, "final_info")
 class NativeRecorder(TickRecorder):
     """A `TickRecorder` whose ticks are written as a whole: `act_together` and `step_together`.
 
+    Idle slots are stepped, too, and what is legal may depend on what stands there: the policy acts on what
+    each of them observes, and none of it is kept.
+
     Whatever the autoreset mode of the environment, the observation that follows an episode's last step is the
     true final one.
     """
@@ -27,6 +31,23 @@ class NativeRecorder(TickRecorder):
 
     over: list[int] = []  # noqa: RUF012 - replaced at each tick, never changed in place
     """Slots, idle ones too, whose episodes the environment ended in the last tick."""
+
+    def stand_by(self, slots: Sequence[int], observations: Any) -> None:
+        """Take what idle slots observe after a reset.
+
+        Args:
+            slots: which.
+            observations: a column with `n_slots` rows, of which theirs count.
+        """
+        columns, first = self._recording.observations, self._tick * self.n_slots
+        if not put_rows(columns.rows(slice(first, first + self.n_slots)), observations, slots):
+            for slot in slots:
+                columns.put(first + slot, row_of(observations, slot))
+
+    def observations(self, live: Sequence[int]) -> Column:
+        """Return what the policy is to see now, in fresh arrays of `n_slots` rows."""
+        first = self._tick * self.n_slots
+        return self._recording.observations.copy_rows(first, first + self.n_slots)
 
     def act_together(self, actions: Any, agent_infos: Mapping[str, Any], live: Sequence[int]) -> Column:
         """Record the actions of the coming tick, and return them as the vector environment is to get them.
@@ -37,8 +58,8 @@ class NativeRecorder(TickRecorder):
             live: slots with an open episode.
 
         Returns:
-            A column with a row for each slot, in fresh arrays; rows of idle slots repeat a live one where the
-            policy gave nothing that fits the space.
+            A column with a row for each slot, in fresh arrays; that of an idle slot repeats a live one where
+            the policy gave nothing that fits the space.
 
         Raises:
             ValueError, TypeError: as `act`.
@@ -48,9 +69,11 @@ class NativeRecorder(TickRecorder):
             return given
         cast = self._cast_rows(actions, live)
         columns, rows = self._recording.actions, self._recording.tick_rows(self._tick)
-        idle = [slot for slot, action in enumerate(cast) if action is None]
-        if idle:
-            fill(columns.rows(rows), idle, live[0])
+        for slot in [slot for slot, action in enumerate(cast) if action is None]:
+            try:
+                columns.cast(rows.start + slot, row_of(actions, slot))
+            except (ValueError, TypeError):
+                fill(columns.rows(rows), [slot], live[0])
         return columns.copy_rows(rows.start, rows.stop)
 
     def step_together(
@@ -66,8 +89,8 @@ class NativeRecorder(TickRecorder):
         """Record what a vector environment returned for a tick, and go on to the next one.
 
         Args:
-            observations: as returned; rows of idle slots do not count, here and below.
-            rewards: (n_slots,) real numbers.
+            observations: as returned; those of idle slots are what the policy acts on there.
+            rewards: (n_slots,) real numbers; rows of idle slots do not count, here and below.
             terminated: (n_slots,) booleans.
             truncated: (n_slots,) booleans.
             infos: as returned.
@@ -89,7 +112,7 @@ class NativeRecorder(TickRecorder):
         if type(observations) is np.ndarray and observations.shape == shape and observations.dtype == dtype:
             rows[following : following + n] = observations
         else:
-            self._put_observations(following, observations, live)
+            self._put_observations(following, observations)
         if infos and (finals := final_observations(infos, over)) is not None:
             column, mask = finals
             for slot in np.flatnonzero(mask).tolist():
@@ -121,13 +144,13 @@ class NativeRecorder(TickRecorder):
         terminal, timeout = StepType.TERMINAL, StepType.TIMEOUT
         return [(slot, terminal if terminated[slot] else timeout) for slot in ended]
 
-    def _put_observations(self, row: int, observations: Any, live: Sequence[int]) -> None:
+    def _put_observations(self, row: int, observations: Any) -> None:
         columns = self._recording.observations
         place = columns.rows(slice(row, row + self.n_slots))
         if fits(place, observations):
             assign(place, observations)
             return
-        for slot in live:
+        for slot in range(self.n_slots):
             columns.put(row + slot, row_of(observations, slot))
 
     def _put_env_infos(self, infos: Mapping[str, Any], live: Sequence[int]) -> None:

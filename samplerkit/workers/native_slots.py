@@ -79,7 +79,8 @@ class NativeSlots(Slots):
     """Slots that are those of one vector environment, which takes a seed for each of them.
 
     Whatever its autoreset mode, a slot whose episode ended is reset with the seed of its next unit before the
-    next tick. Slots without a unit are reset too, since all of them are stepped.
+    next tick. Slots without a unit are reset too, since all of them are stepped, with what the policy does on
+    what they observe.
 
     Args:
         n_slots, max_episode_length: as for `Slots`.
@@ -181,12 +182,16 @@ class NativeSlots(Slots):
     def _reset_envs(self) -> None:
         """Reset the slots whose episodes begin, and those that would be stepped after their end."""
         seeds, self._seeds = self._seeds, {}
-        slots = sorted({*seeds, *self._over}) if self._over else sorted(seeds)
+        idle = sorted(self._over.difference(seeds)) if self._over else []
+        slots = sorted({*seeds, *idle}) if idle else sorted(seeds)
         self._over.clear()
         given = [*seeds.values()] if slots == [*seeds] else [seeds.get(slot, _IDLE) for slot in slots]
         observations, infos = seeded_reset(self._env, slots, given)
+        recorder: Any = self.recorder
         if seeds:
-            self.recorder.begin_all(sorted(seeds), observations, self._of_units(infos))
+            recorder.begin_all(sorted(seeds), observations, self._of_units(infos))
+        if idle:
+            recorder.stand_by(idle, observations)
 
     def _of_units(self, infos: dict[str, Any]) -> dict[str, Any]:
         """Return the infos without those that tell the slot rather than the episode."""
@@ -196,7 +201,7 @@ class NativeSlots(Slots):
 
     def clear(self) -> None:
         """Forget all that is open."""
-        self._over.update(self._seeds, self.live)
+        self._over.update(range(self.n_slots))  # after an error nobody knows where the idle ones stand
         self._seeds = {}
         super().clear()
 

@@ -32,7 +32,8 @@ class Slots:
         slots.cut(slot)                                # a fragment: ends MID, and the episode goes on
         slots.clear()                                  # forget all that is open
 
-    The policy gets exactly `n_slots` rows in slot order; rows of idle slots repeat a live one. It is reset by
+    The policy gets exactly `n_slots` rows in slot order; rows of idle slots repeat a live one, or are what a
+    vector environment, which steps them all, has there. It is reset by
     ``reset(do_resets)`` before the first tick of an episode, and seeded with a seed for each row that was
     reset. After an exception, `failing` is the slot that it belongs to, or None if that is not known: it came
     from the policy, which acts for all rows at once.

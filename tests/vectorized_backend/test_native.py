@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import samplerkit
 from samplerkit.contract.probes import ProbePolicy, TattooEnv
-from samplerkit.policies import MLPPolicy, RandomPolicy
+from samplerkit.policies import MLPPolicy, RandomPolicy, from_callable
 from samplerkit.rl2 import BanditVectorEnv
 from samplerkit.sampling import host
 from samplerkit.workers.native_slots import seeds_each_slot
@@ -125,6 +125,50 @@ def test_infos_of_any_kind_may_come_at_any_step(when, lengths, mode, n_envs, lim
     ):
         for call in range(2):
             assert_equal(native.obtain_samples(call, n_samples), local.obtain_samples(call, n_samples))
+
+
+class OneLegalMove(gymnasium.Env):
+    """Allows one action only: what it showed last, as games do that are in one of many states."""
+
+    observation_space = spaces.Discrete(5)
+    action_space = spaces.Discrete(5)
+
+    def _show(self):
+        self.shown = int(self.np_random.integers(5))
+        return self.shown
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.left = int(self.np_random.integers(1, 6))
+        return self._show(), {}
+
+    def step(self, action):
+        assert action == self.shown, f"{action} is illegal: {self.shown} is the only legal one"
+        self.left -= 1
+        return self._show(), 1.0, self.left == 0, False, {}
+
+
+@pytest.mark.parametrize("as_they_are", [True, False], ids=["actions as they are", "actions that are cast"])
+@given(
+    n_envs=st.integers(1, 5),
+    n_workers=st.integers(1, 2),
+    mode=st.sampled_from(MODES),
+    limit=st.integers(1, 6),
+    calls=st.lists(st.integers(1, 20), min_size=1, max_size=3),
+)
+def test_slots_without_a_unit_get_actions_that_are_legal_there(
+    as_they_are, n_envs, n_workers, mode, limit, calls
+):
+    dtype = np.int64 if as_they_are else np.int16
+    policy = from_callable(lambda observations: observations.astype(dtype), batched=True)
+    vector = functools.partial(synchronous, OneLegalMove, mode, n_envs)
+    arguments = {"max_episode_length": limit, "n_workers": n_workers}
+    with (
+        sampler("local", policy, OneLegalMove, **arguments) as local,
+        sampler("vectorized", policy, vector, n_envs=n_envs, **arguments) as native,
+    ):
+        for call in calls:
+            assert_equal(native.obtain_samples(0, call), local.obtain_samples(0, call))
 
 
 def test_nested_spaces_of_vector_environments_come_through():

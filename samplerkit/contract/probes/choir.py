@@ -21,14 +21,17 @@ class ChoirEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
     Args:
         num_envs: how many slots.
         mode: autoreset mode, by name.
-        arguments: of each `TattooEnv`.
+        kind: of the slots.
+        arguments: of each of them.
     """
 
-    def __init__(self, num_envs: int, mode: str = "NEXT_STEP", **arguments: Any) -> None:
+    def __init__(
+        self, num_envs: int, mode: str = "NEXT_STEP", kind: type[TattooEnv] = TattooEnv, **arguments: Any
+    ) -> None:
         self.num_envs = num_envs
         self.metadata = {"autoreset_mode": AutoresetMode[mode]}
         self._mode = mode
-        self._envs = [TattooEnv(**arguments) for _ in range(num_envs)]
+        self._envs = [kind(**arguments) for _ in range(num_envs)]
         self.single_observation_space = self._envs[0].observation_space
         self.single_action_space = self._envs[0].action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
