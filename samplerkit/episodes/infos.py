@@ -63,7 +63,10 @@ def concatenate_infos(parts: Sequence[Columns], rows: Sequence[int], name: str =
             if key in keys:
                 dense.append(part[key] if mask.all() else rows_of(part[key], mask))
                 counts.append(int(mask.sum()))
-        joined, present = _join(dense, counts, f"{name}[{key!r}]"), np.concatenate(masks)
+        present = np.concatenate(masks)
+        if not present.any():
+            continue  # somebody beside them had it, who is not among these
+        joined = _join(dense, counts, f"{name}[{key!r}]")
         if present.all():
             columns[key] = joined
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,10 @@ class KeptInfos:
         if self.rows >= 0:
             return self._regular(rows)
         return concatenate_infos(self._episodes[episodes], self._lengths[episodes], self._name)
+
+    def types(self, episodes: slice) -> Sequence[Columns]:
+        """Return columns of the dtypes that consecutive episodes have alone, of any number of rows."""
+        return [self._regular(slice(0, 0))] if self.rows >= 0 else self._episodes[episodes]
 
     def take(self, other: KeptInfos, start: int) -> None:
         """Take over the running episode of a recording that it outgrew."""

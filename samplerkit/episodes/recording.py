@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -168,6 +168,18 @@ class Recording:
             step_types=np.frombuffer(self._step_types, np.int8)[rows],
             lengths=np.array(self._lengths[episodes], np.int64),
         )
+
+    def infos_of(self, episodes: range) -> Iterator[tuple[str, Columns]]:
+        """See `samplerkit.episodes.info_types.infos_of`."""
+        some = slice(episodes.start, episodes.stop)
+        for name, parts in (
+            ("episode_infos", self._episode_infos[some]),
+            ("env_infos", self.env_infos.types(some)),
+            ("agent_infos", self.agent_infos.types(some)),
+        ):
+            for columns in parts:
+                if columns:
+                    yield name, columns
 
 
 def is_placed(piece: EpisodeSlice) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -334,6 +334,20 @@ class TickRecording(GatheringStore):
         """
         return self._batch(episodes, fresh=True)
 
+    def infos_of(self, episodes: range) -> Iterator[tuple[str, Columns]]:
+        """See `samplerkit.episodes.info_types.infos_of`."""
+        begun = [
+            it.columns if isinstance(it, Beginning) else it for it in _some(self._episode_infos, episodes)
+        ]
+        shared = {id(columns): columns for columns in begun if columns}
+        for name, parts in (
+            ("episode_infos", shared.values()),
+            ("env_infos", self.env_infos.types(episodes)),
+            ("agent_infos", self.agent_infos.types(episodes)),
+        ):
+            for columns in parts:
+                yield name, columns
+
     def steps_of(self, episodes: Sequence[int]) -> Array:
         """Return the rows of all steps of some episodes."""
         starts, lengths = _some(self._starts, episodes), _some(self._lengths, episodes)
@@ -444,6 +458,12 @@ class RecordedInfos:
     def take_ticks(self, other: RecordedInfos, start: int, stop: int) -> None:
         """See `TickRecording.take_ticks`."""
         self.ticks.take_ticks(other.ticks, start, stop)
+
+    def types(self, episodes: Sequence[int]) -> Iterable[Columns]:
+        """Return columns of the dtypes that some episodes have alone, of any number of rows."""
+        if not self._of_episodes:
+            return [] if self.ticks.empty else [self.ticks.cut(slice(0, 0))]
+        return filter(None, map(self._of_episodes.get, episodes))
 
     def cut(self, episodes: Sequence[int], lengths: Sequence[int], steps: Any) -> Columns:
         """Return the columns of some episodes, whose steps stand in these rows."""

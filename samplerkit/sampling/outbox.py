@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from samplerkit.episodes import EpisodeSlice, RecycledMemory, merged
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice, RecycledMemory, merged
+from samplerkit.episodes.info_types import InfoTypes, infos_of
 from samplerkit.episodes.recording import is_placed
-from samplerkit.episodes.slices import EpisodeStore
+from samplerkit.episodes.slices import EpisodeStore, whole
 from samplerkit.episodes.tick_recording import TickRecording, one_by_one
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.framing import joined
@@ -215,9 +216,9 @@ class Outbox:
         except Exception as error:
             units = _one_by_one(results)
             if len(units) > 1:
-                # Units that do not go together (infos of different kinds, say) go one by one.
-                for unit in units:
-                    self._send_all([unit], {}, quietly)
+                groups = _alike(units)
+                for some in groups if len(groups) > 1 else [[unit] for unit in units]:
+                    self._send_all(some, {}, quietly)
                 if failures:
                     self._send_all([], failures, quietly)
                 return
@@ -235,10 +236,42 @@ class Outbox:
         for some, piece in results:
             n_episodes += [1] * len(some) if len(some) > 1 else [piece[2] - piece[1]]
         hidden = {number: self._hidden[number] for number in numbers if number in self._hidden}
-        batch = merged([piece for _, piece in results]) if results else None
+        batch = _together(results) if results else None
         return encode_parts(
             Finished(self._epoch, numbers, tuple(n_episodes), batch, failures, hidden, self._placed)
         )
+
+
+def _together(results: Sequence[tuple[Sequence[int], EpisodeSlice]]) -> EpisodeBatch:
+    """Return the episodes of all units.
+
+    Raises:
+        ValueError: where infos of one would not be the same without those of the others: which units travel
+            together is a matter of time.
+    """
+    pieces = [piece for _, piece in results]
+    batch = merged(pieces)
+    if len(pieces) > 1 or len(results[0][0]) > 1:
+        types = InfoTypes()
+        # Integers may be too large for the type that is theirs otherwise: that shows in what came out.
+        if not all(types.agree(infos_of(piece)) for piece in [*pieces, whole(batch)]):
+            raise ValueError("infos of units have different types")
+    return batch
+
+
+def _alike(
+    units: Sequence[tuple[Sequence[int], EpisodeSlice]],
+) -> list[list[tuple[Sequence[int], EpisodeSlice]]]:
+    """Divide units, in order, into such as have infos of the same types."""
+    groups: list[list[tuple[Sequence[int], EpisodeSlice]]] = []
+    types: InfoTypes | None = None
+    for unit in units:
+        if types is None or not types.agree(infos_of(unit[1])):
+            types = InfoTypes()
+            types.agree(infos_of(unit[1]))
+            groups.append([])
+        groups[-1].append(unit)
+    return groups
 
 
 def _one_by_one(

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from samplerkit.episodes import concatenate_infos, stack_infos
 from samplerkit.episodes.bits import column_differences
+from samplerkit.episodes.columns import rows_of_each
 from samplerkit.episodes.info_table import InfoTable
 
 # ---------------------------------------------------------------- what columns look like
@@ -164,6 +165,13 @@ def test_an_object_that_cannot_be_copied_is_refused():
 def test_a_users_key_that_would_be_a_mask_is_refused(rows):
     with pytest.raises(ValueError, match="'_x' is the name of the mask"):
         stack_infos(rows)
+
+
+def test_a_key_that_no_row_has_any_more_is_left_out():
+    rows = stack_infos([{"a": 1}, {"b": {"c": 2, "d": 3}}, {"b": {"c": 4}}])
+    first, last = (rows_of_each(rows, it) for it in (slice(0, 1), slice(2, 3)))
+    assert_same(concatenate_infos([first], [1]), stack_infos([{"a": 1}]))
+    assert_same(concatenate_infos([last, last], [1, 1]), stack_infos([{"b": {"c": 4}}] * 2))
 
 
 def test_a_clash_between_batches_is_refused():

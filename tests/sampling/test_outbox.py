@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from samplerkit.episodes import EnvSpec, EpisodeRecorder, StepType, TickRecorder, cut
+from samplerkit.episodes import EnvSpec, EpisodeRecorder, StepType, TickRecorder, cut, join
+from samplerkit.episodes.bits import column_differences
+from samplerkit.episodes.infos import stack_infos
 from samplerkit.sampling import outbox as module
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.messages import Configured, decode
@@ -64,6 +66,14 @@ class Bench:
         for _ in range(length):
             self.recorder.cast_action(0)
             self.recorder.add(float(number), np.full(shape, float(number)), info or {}, {})
+        return self.recorder.keep(StepType.TERMINAL)
+
+    def episode_of(self, infos):
+        """Return an episode whose steps have these infos of the environment, and the first of the policy."""
+        self.recorder.start(np.zeros(1), infos[0])
+        for info in infos:
+            self.recorder.cast_action(0)
+            self.recorder.add(0.0, np.zeros(1), info, infos[0])
         return self.recorder.keep(StepType.TERMINAL)
 
     def put(self, number, **arguments):
@@ -122,6 +132,59 @@ def test_whatever_is_put_in_comes_once_and_in_order(data):
     sent = [number for message in [*bench.sent, *bench.posted] for number in message.numbers]
     assert sent == sorted(sent)
     assert all(message.epoch == 5 for message in [*bench.sent, *bench.posted])
+
+
+VALUES = {
+    "number": st.sampled_from([1, 2, 0.5, True, 2**63, np.int8(1), np.float32(0.5)]),
+    "word": st.text("ab", max_size=3),
+    "object": st.sampled_from([None, 1, 0.5, (3,)]),
+    "array": st.sampled_from([np.zeros(2), np.zeros(2, np.float32), np.zeros(2, np.int64)]),
+    "nested": st.fixed_dictionaries({"one": st.sampled_from([1, 0.5])}, optional={"other": st.text("ab")}),
+}
+UNITS = st.lists(
+    st.lists(st.fixed_dictionaries({}, optional=VALUES), min_size=1, max_size=3), min_size=1, max_size=8
+)
+
+
+@given(units=UNITS)
+@example(units=[[{"number": 1}], [{"number": 1}, {"number": 2**63}]])
+@example(units=[[{"object": None}, {"object": 1}], [{"object": None}, {"object": 0.5}]])
+def test_infos_come_as_if_their_unit_had_travelled_alone(units):
+    bench = Bench()
+    kept = [(number, infos) for number, infos in enumerate(units) if fit_together(infos)]
+    with pytest.MonkeyPatch.context() as patch:
+        bench.use(patch)
+        for number, infos in kept:
+            bench.box.put(number, bench.episode_of(infos))
+        bench.box.flush()
+    arrived = {}
+    for message in bench.sent:
+        for number, piece in zip(message.numbers, cut(message.batch, message.n_episodes), strict=True):
+            arrived[number] = join([piece])
+    assert sorted(arrived) == [number for number, _ in kept]
+    for number, infos in kept:
+        batch, first = arrived[number], stack_infos(infos[:1])
+        for got, wanted in (
+            (batch.env_infos, stack_infos(infos)),
+            (batch.agent_infos, stack_infos(infos[:1] * len(infos))),
+            (batch.episode_infos_by_episode, first),
+        ):
+            assert list(column_differences(wanted, got, "infos")) == []
+
+
+def fit_together(infos):
+    try:
+        return stack_infos(infos) is not None
+    except (ValueError, TypeError):
+        return False
+
+
+def test_infos_of_the_same_types_travel_in_one_message_and_others_in_as_few_as_may_be(make):
+    bench = make()
+    for number, word in enumerate(["a", "b", "long", "more", "c"]):
+        bench.put(number, info={"word": word})
+    bench.box.flush()
+    assert bench.numbers == [(0, 1), (2, 3), (4,)]
 
 
 def test_results_wait_for_others_and_travel_together(make):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -11,10 +12,14 @@ from gymnasium import spaces
 
 from samplerkit.contract.clause import clause, require
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.probes import EchoEnv, ScriptedPolicy, counting
+from samplerkit.contract.probes import EchoEnv, ProbePolicy, ScriptedPolicy, TattooEnv, counting
 from samplerkit.contract.probes.tattoo import chain, word_of
 from samplerkit.contract.script import Script
-from samplerkit.contract.views import EpisodeView, column_violation
+from samplerkit.contract.views import EpisodeView, column_violation, require_same_units
+from samplerkit.interfaces import NewEnvUpdate
+
+_CALLS = 120
+"""How many small batches are looked at where it depends on the time what goes wrong."""
 
 
 @clause(
@@ -78,10 +83,35 @@ def _env_infos_at(episode: EpisodeView, infos: dict[str, Any], step: int) -> lis
     if "_at_odd_steps" in infos:
         rows += [("['_at_odd_steps']", bool(t % 2), infos["_at_odd_steps"][step])]
     if "word" in infos and t >= 3:
-        rows += [("['word']", word_of(t), infos["word"][step]), ("['odd']", bool(t % 2), infos["odd"][step])]
+        rows += [
+            ("['word']", word_of(episode.key, t), infos["word"][step]),
+            ("['odd']", bool(t % 2), infos["odd"][step]),
+        ]
     if "_word" in infos:
         rows += [("['_word']", t >= 3, infos["_word"][step])]
     return rows
+
+
+@clause(
+    "B4.alone",
+    says="The infos of a batch have the keys and the dtypes that its own rows ask for.",
+    why="Which other episodes were sampled, or sent with these, is a matter of time.",
+    causes="episodes of several units joined for a message, of which a call takes some: longer words, floats "
+    "among integers, masks of keys that none of them has.",
+)
+def infos_alone(lab: Lab) -> None:
+    """Take small batches of episodes that differ in their infos, and compare them with local ones."""
+    env = NewEnvUpdate(partial(TattooEnv, tag=1, lengths=(1, 2, 3, 3, 4), infos="late"))
+    arguments = {"n_workers": 2, "seed": 1, "max_episode_length": 9}
+    local = Lab(lab.local, lab.profile, lab.note)
+    with (
+        lab.sampler(ProbePolicy(1), env, **arguments) as sampler,
+        local.sampler(ProbePolicy(1), env, **arguments) as reference,
+    ):
+        for call in range(_CALLS):
+            count = 1 + call % 7
+            got, wanted = sampler.obtain_samples(call, count), reference.obtain_samples(call, count)
+            require_same_units(f"call {call}", got, wanted)
 
 
 @clause(

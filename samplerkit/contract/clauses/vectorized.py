@@ -17,8 +17,9 @@ from gymnasium.vector import AutoresetMode
 from samplerkit.contract.clause import NotApplicable, Violation, clause, require
 from samplerkit.contract.clauses.environments import require_closed_once
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.probes import ChorusEnv, Fault, ProbePolicy, TattooEnv, read_ledger
+from samplerkit.contract.probes import ChorusEnv, Fault, ProbePolicy, TattooEnv, mark_of, read_ledger
 from samplerkit.contract.probes.rows import RowWatcher
+from samplerkit.contract.probes.tattoo import N_ACTIONS, mix
 from samplerkit.contract.reference import unit_seeds
 from samplerkit.contract.script import Op, Script
 from samplerkit.contract.views import in_words, require_same_units
@@ -237,7 +238,7 @@ def native(lab: Lab) -> None:
     if worker is None or not worker.takes_vector_envs:
         raise NotApplicable(f"{lab.subject.name} takes no vector environments")
     for mode in AutoresetMode:
-        for lengths, infos in _NATIVE_CASES:
+        for lengths, infos in _NATIVE_CASES if mode is AutoresetMode.NEXT_STEP else _NATIVE_CASES[:3]:
             envs = (
                 partial(TattooEnv, tag=1, lengths=lengths, infos=infos),
                 partial(ChorusEnv, width, mode.name, tag=1, lengths=lengths, infos=infos),
@@ -246,6 +247,49 @@ def native(lab: Lab) -> None:
             for call, (wanted, got) in enumerate(zip(*found, strict=True)):
                 where = f"{mode.name}, episodes of {lengths} steps, infos={infos!r}, call {call}"
                 require_same_units(where, got, wanted)
+
+
+class _OneMove(TattooEnv):
+    """Allows one action only, which depends on the episode and the step."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        require(int(action) == _move(*self._mark()[:3]), "an action that is not allowed there")
+        return super().step(action)
+
+
+def _move(tag: int, key: int, t: int) -> int:
+    return mix(tag, key, t) % N_ACTIONS
+
+
+class _Mover(ProbePolicy):
+    """Does what is allowed."""
+
+    def get_action(self, observation: Any) -> tuple[Any, dict[str, Any]]:
+        return np.int64(_move(*mark_of(observation)[:3].tolist())), {}
+
+    def get_actions(self, observations: Any) -> tuple[Any, dict[str, Any]]:
+        return np.array([_move(*mark[:3]) for mark in mark_of(observations).tolist()]), {}
+
+
+@clause(
+    "A7.native-idle",
+    says="What a vector environment is told in slots that have no unit is allowed there.",
+    why="It steps them all, and in games and with action masks an action that is legal here is an error "
+    "there: an innocent unit would fail.",
+    causes="the action of another slot; an action for what the slot showed before it was reset.",
+)
+def native_idle(lab: Lab) -> None:
+    """Allow but one action in each state."""
+    width = 4
+    wide = _with(lab, width, fragments=True)
+    worker = lab.subject.worker
+    if worker is None or not worker.takes_vector_envs:
+        raise NotApplicable(f"{lab.subject.name} takes no vector environments")
+    env = partial(ChorusEnv, width, kind=_OneMove, tag=1, lengths=(1, 2, 5, 9), infos="none")
+    with wide.sampler(_Mover(1), env, n_workers=2, seed=1, max_episode_length=7) as sampler:
+        for call in range(4):
+            got = len(sampler.obtain_samples(call, 20).rewards)
+            require(got >= 20, f"call {call}: expected 20 steps, got {got}")
 
 
 @clause(

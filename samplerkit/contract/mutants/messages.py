@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from samplerkit.contract.mutants.anything import AnyPool
-from samplerkit.contract.mutants.bases import FRAGMENT_PROCESSES, PROCESSES, altered
+from samplerkit.contract.mutants.bases import FRAGMENT_PROCESSES, PROCESSES, altered, mapped
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.episodes import EnvSpec, Ground
 from samplerkit.episodes.columns import Array
@@ -298,6 +298,24 @@ class UpdateErrorsDropped(MessageDefect):
     """That a worker could not take an update is not reported."""
 
     meddler = _FailuresDropped
+
+
+class _Widening(Meddler):
+    def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
+        return [(carrier, self._wide(data)) for carrier, data in self.inner.receive(carriers, timeout)]
+
+    def _wide(self, data: Data) -> Data:
+        if data is None or not isinstance(message := decode(data), Finished) or message.batch is None:
+            return data
+        infos = mapped(lambda it: it.astype("<U99") if it.dtype.kind == "U" else it, message.batch.env_infos)
+        return encode(replace(message, batch=altered(message.batch, env_infos=infos)))
+
+
+@mutant("words-as-long-as-others", "B4.alone", "B4", "A2", "A7", bases=(PROCESSES,))
+class WordsAsLongAsOthers(MessageDefect):
+    """Words are as long as the longest of the episodes that they were sent with."""
+
+    meddler = _Widening
 
 
 class _Leaky(Meddler):

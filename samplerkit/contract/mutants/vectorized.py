@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 from samplerkit.contract.mutants.bases import VECTORIZED, mapped
 from samplerkit.contract.mutants.in_slots import SlotDefects
 from samplerkit.episodes import EpisodeSlice, StepType, TickRecorder
+from samplerkit.episodes.columns import Column
 from samplerkit.episodes.finals import Standing
 from samplerkit.episodes.native_recorder import NativeRecorder, assign
 from samplerkit.episodes.tick_recording import TickRecording
@@ -491,6 +493,23 @@ class NativeAllReset(NativeSlots):
     def _reset_envs(self) -> None:
         self._over.update(range(self.n_slots))
         super()._reset_envs()
+
+
+@in_native("native-idle-not-heard", "A7.native-idle")
+class NativeIdleNotHeard(NativeSlots):
+    """Slots that are reset without a unit get an action for what they showed before."""
+
+    def _reset_envs(self) -> None:
+        with mock.patch.object(self.recorder, "stand_by"):
+            super()._reset_envs()
+
+
+@in_native_recorder("native-idle-as-others", "A7.native-idle")
+class NativeIdleAsOthers(NativeRecorder):
+    """Slots without a unit get the action of another one."""
+
+    def observations(self, live: Sequence[int]) -> Column:
+        return TickRecorder.observations(self, live)
 
 
 @in_native_recorder("native-final-observation-lost", "A7.native")

@@ -40,9 +40,9 @@ def reward_of(mark: Sequence[int]) -> float:
     return mix(tag, key, t, actions) % 4096 / 16 - 100
 
 
-def word_of(t: int) -> str:
-    """Return the word among the late infos of a step."""
-    return f"step {t}"
+def word_of(key: int, t: int) -> str:
+    """Return the word among the late infos of a step; how long it may be depends on the episode."""
+    return f"step {t}" + "!" * (mix(key, 4) % 2)
 
 
 def mark_of(observation: Any) -> np.ndarray:
@@ -173,7 +173,7 @@ class TattooEnv(gymnasium.Env[Any, Any]):
             if self.t % 2:
                 info["at_odd_steps"] = self.t / 4
         if self.infos == "late" and self.t >= 3:
-            info |= {"word": word_of(self.t), "odd": np.bool_(self.t % 2)}
+            info |= {"word": word_of(self.key, self.t), "odd": np.bool_(self.t % 2)}
         return info
 
     def _strike(self, site: str) -> None:
