@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samplerkit.episodes.columns import Column, arrays_of, concatenate_columns, rows_of
+from samplerkit.episodes.columns import Column, arrays_of, concatenate_columns, row_of, rows_of
 from samplerkit.episodes.space_columns import space_column
 from samplerkit.interfaces import OpenEpisode, Unit
 from samplerkit.workers.slots import Slots
@@ -162,7 +162,7 @@ class _Prompter:
 
     def _as_recorded(self, chosen: Any, slot: int) -> Column:
         column = space_column(self._space, "action", 1, {"action"})
-        column.cast(0, _row(chosen, slot))
+        column.cast(0, row_of(chosen, slot))
         return column.rows(slice(None))
 
     def reset(self, do_resets: npt.NDArray[np.bool_] | None = None) -> None:
@@ -173,14 +173,6 @@ class _Prompter:
 
 def _of(parts: Sequence[Part], slot: int) -> Part:
     return next(part for part in parts if part.slot == slot)
-
-
-def _row(column: Any, row: int) -> Any:
-    if isinstance(column, dict):
-        return {key: _row(child, row) for key, child in column.items()}
-    if isinstance(column, tuple):
-        return tuple(_row(child, row) for child in column)
-    return column[row]
 
 
 def _same(one: Column, other: Column) -> bool:

@@ -7,7 +7,7 @@ from its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -68,6 +68,17 @@ def arrays_of(column: Column, path: str = "") -> Iterator[tuple[str, Array]]:
             yield from arrays_of(child, f"{path}[{index}]")
     else:
         yield path, column
+
+
+def row_of(column: Any, row: int) -> Any:
+    """Return a row of a column, nested as it is; what a policy or an environment gives will do for one."""
+    if type(column) is np.ndarray:  # most are, and to ask whether something is a Mapping takes far longer
+        return column[row]
+    if isinstance(column, Mapping):
+        return {key: row_of(child, row) for key, child in column.items()}
+    if isinstance(column, tuple):
+        return tuple(row_of(child, row) for child in column)
+    return column[row]
 
 
 def rows_of(column: Column, rows: Any) -> Column:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from samplerkit.episodes.beginnings import put_rows
-from samplerkit.episodes.columns import Array, Column
+from samplerkit.episodes.columns import Array, Column, row_of
 from samplerkit.episodes.step_type import StepType
 from samplerkit.episodes.tick_infos import row_infos
-from samplerkit.episodes.tick_recorder import TickRecorder, fill, row_of
+from samplerkit.episodes.tick_recorder import TickRecorder, fill
 
 _FINAL_OBSERVATION = ("final_obs", "final_observation")
 _FINAL = (*_FINAL_OBSERVATION, "final_info")

@@ -10,6 +10,7 @@ import numpy as np
 
 from samplerkit.episodes.beginnings import Beginning, beginnings, put_rows, shared_infos
 from samplerkit.episodes.columns import Array, Column, Columns, map_column
+from samplerkit.episodes.columns import row_of as row_of
 from samplerkit.episodes.info_table import InfoTable
 from samplerkit.episodes.infos import stack_infos
 from samplerkit.episodes.recorder import Cancellable, checked_reward
@@ -490,12 +491,3 @@ def check_rows(column: Any, n_rows: int) -> None:
             f"get_actions returned {found}, but there are {n_rows} slots: return an action for each row of "
             "the observations, idle ones too"
         )
-
-
-def row_of(column: Any, row: int) -> Any:
-    """Return a row of a column, nested as it is."""
-    if isinstance(column, Mapping):
-        return {key: row_of(child, row) for key, child in column.items()}
-    if isinstance(column, tuple):
-        return tuple(row_of(child, row) for child in column)
-    return column[row]

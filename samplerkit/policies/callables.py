@@ -10,9 +10,10 @@ import cloudpickle
 import numpy as np
 import numpy.typing as npt
 
+from samplerkit.episodes.columns import row_of
 from samplerkit.policies.base import RowPolicy
 from samplerkit.policies.rows import RowRandom
-from samplerkit.policies.stacking import row_of, rows_in, stack_infos, stack_rows
+from samplerkit.policies.stacking import rows_in, stack_infos, stack_rows
 
 
 def from_callable(function: Callable[..., Any], *, batched: bool = False) -> CallablePolicy:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from samplerkit.episodes.columns import row_of
 from samplerkit.policies.base import RowPolicy
 from samplerkit.policies.space_sampling import row_sampler
-from samplerkit.policies.stacking import row_of
 
 Space = spaces.Space[Any]
 

@@ -1,6 +1,4 @@
-"""Between rows and columns: single values stacked to columns, columns taken apart, infos of unlike rows
-merged.
-"""
+"""Between rows and columns: single values stacked to columns, infos of unlike rows merged."""
 
 from __future__ import annotations
 
@@ -8,15 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
-
-def row_of(column: Any, row: int) -> Any:
-    """One row of a column, nested as the column is."""
-    if isinstance(column, dict):
-        return {key: row_of(part, row) for key, part in column.items()}
-    if isinstance(column, tuple):
-        return tuple(row_of(part, row) for part in column)
-    return column[row]
 
 
 def rows_in(column: Any) -> int:

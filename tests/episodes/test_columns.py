@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -11,6 +13,7 @@ from samplerkit.episodes.columns import (
     arrays_of,
     concatenate_columns,
     map_column,
+    row_of,
     rows_of,
     spread_rows,
 )
@@ -27,6 +30,14 @@ def test_mapping_keeps_the_structure():
 def test_arrays_are_named_by_their_paths():
     paths = [path for path, _ in arrays_of(NESTED, "observations")]
     assert paths == ["observations['a']", "observations['b'][0]", "observations['b'][1]['c']"]
+
+
+@pytest.mark.parametrize("kind", [dict, MappingProxyType])
+def test_a_row_is_nested_as_its_column_is(kind):
+    row = row_of({**NESTED, "b": (NESTED["b"][0], kind(NESTED["b"][1]))}, 1)
+    assert row["a"].tolist() == [2, 3]
+    assert row["b"] == (0, {"c": np.array([True])})
+    assert row_of(["of", "a", "list"], 1) == "a"
 
 
 def test_a_slice_of_rows_is_a_view():

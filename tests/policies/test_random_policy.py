@@ -11,8 +11,8 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samplerkit.episodes.columns import row_of
 from samplerkit.policies import RandomPolicy
-from samplerkit.policies.stacking import row_of
 
 HALF = np.array([0.0, -np.inf, -np.inf, -1.0], np.float32)
 OTHER = np.array([np.inf, 2.0, np.inf, 1.0], np.float32)
