@@ -12,10 +12,8 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces
 
 from samplerkit.episodes.dtypes import fill_value
-from samplerkit.episodes.spec import Space
 
 Array: TypeAlias = npt.NDArray[Any]
 Column: TypeAlias = "Array | dict[str, Column] | tuple[Column, ...]"
@@ -111,15 +109,6 @@ def spread_rows(dense: Column, present: Array) -> Column:
         return full
 
     return map_column(spread, dense)
-
-
-def allocate(space: Space, rows: int) -> Column:
-    """Return an uninitialised column for this many values of a space."""
-    if isinstance(space, spaces.Dict):
-        return {key: allocate(child, rows) for key, child in space.spaces.items()}
-    if isinstance(space, spaces.Tuple):
-        return tuple(allocate(child, rows) for child in space.spaces)
-    return np.empty((rows, *cast("tuple[int, ...]", space.shape)), dtype=space.dtype)
 
 
 def concatenate_columns(parts: Sequence[Column], path: str) -> Column:

@@ -87,10 +87,6 @@ class TickRecorder:
         """Return the number of steps of a slot's open episode; of the part since the last cut."""
         return self._tick - self._starts[slot]
 
-    def is_open(self, slot: int) -> bool:
-        """Whether a slot has an open episode."""
-        return self._starts[slot] != _CLOSED
-
     # -- episodes begin and end ------------------------------------------------------------------
 
     def begin(

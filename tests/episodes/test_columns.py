@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samplerkit.episodes.columns import (
-    allocate,
     arrays_of,
     concatenate_columns,
     map_column,
@@ -17,6 +16,7 @@ from samplerkit.episodes.columns import (
     rows_of,
     spread_rows,
 )
+from samplerkit.episodes.space_columns import space_column
 
 NESTED = {"a": np.arange(6).reshape(3, 2), "b": (np.zeros(3, np.int8), {"c": np.ones((3, 1), bool)})}
 
@@ -66,11 +66,11 @@ def test_rows_are_found_by_numbers_flags_and_slices_alike(data):
         rows_of(array, np.array([len(array)]))
 
 
-def test_allocation_follows_the_space():
+def test_the_column_of_a_space_is_nested_as_the_space_is():
     space = spaces.Dict(
         {"x": spaces.Box(0, 255, (2, 3), np.uint8), "y": spaces.Tuple([spaces.Discrete(4), spaces.Dict({})])}
     )
-    column = allocate(space, 5)
+    column = space_column(space, "observation", 5, set()).rows(slice(None))
     assert column["x"].shape == (5, 2, 3)
     assert column["x"].dtype == np.uint8
     assert column["y"][0].shape == (5,)
