@@ -57,7 +57,10 @@ class CallablePolicy(RowPolicy):
         return row_of(actions, 0), {key: row_of(column, 0) for key, column in infos.items()}
 
     def get_actions(self, observations: Any) -> tuple[Any, dict[str, Any]]:
-        """The function's actions for n observations, as a column, and its infos, as a dict of columns."""
+        """The function's actions for n observations, as a column, and its infos, as a dict of columns.
+
+        A column has the dtype of its rows; where they do not have the same, it is one of objects.
+        """
         n = rows_in(observations)
         self._check_rows(n)
         if self.batched:

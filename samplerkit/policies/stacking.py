@@ -1,11 +1,19 @@
-"""Between rows and columns: single values stacked to columns, infos of unlike rows merged."""
+"""Between rows and columns: single values stacked to columns, infos of unlike rows merged.
+
+What stands in a row is what the row alone would have given: nothing is cast to a dtype that it shares with
+others, which a row has beside it by chance.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+from samplerkit.episodes.columns import spread_rows
+from samplerkit.episodes.info_errors import refuse_clash
 
 
 def rows_in(column: Any) -> int:
@@ -19,32 +27,48 @@ def stack_rows(values: Sequence[Any]) -> Any:
     """Values of n rows, arrays or numbers or dicts or tuples of such, as one column."""
     first = values[0]
     if isinstance(first, dict):
-        return {key: stack_rows([value[key] for value in values]) for key in first}
-    if isinstance(first, tuple):
-        return tuple(stack_rows([value[i] for value in values]) for i in range(len(first)))
-    return np.stack([np.asarray(value) for value in values])
+        if all(isinstance(value, dict) and value.keys() == first.keys() for value in values):
+            return {key: stack_rows([value[key] for value in values]) for key in first}
+    elif isinstance(first, tuple) and all(
+        isinstance(value, tuple) and len(value) == len(first) for value in values
+    ):
+        return tuple(stack_rows(part) for part in zip(*values, strict=True))
+    return _as_array(values)
 
 
-def stack_infos(infos: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Info dicts of n rows as one dict of columns.
+def stack_infos(infos: Sequence[Mapping[str, Any]], name: str = "agent_infos") -> dict[str, Any]:
+    """Info dicts of n rows as one dict of columns; `name` is what errors call them.
 
-    A key that some rows lack is filled with zeros there and gets a boolean column "_key" that says who had
-    it, as gymnasium's vector environments do.
+    A key that some rows lack is filled with zeros there (None among objects) and gets a boolean column "_key"
+    that says who had it, as gymnasium's vector environments do.
+
+    Raises:
+        ValueError: where the infos themselves have such a key beside the other.
     """
+    keys = dict.fromkeys(key for info in infos for key in info)
     merged: dict[str, Any] = {}
-    for key in dict.fromkeys(key for info in infos for key in info):
-        present = [key in info for info in infos]
-        example = next(info[key] for info in infos if key in info)
-        values = [
-            info[key] if has else _zeros_like(example) for info, has in zip(infos, present, strict=True)
-        ]
-        merged[key] = stack_infos(values) if isinstance(example, dict) else stack_rows(values)
-        if not all(present):
-            merged[f"_{key}"] = np.array(present)
+    for key in keys:
+        refuse_clash(key, keys, name)
+        values = [info[key] for info in infos if key in info]
+        if isinstance(values[0], Mapping) and all(isinstance(value, Mapping) for value in values):
+            column: Any = stack_infos(values, f"{name}[{key!r}]")
+        else:
+            column = _as_array(values)
+        merged[key] = column
+        if len(values) < len(infos):
+            present = np.array([key in info for info in infos])
+            merged[key], merged[f"_{key}"] = spread_rows(column, present), present
     return merged
 
 
-def _zeros_like(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _zeros_like(part) for key, part in value.items()}
-    return np.zeros_like(np.asarray(value))
+def _as_array(values: Sequence[Any]) -> npt.NDArray[Any]:
+    """Values of n rows as one array of their dtype and shape; where these differ, of objects as they are."""
+    try:
+        kinds = {(array.dtype, array.shape) for array in map(np.asarray, values)}
+    except ValueError:  # a ragged list: whoever records it says whose it is
+        kinds = set()
+    dtype, shape = kinds.pop() if len(kinds) == 1 else (np.dtype(object), ())
+    column = np.empty((len(values), *shape), dtype)
+    for row, value in enumerate(values):
+        column[row] = value
+    return column

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 
+import gymnasium
 import numpy as np
 import pytest
+from equal_batches import assert_equal
+from gymnasium.vector import SyncVectorEnv
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import samplerkit
 from samplerkit.policies import from_callable
 
 
@@ -72,6 +79,98 @@ def test_info_keys_that_some_rows_lack_are_masked():
     _, infos = policy.get_actions(np.array([1.0, 2.0]))
     assert infos["value"].tolist() == [0.0, 4.0]
     assert infos["_value"].tolist() == [False, True]
+
+
+WAYS = [(0, 2), (3, 6), (7, 11), (12, 17)]
+
+
+def way_of(place):
+    return next(way for way, (_, end) in enumerate(WAYS) if place <= end)
+
+
+class Walk(gymnasium.Env):
+    """Goes from place to place; the seed says on which way."""
+
+    observation_space = gymnasium.spaces.Discrete(18)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place, self.end = WAYS[self.np_random.integers(4)]
+        return self.place, {}
+
+    def step(self, action):
+        self.place += 1
+        return self.place, 1.0, self.place == self.end, False, {}
+
+
+DTYPES = [np.bool_, np.int8, np.int64, np.uint8, np.uint64, np.float16, np.float32, np.float64, np.complex64]
+NUMBERS = st.one_of(
+    st.booleans(),
+    st.integers(-3, 3),
+    st.sampled_from([2**40, 2**63, 2**70]),
+    st.floats(allow_nan=False, width=16),
+    st.builds(lambda dtype, number: dtype(number), st.sampled_from(DTYPES), st.integers(0, 3)),
+)
+VALUES = st.one_of(
+    NUMBERS,
+    st.text("ab", max_size=3),
+    st.none(),
+    st.builds(np.full, st.sampled_from([(), 2, (1, 2), 0]), st.integers(0, 3), st.sampled_from(DTYPES)),
+    st.lists(NUMBERS, min_size=2, max_size=2),
+    st.tuples(NUMBERS, NUMBERS),
+)
+NESTED = st.fixed_dictionaries({}, optional={"x": NUMBERS, "y": NUMBERS})
+INFOS = st.one_of(
+    st.fixed_dictionaries({"x": NUMBERS}),
+    st.fixed_dictionaries({}, optional={"x": NUMBERS, "in": NESTED}),
+    st.fixed_dictionaries({}, optional={"x": VALUES, "in": NESTED | NUMBERS}),
+)
+
+
+def batches(name, policy, envs=Walk, **arguments):
+    """Batches of an episode each; or the words of the error, which may name two dtypes in any order."""
+    arguments = {
+        "agents": policy,
+        "envs": envs,
+        "seed": 3,
+        "n_workers": 2,
+        "max_episode_length": 9,
+        **arguments,
+    }
+    with samplerkit.make_sampler(name, **arguments) as sampler:
+        try:
+            return [sampler.obtain_samples(call, 1) for call in range(5)]
+        except (ValueError, samplerkit.WorkerError) as error:
+            return sorted(str(error).partition("\n")[0].split())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(INFOS, min_size=2, max_size=3), st.data())
+def test_what_a_row_tells_does_not_depend_on_those_beside_it(infos, data):
+    few = st.sampled_from(infos)
+    of_ways = data.draw(st.lists(few, min_size=4, max_size=4))
+    of_places = data.draw(st.dictionaries(st.integers(0, 17), few, max_size=2))
+    policy = from_callable(lambda place: (0, of_places.get(place, of_ways[way_of(place)])))
+    expected = batches("local", policy)
+    for n_envs in (1, 3, 8):
+        for envs in (Walk, functools.partial(SyncVectorEnv, [Walk] * n_envs)):
+            given = batches("vectorized", policy, envs, n_envs=n_envs)
+            if isinstance(expected[0], str):
+                assert given == expected
+            else:
+                for batch, other in zip(given, expected, strict=True):
+                    assert_equal(batch, other)
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("n_envs", [3, 8])
+def test_an_action_that_is_none_is_blamed_on_nobody_beside_it(n_envs, native):
+    policy = from_callable(lambda place: 0.5 if way_of(place) == 0 else 0)
+    expected = batches("local", policy)
+    assert "3:" in expected, "unit 3: there are others before and beside it"
+    envs = functools.partial(SyncVectorEnv, [Walk] * n_envs) if native else Walk
+    assert batches("vectorized", policy, envs, n_envs=n_envs) == expected
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
