@@ -9,10 +9,11 @@ from samplerkit.episodes.dtypes import DType
 
 def refuse_clash(key: str, keys: Container[str], name: str) -> None:
     """Raise a ValueError where a key's mask would have the name of another key."""
-    if "_" + key in keys:
+    mask = f"_{key}"
+    if mask in keys:
         raise ValueError(
-            f"{name} has the keys {key!r} and {'_' + key!r}, but {'_' + key!r} is the name of the mask that "
-            f"says which rows have {key!r}: rename one of the two."
+            f"{name} has the keys {key!r} and {mask!r}, but {mask!r} is the name of the mask that says which "
+            f"rows have {key!r}: rename one of the two."
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from samplerkit.episodes.columns import Array, Column, Columns, rows_of_array, spread_rows
+from samplerkit.episodes.columns import Array, Column, Columns, row_of, rows_of_array, spread_rows
 from samplerkit.episodes.dtypes import DType
 
 Rows = Any
@@ -205,16 +205,17 @@ class _Nested(_Column):
 def row_infos(infos: Mapping[str, Any], row: int) -> dict[str, Any]:
     """Return the infos of one row of a dict of columns: the keys that it has, with their values.
 
-    Values are what stands in the columns, not copied: numbers, or views of arrays.
+    Values are what stands in the columns, not copied: numbers, or views of arrays. Keys that are no strings
+    are left to whoever records them.
     """
     single: dict[str, Any] = {}
     for key, column in infos.items():
-        if key[:1] == "_" and _is_flags(column) and key[1:] in infos:
+        if isinstance(key, str) and key[:1] == "_" and _is_flags(column) and key[1:] in infos:
             continue
-        mask = infos.get("_" + key)
+        mask = infos.get(f"_{key}")
         if mask is not None and _is_flags(mask) and not mask[row]:
             continue
-        single[key] = row_infos(column, row) if isinstance(column, Mapping) else column[row]
+        single[key] = row_infos(column, row) if isinstance(column, Mapping) else row_of(column, row)
     return single
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samplerkit.episodes.columns import row_of
+from samplerkit.episodes.tick_infos import row_infos
 from samplerkit.policies.base import RowPolicy
 from samplerkit.policies.rows import RowRandom
 from samplerkit.policies.stacking import rows_in, stack_infos, stack_rows
@@ -26,7 +27,8 @@ def from_callable(function: Callable[..., Any], *, batched: bool = False) -> Cal
     Args:
         function: any callable; it is pickled by cloudpickle, so lambdas and local functions will do.
         batched: the function takes a column of n observations (and `RowStreams`, whose draws are (n, k)) and
-            returns a column of n actions, or (actions, dict of columns).
+            returns a column of n actions, or (actions, dict of columns). A boolean column "_key" says which
+            rows have "key", where not all do.
 
     A pair whose second member is a dict is always taken as (action, info): for a Tuple action that looks like
     one, return (action, {}).
@@ -54,7 +56,7 @@ class CallablePolicy(RowPolicy):
         if not self.batched:
             return self._act(observation, 0)
         actions, infos = self._act_batched(stack_rows([observation]))
-        return row_of(actions, 0), {key: row_of(column, 0) for key, column in infos.items()}
+        return row_of(actions, 0), row_infos(infos, 0)
 
     def get_actions(self, observations: Any) -> tuple[Any, dict[str, Any]]:
         """The function's actions for n observations, as a column, and its infos, as a dict of columns.

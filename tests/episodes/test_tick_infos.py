@@ -74,3 +74,11 @@ def test_a_row_has_the_keys_that_its_masks_say():
     infos = {"a": np.array([1, 2]), "_a": np.array([True, False]), "in": {"x": np.array([3, 4])}, "_": [5, 6]}
     assert row_infos(infos, 0) == {"a": 1, "in": {"x": 3}, "_": 5}
     assert row_infos(infos, 1) == {"in": {"x": 4}, "_": 6}
+
+
+def test_a_row_of_a_nested_column_is_nested_as_it_is():
+    assert row_infos({"a": (np.array([1, 2]), [3, 4])}, 1) == {"a": (2, 4)}
+
+
+def test_keys_that_are_no_strings_are_left_to_who_records_them():
+    assert row_infos({3: np.array([1, 2]), (): np.array([True, False])}, 0) == {3: 1, (): True}

@@ -66,6 +66,35 @@ def test_a_batched_function_takes_columns():
     assert policy.get_action(rows[2]) == (actions[2], {"n": infos["n"][2]})
 
 
+def test_a_row_of_a_batched_function_has_the_keys_that_its_masks_say():
+    policy = from_callable(
+        lambda rows: (np.zeros(len(rows), np.int64), {"x": rows * 2, "_x": rows > 1, "y": (rows, rows)}),
+        batched=True,
+    )
+    assert policy.get_action(3) == (0, {"x": 6, "y": (3, 3)})
+    assert policy.get_action(1) == (0, {"y": (1, 1)})
+
+
+def test_a_batched_function_with_masks_gives_the_same_batches_everywhere():
+    policy = from_callable(
+        lambda places: (places % 2, {"late": places + 0.5, "_late": places > 4, "pair": (places, -places)}),
+        batched=True,
+    )
+    expected = batches("local", policy)
+    assert "_late" in expected[1].agent_infos
+    for n_envs in (1, 3):
+        for batch, other in zip(batches("vectorized", policy, n_envs=n_envs), expected, strict=True):
+            assert_equal(batch, other)
+
+
+def test_a_key_that_is_no_string_is_named_whoever_runs_the_policy():
+    expected = batches("local", from_callable(lambda place: (0, {3: place})))
+    assert "'3'." in expected, "use this"
+    for batched in (False, True):
+        policy = from_callable(lambda places: (places * 0, {3: places}), batched=batched)
+        assert batches("vectorized", policy, n_envs=2) == batches("local", policy) == expected
+
+
 def test_nested_observations_and_actions_are_taken_apart_and_stacked():
     policy = started(from_callable(lambda o: {"x": o["a"], "y": (o["b"][0],)}), [1, 2])
     column = {"a": np.array([1, 2]), "b": (np.array([[3.0], [4.0]]),)}
