@@ -63,7 +63,7 @@ class CallablePolicy(RowPolicy):
 
         A column has the dtype of its rows; where they do not have the same, it is one of objects.
         """
-        n = rows_in(observations)
+        n = rows_in(observations, self.n_rows)
         self._check_rows(n)
         if self.batched:
             return self._act_batched(observations)

@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samplerkit.episodes.columns import spread_rows
+from samplerkit.episodes.columns import arrays_of, spread_rows
 from samplerkit.episodes.info_errors import refuse_clash
 
 
-def rows_in(column: Any) -> int:
-    """The number of rows of a column (an array, a list of rows, or a dict or tuple of columns)."""
-    while isinstance(column, dict | tuple):
-        column = next(iter(column.values())) if isinstance(column, dict) else column[0]
-    return len(column)
+def rows_in(column: Any, otherwise: int) -> int:
+    """The number of rows of a column (an array, a list of rows, or a dict or tuple of columns).
+
+    That of an empty dict or tuple, where there is nothing to count, is `otherwise`.
+    """
+    return next((len(rows) for _, rows in arrays_of(column)), otherwise)
 
 
 def stack_rows(values: Sequence[Any]) -> Any:

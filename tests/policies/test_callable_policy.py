@@ -10,12 +10,15 @@ import gymnasium
 import numpy as np
 import pytest
 from equal_batches import assert_equal
+from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import samplerkit
 from samplerkit.policies import from_callable
+
+PLACE = spaces.Discrete(18)
 
 
 def noisy(observation, random):
@@ -103,6 +106,24 @@ def test_nested_observations_and_actions_are_taken_apart_and_stacked():
     assert actions["y"][0].tolist() == [[3.0], [4.0]]
 
 
+@pytest.mark.parametrize(
+    ("space", "shown", "place_in"),
+    [
+        (spaces.Dict(a=spaces.Dict(), b=PLACE), lambda place: {"a": {}, "b": place}, lambda seen: seen["b"]),
+        (spaces.Tuple([spaces.Tuple([]), PLACE]), lambda place: ((), place), lambda seen: seen[1]),
+        (spaces.Dict(), lambda place: {}, lambda seen: 0),
+    ],
+)
+def test_observations_may_be_empty_at_first_or_altogether(space, shown, place_in):
+    policy = from_callable(lambda seen: place_in(seen) % 2)
+    walk = functools.partial(gymnasium.wrappers.TransformObservation, Walk(), shown, space)
+    expected = batches("local", policy, walk)
+    for batch, other in zip(batches("vectorized", policy, walk, n_envs=3), expected, strict=True):
+        assert_equal(batch, other)
+    fragments = batches("fragment", policy, walk, n_envs=3, timesteps_per_call=9)
+    assert fragments[0].split()[0].difference(expected[0]) is None
+
+
 def test_info_keys_that_some_rows_lack_are_masked():
     policy = started(from_callable(lambda o: (0, {"value": o * 2.0} if o > 1 else {})), [1, 2])
     _, infos = policy.get_actions(np.array([1.0, 2.0]))
@@ -120,8 +141,8 @@ def way_of(place):
 class Walk(gymnasium.Env):
     """Goes from place to place; the seed says on which way."""
 
-    observation_space = gymnasium.spaces.Discrete(18)
-    action_space = gymnasium.spaces.Discrete(2)
+    observation_space = PLACE
+    action_space = spaces.Discrete(2)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)

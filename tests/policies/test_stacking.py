@@ -6,7 +6,26 @@ import numpy as np
 import pytest
 
 from samplerkit.episodes.columns import row_of
-from samplerkit.policies.stacking import stack_infos, stack_rows
+from samplerkit.policies.stacking import rows_in, stack_infos, stack_rows
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.zeros((3, 2)),
+        ["of", "a", "list"],
+        {"a": np.zeros(3)},
+        {"a": {}, "b": ({}, (), np.zeros(3))},
+        ((), np.zeros(3)),
+    ],
+)
+def test_rows_are_counted_where_there_are_any(column):
+    assert rows_in(column, 7) == 3
+
+
+@pytest.mark.parametrize("column", [{}, (), {"a": ({}, {})}])
+def test_where_there_are_none_one_must_know(column):
+    assert rows_in(column, 7) == 7
 
 
 @pytest.mark.parametrize(
