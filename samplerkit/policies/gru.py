@@ -13,6 +13,7 @@ from samplerkit.policies.network import NetworkPolicy, Space, Workspace
 from samplerkit.policies.parameters import gru_parameters, initial_log_std
 from samplerkit.policies.rows import Rows
 from samplerkit.policies.tiles import TILE, TiledDense, TiledGates, rows_buffer, tiles_for
+from samplerkit.sampling import check_count
 
 Array = npt.NDArray[np.float32]
 
@@ -45,7 +46,7 @@ class GRUPolicy(NetworkPolicy):
         deterministic: bool = False,
     ) -> None:
         super().__init__(observation_space, action_space, seed=seed, deterministic=deterministic)
-        self.hidden_size = int(hidden_size)
+        self.hidden_size = check_count("hidden_size", hidden_size)
         params = gru_parameters(self._n_in, self.hidden_size, self._head.width, seed=seed)
         if self._head.has_log_std:
             params["log_std"] = initial_log_std(self._head.width, init_std)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from samplerkit.policies.network import NetworkPolicy, Space, Workspace
 from samplerkit.policies.parameters import initial_log_std, mlp_parameters
 from samplerkit.policies.tiles import TiledDense, rows_buffer, tiles_for
+from samplerkit.sampling import check_count
 
 Array = npt.NDArray[np.float32]
 
@@ -41,7 +42,7 @@ class MLPPolicy(NetworkPolicy):
         deterministic: bool = False,
     ) -> None:
         super().__init__(observation_space, action_space, seed=seed, deterministic=deterministic)
-        self.hidden_sizes = tuple(int(size) for size in hidden_sizes)
+        self.hidden_sizes = tuple(check_count("each of hidden_sizes", size) for size in hidden_sizes)
         params = mlp_parameters(self._n_in, self.hidden_sizes, self._head.width, seed=seed)
         if self._head.has_log_std:
             params["log_std"] = initial_log_std(self._head.width, init_std)

@@ -9,6 +9,7 @@ from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 from gymnasium.spaces import Discrete
 
 from samplerkit.rl2.task_env import Task, TaskEnv
+from samplerkit.sampling import check_count
 
 _NOTHING = np.int64(0)
 
@@ -29,11 +30,9 @@ class BanditEnv(TaskEnv):
 
     def __init__(self, n_arms: int = 5) -> None:
         super().__init__()
-        if n_arms < 1:
-            raise ValueError(f"a bandit has at least one arm, n_arms={n_arms} was given")
-        self.n_arms = n_arms
+        self.n_arms = check_count("n_arms", n_arms)
         self.observation_space = Discrete(1)
-        self.action_space = Discrete(n_arms)
+        self.action_space = Discrete(self.n_arms)
         self._means: list[float] = []
 
     def draw_task(self, generator: np.random.Generator) -> Task:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import TypeAlias
 
+from samplerkit.sampling import check_count
+
 Knowledge: TypeAlias = tuple[tuple[int, int], ...]
 
 
@@ -80,5 +82,7 @@ def _value(
 
 
 def _check(n_arms: int, n_pulls: int) -> None:
-    if n_arms < 1 or n_pulls < 0:
-        raise ValueError(f"need at least one arm and no negative number of pulls, not {n_arms}, {n_pulls}")
+    check_count("n_arms", n_arms)
+    if n_pulls < 0:
+        raise ValueError(f"n_pulls must not be negative, as {n_pulls} is")
+    check_count("n_pulls", n_pulls or 1)

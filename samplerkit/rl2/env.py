@@ -18,6 +18,7 @@ from gymnasium.spaces import Box, flatdim
 
 from samplerkit.episodes.spec import episode_limit
 from samplerkit.rl2.encoding import check_action_space, check_observation_space, default_action, make_writer
+from samplerkit.sampling import check_count
 
 Row: TypeAlias = npt.NDArray[np.float32]
 Infos: TypeAlias = dict[str, Any]
@@ -53,7 +54,9 @@ class RL2Env(gymnasium.Env[Row, Any]):
             their own.
 
     Raises:
-        TypeError: for spaces that cannot be flattened, and for Dict and Tuple actions.
+        TypeError: for spaces that cannot be flattened, for Dict and Tuple actions, and for counts that are no
+            integers.
+        ValueError: for counts below 1.
     """
 
     def __init__(
@@ -61,16 +64,13 @@ class RL2Env(gymnasium.Env[Row, Any]):
     ) -> None:
         check_observation_space(env.observation_space)
         check_action_space(env.action_space)
-        if episodes_per_trial < 1 or (max_inner_length is not None and max_inner_length < 1):
-            raise ValueError(
-                "episodes_per_trial and max_inner_length must be at least 1, "
-                f"not {episodes_per_trial} and {max_inner_length}"
-            )
         self.env = env
         self.action_space = env.action_space
         self.metadata = env.metadata
-        self.episodes_per_trial = episodes_per_trial
-        self.max_inner_length = max_inner_length
+        self.episodes_per_trial = check_count("episodes_per_trial", episodes_per_trial)
+        self.max_inner_length = None
+        if max_inner_length is not None:
+            self.max_inner_length = check_count("max_inner_length", max_inner_length)
         inner_size, action_size = flatdim(env.observation_space), flatdim(env.action_space)
         self._size = inner_size + action_size + 2
         self._inner_size = inner_size
@@ -80,7 +80,7 @@ class RL2Env(gymnasium.Env[Row, Any]):
         self._nothing = np.zeros(inner_size, dtype=np.float32)
         self._nothing.flags.writeable = False
         self.observation_space = Box(-np.inf, np.inf, (self._size,), np.float32)
-        self._episode_index = episodes_per_trial  # a trial that is over, until the first reset
+        self._episode_index = self.episodes_per_trial  # a trial that is over, until the first reset
         self._inner_length = 0
         self._last_seed: int | None = None
         self._seeds: np.random.Generator | None = None
@@ -112,9 +112,16 @@ class RL2Env(gymnasium.Env[Row, Any]):
         self.env.close()
 
     def limit_inner_length(self, limit: float) -> None:
-        """Truncate inner episodes after `limit` steps, unless they are already truncated earlier."""
-        if self.max_inner_length is None or limit < self.max_inner_length:
-            self.max_inner_length = None if math.isinf(limit) else int(limit)
+        """Truncate inner episodes after `limit` steps, unless they are already truncated earlier.
+
+        Raises:
+            TypeError, ValueError: if it is neither an integer of at least 1 nor `math.inf`.
+        """
+        if limit == math.inf:
+            return
+        steps = check_count("limit", limit)
+        if self.max_inner_length is None or steps < self.max_inner_length:
+            self.max_inner_length = steps
 
     def reset(self, *, seed: int | None = None, options: Infos | None = None) -> tuple[Row, Infos]:
         """Begin a trial: of the task that belongs to the seed, drawn if None is given."""

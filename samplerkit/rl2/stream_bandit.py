@@ -14,6 +14,7 @@ from gymnasium.vector.utils import batch_space
 
 from samplerkit.policies.rows import RowStreams
 from samplerkit.rl2.bandit import BanditEnv
+from samplerkit.sampling import check_count
 
 Rows = npt.NDArray[np.float32]
 Infos = dict[str, Any]
@@ -71,10 +72,8 @@ class BanditVectorEnv(gymnasium.vector.VectorEnv[Rows, npt.NDArray[np.int64], An
     """See `samplerkit.workers.native_slots.seeds_each_slot`."""
 
     def __init__(self, num_envs: int, *, n_arms: int = 5, n_pulls: int = 10) -> None:
-        if min(num_envs, n_arms, n_pulls) < 1:
-            raise ValueError(
-                f"num_envs, n_arms and n_pulls must be at least 1, not {num_envs}, {n_arms} and {n_pulls}"
-            )
+        num_envs, n_arms = check_count("num_envs", num_envs), check_count("n_arms", n_arms)
+        n_pulls = check_count("n_pulls", n_pulls)
         self.num_envs = num_envs
         self.n_arms = n_arms
         self.max_episode_length = n_pulls

@@ -10,6 +10,7 @@ from gymnasium.envs.registration import EnvSpec as GymnasiumSpec
 from gymnasium.spaces import Discrete
 
 from samplerkit.rl2.task_env import Task, TaskEnv
+from samplerkit.sampling import check_count
 
 
 class TabularMDPEnv(TaskEnv):
@@ -26,17 +27,15 @@ class TabularMDPEnv(TaskEnv):
 
     def __init__(self, n_states: int = 10, n_actions: int = 5, horizon: int = 10) -> None:
         super().__init__()
-        if min(n_states, n_actions, horizon) < 1:
-            raise ValueError(
-                f"n_states, n_actions and horizon must be at least 1, not {(n_states, n_actions, horizon)}"
-            )
-        self.n_states, self.n_actions, self.horizon = n_states, n_actions, horizon
-        self.observation_space = Discrete(n_states)
-        self.action_space = Discrete(n_actions)
+        self.n_states = check_count("n_states", n_states)
+        self.n_actions = check_count("n_actions", n_actions)
+        self.horizon = check_count("horizon", horizon)
+        self.observation_space = Discrete(self.n_states)
+        self.action_space = Discrete(self.n_actions)
         self.spec = GymnasiumSpec(
             "samplerkit/TabularMDP-v0",
             entry_point="samplerkit.rl2.tabular_mdp:TabularMDPEnv",
-            max_episode_steps=horizon,
+            max_episode_steps=self.horizon,
         )
         self._cumulative: npt.NDArray[np.float64] = np.empty((0, 0, 0))
         self._means: npt.NDArray[np.float64] = np.empty((0, 0))

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from samplerkit.interfaces import Env, EnvUpdate, ExistingEnvUpdate, NewEnvUpdate, SetTaskUpdate
+from samplerkit.sampling import check_count
 
 Seed: TypeAlias = int | np.random.Generator | None
 
@@ -49,8 +50,9 @@ def tasks_for_slots(tasks: Sequence[EnvUpdate], n_envs: int) -> list[list[EnvUpd
 
     Raises:
         ValueError: if they do not fill the slots of any number of workers.
+        TypeError: if `n_envs` is no integer.
     """
-    n_workers, left = divmod(len(tasks), n_envs)
+    n_workers, left = divmod(len(tasks), check_count("n_envs", n_envs))
     if left or not tasks:
         raise ValueError(
             f"{len(tasks)} tasks do not fill workers with n_envs={n_envs}: their number must be a multiple "

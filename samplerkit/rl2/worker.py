@@ -9,6 +9,7 @@ from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import UnitCancelled
 from samplerkit.rl2.env import RL2Env
 from samplerkit.rl2.trials import cut_trials
+from samplerkit.sampling import check_count
 from samplerkit.workers import DefaultWorker
 
 
@@ -28,7 +29,10 @@ class RL2Worker(DefaultWorker):
         seed: as for `DefaultWorker`.
         max_episode_length: of one episode, not of the trial.
         worker_number: as for `DefaultWorker`.
-        n_episodes_per_trial: episodes of a trial.
+        n_episodes_per_trial: episodes of a trial, at least 1.
+
+    Raises:
+        TypeError, ValueError: where that is no integer of at least 1.
     """
 
     stateful: ClassVar[bool] = False
@@ -42,9 +46,7 @@ class RL2Worker(DefaultWorker):
         n_episodes_per_trial: int = 2,
     ) -> None:
         super().__init__(seed=seed, max_episode_length=max_episode_length, worker_number=worker_number)
-        if n_episodes_per_trial < 1:
-            raise ValueError(f"n_episodes_per_trial must be at least 1, not {n_episodes_per_trial}")
-        self._n_episodes_per_trial = n_episodes_per_trial
+        self._n_episodes_per_trial = check_count("n_episodes_per_trial", n_episodes_per_trial)
         self._inner_limit = max_episode_length
         self._in_one_piece = False
         self._trial = -1

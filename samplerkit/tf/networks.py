@@ -16,6 +16,7 @@ from gymnasium import spaces
 
 from samplerkit.policies.flattening import flat_size
 from samplerkit.policies.parameters import Parameters, checked_parameters, gru_parameters, mlp_parameters
+from samplerkit.sampling import check_count
 
 Tensor = Any  # tensorflow publishes no types
 Space = spaces.Space[Any]
@@ -120,7 +121,7 @@ class TFMLPValue(MLPNetwork):
     def __init__(
         self, observation_space: Space, *, hidden_sizes: Sequence[int] = (32, 32), seed: int = 0
     ) -> None:
-        sizes = tuple(int(size) for size in hidden_sizes)
+        sizes = tuple(check_count("each of hidden_sizes", size) for size in hidden_sizes)
         super().__init__(mlp_parameters(flat_size(observation_space), sizes, 1, seed=seed))
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -132,7 +133,8 @@ class TFGRUValue(GRUNetwork):
     """A recurrent value network of its own: whole sequences (batch, T, obs_dim) -> values (batch, T)."""
 
     def __init__(self, observation_space: Space, *, hidden_size: int = 64, seed: int = 0) -> None:
-        super().__init__(gru_parameters(flat_size(observation_space), int(hidden_size), 1, seed=seed))
+        size = check_count("hidden_size", hidden_size)
+        super().__init__(gru_parameters(flat_size(observation_space), size, 1, seed=seed))
 
     def __call__(self, x: Tensor) -> Tensor:
         """(batch, T, obs_dim) float32, from a zero hidden state -> (batch, T) float32."""

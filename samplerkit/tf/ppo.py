@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from samplerkit.sampling import check_count
 from samplerkit.tf.adam import Adam
 from samplerkit.tf.advantages import generalized_advantages, standardized
 from samplerkit.tf.networks import GRUNetwork
@@ -67,8 +68,10 @@ class PPOSettings:
             raise ValueError(
                 "final_learning_rate and final_policy_ent_coeff need decay_epochs: the number of epochs"
             )
-        if self.update_epochs < 1 or self.minibatch_size < 1:
-            raise ValueError("update_epochs and minibatch_size must be at least 1")
+        for name in ("update_epochs", "minibatch_size"):
+            check_count(name, getattr(self, name))
+        if self.decay_epochs is not None:
+            check_count("decay_epochs", self.decay_epochs)
 
     def learning_rate_at(self, epoch: int) -> float:
         """Adam's step size in a training epoch."""

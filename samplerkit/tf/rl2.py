@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from samplerkit.rl2 import NoResetPolicy, RL2AdaptedPolicy, inner_returns, join_trials, tasks_for_slots
+from samplerkit.sampling import check_count
 from samplerkit.tf.ppo import PPO, PPOSettings
 from samplerkit.trainer import log_performance
 
@@ -41,7 +42,8 @@ class RL2:
         policy: its policy.
 
     Raises:
-        ValueError: one of `meta_batch_size` and `task_sampler` is given without the other.
+        ValueError: one of `meta_batch_size` and `task_sampler` is given without the other; a count below 1.
+        TypeError: a count that is no integer.
     """
 
     def __init__(
@@ -62,10 +64,10 @@ class RL2:
         self.policy = inner_algo.policy
         self.inner_algo = inner_algo
         self._env_spec = env_spec
-        self._episodes_per_trial = episodes_per_trial
-        self._meta_batch_size = meta_batch_size
+        self._episodes_per_trial = check_count("episodes_per_trial", episodes_per_trial)
+        self._meta_batch_size = _checked("meta_batch_size", meta_batch_size)
         self._task_sampler = task_sampler
-        self._n_envs = n_envs
+        self._n_envs = _checked("n_envs", n_envs)
         self._sampler = sampler
 
     @property
@@ -171,3 +173,7 @@ class RL2PPO(RL2):
             n_envs=n_envs,
             sampler=sampler,
         )
+
+
+def _checked(name: str, count: int | None) -> int | None:
+    return None if count is None else check_count(name, count)

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import cloudpickle
 
 from samplerkit.errors import SamplerKitError
+from samplerkit.sampling import check_count
 from samplerkit.trainer.files import write_atomically
 
 SNAPSHOT_MODES = ("all", "last", "gap", "gap_and_last", "gap_overwrite", "none")
@@ -48,6 +49,7 @@ class SnapshotConfig:
 
     Raises:
         ValueError: An unknown mode, or a gap that does not fit it.
+        TypeError: A gap that is no integer.
     """
 
     snapshot_dir: str | Path
@@ -59,8 +61,7 @@ class SnapshotConfig:
             raise ValueError(
                 f"There is no snapshot mode {self.snapshot_mode!r}: pass one of {', '.join(SNAPSHOT_MODES)}."
             )
-        if self.snapshot_gap < 1:
-            raise ValueError(f"snapshot_gap is {self.snapshot_gap}: pass at least 1.")
+        check_count("snapshot_gap", self.snapshot_gap)
         if self.snapshot_mode == "gap_overwrite" and self.snapshot_gap == 1:
             raise ValueError('snapshot_mode="gap_overwrite" needs a snapshot_gap above 1, or pass "last".')
         if self.snapshot_mode == "last" and self.snapshot_gap != 1:

@@ -16,6 +16,7 @@ import cloudpickle
 import numpy as np
 
 from samplerkit.interfaces import Sampler
+from samplerkit.sampling import check_count
 from samplerkit.trainer.arguments import ExperimentStats, NotSetupError, TrainArgs
 from samplerkit.trainer.clock import RunClock
 from samplerkit.trainer.csv_output import CsvOutput, read_progress
@@ -150,7 +151,7 @@ class Trainer:
             FileExistsError: The folder holds another run.
         """
         slot = self._require_setup("train")
-        _check_n_epochs(n_epochs)
+        check_count("n_epochs", n_epochs)
         _warn_of_plots(plot or pause_for_plot)
         folder = begin_run(self.snapshotter.snapshot_dir)
         self._stats = ExperimentStats()
@@ -225,7 +226,7 @@ class Trainer:
         _warn_of_plots(bool(plot or pause_for_plot))
         args = replace(
             before,
-            n_epochs=before.n_epochs if n_epochs is None else _check_n_epochs(n_epochs),
+            n_epochs=before.n_epochs if n_epochs is None else check_count("n_epochs", n_epochs),
             batch_size=before.batch_size if batch_size is None else batch_size,
             store_episodes=before.store_episodes if store_episodes is None else store_episodes,
         )
@@ -531,14 +532,6 @@ def _unpicklable(saved: Mapping[str, Any], outside: Mapping[str, object]) -> str
         if not can_be_saved(value, outside):
             return f"{key} ({type(value).__name__})"
     return "something in it"
-
-
-def _check_n_epochs(n_epochs: int) -> int:
-    if isinstance(n_epochs, bool) or not isinstance(n_epochs, (int, np.integer)):
-        raise TypeError(f"n_epochs must be a whole number, not {n_epochs!r}.")
-    if n_epochs < 1:
-        raise ValueError(f"n_epochs is {n_epochs}: pass at least 1.")
-    return int(n_epochs)
 
 
 def _warn_of_plots(asked: bool) -> None:

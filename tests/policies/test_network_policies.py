@@ -334,6 +334,14 @@ def test_a_mask_that_is_not_boolean_is_refused():
         make("mlp", ACTIONS["box"]).reset([0, 1])
 
 
+@pytest.mark.parametrize(("size", "error"), [(2.5, TypeError), (True, TypeError), (0, ValueError)])
+def test_sizes_of_layers_are_integers_of_at_least_one(size, error):
+    with pytest.raises(error, match=f"hidden_size must be .*at least 1, not {size}"):
+        GRUPolicy(OBS, ACTIONS["box"], hidden_size=size)
+    with pytest.raises(error, match=f"each of hidden_sizes must be .*at least 1, not {size}"):
+        MLPPolicy(OBS, ACTIONS["box"], hidden_sizes=(4, size))
+
+
 @pytest.mark.parametrize("space", [spaces.Box(0, 255, (2,), np.uint8), spaces.MultiBinary(3)])
 def test_an_action_space_without_a_head_is_refused_by_name(space):
     with pytest.raises(TypeError, match="from_callable"):

@@ -75,9 +75,9 @@ def test_two_pulls_of_two_arms_stay_with_a_winner():
 
 
 def test_no_bandit_without_arms():
-    with pytest.raises(ValueError, match="at least one arm"):
+    with pytest.raises(ValueError, match="n_arms must be at least 1, not 0"):
         bayes_optimal_value(0, 3)
-    with pytest.raises(ValueError, match="at least one arm"):
+    with pytest.raises(ValueError, match="n_arms must be at least 1, not 0"):
         BanditEnv(0)
 
 

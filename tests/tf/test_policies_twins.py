@@ -40,6 +40,14 @@ def make(kind, action):
     return perturbed(cls(OBS, ACTIONS[action], seed=1, **arguments))
 
 
+@pytest.mark.parametrize(("size", "error"), [(2.5, TypeError), (True, TypeError), (0, ValueError)])
+def test_sizes_of_layers_of_value_functions_are_integers_of_at_least_one(size, error):
+    with pytest.raises(error, match=f"hidden_size must be .*at least 1, not {size}"):
+        TFGRUValue(OBS, hidden_size=size)
+    with pytest.raises(error, match=f"each of hidden_sizes must be .*at least 1, not {size}"):
+        TFMLPValue(OBS, hidden_sizes=(4, size))
+
+
 every_policy = pytest.mark.parametrize(
     "policy", [make(k, a) for k in KINDS for a in ACTIONS], ids=[f"{k}-{a}" for k in KINDS for a in ACTIONS]
 )

@@ -137,6 +137,14 @@ def test_a_decay_needs_its_number_of_epochs():
         PPOSettings(minibatch_size=0)
 
 
+@pytest.mark.parametrize("name", ["update_epochs", "minibatch_size", "decay_epochs"])
+@pytest.mark.parametrize("count", [2.5, 2.0, True])
+def test_settings_that_count_are_integers(name, count):
+    with pytest.raises(TypeError, match=f"{name} must be an integer of at least 1, not {count}"):
+        PPOSettings(**{name: count})
+    PPOSettings(**{name: np.int64(2)})
+
+
 @pytest.mark.parametrize(
     ("log_ratio", "advantage", "moves"),
     [(1.0, 1.0, False), (1.0, -1.0, True), (-1.0, 1.0, True), (-1.0, -1.0, False)],

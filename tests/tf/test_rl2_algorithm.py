@@ -7,7 +7,7 @@ import samplerkit
 from samplerkit.episodes import EnvSpec
 from samplerkit.policies import GRUPolicy
 from samplerkit.rl2 import BanditEnv, NoResetPolicy, RL2AdaptedPolicy, RL2Env, RL2Worker, SetTaskSampler
-from samplerkit.tf import RL2PPO, PPOSettings, TFGRUPolicy, TFGRUValue, TFTrainer
+from samplerkit.tf import RL2, RL2PPO, PPOSettings, TFGRUPolicy, TFGRUValue, TFTrainer
 from samplerkit.trainer import SnapshotConfig, read_progress
 
 SETTINGS = PPOSettings(minibatch_size=32, update_epochs=1, learning_rate=0.01, jit_compile=False)
@@ -130,6 +130,15 @@ def test_tasks_in_slots_teach_what_tasks_of_workers_teach(tmp_path):
 def test_a_task_sampler_and_its_number_of_tasks_come_together(arguments):
     with pytest.raises(ValueError, match="pass both or neither"):
         rl2(**arguments)
+
+
+@pytest.mark.parametrize("name", ["episodes_per_trial", "meta_batch_size", "n_envs"])
+@pytest.mark.parametrize(("count", "error"), [(2.5, TypeError), (True, TypeError), (0, ValueError)])
+def test_what_is_counted_is_an_integer_of_at_least_one(name, count, error):
+    arguments = {"episodes_per_trial": 4, "meta_batch_size": 4, "n_envs": 2, name: count}
+    tasks = SetTaskSampler(BanditEnv, seed=0)
+    with pytest.raises(error, match=f"{name} must be .*at least 1, not {count}"):
+        RL2(rl2().inner_algo, env_spec=EnvSpec.from_env(bandit()), task_sampler=tasks, **arguments)
 
 
 def test_the_length_of_an_inner_episode_follows_from_the_trials():

@@ -99,6 +99,13 @@ def test_a_mode_or_gap_that_makes_no_sense_is_refused_at_construction(
         SnapshotConfig(tmp_path, mode, gap)
 
 
+@pytest.mark.parametrize("gap", [2.5, 2.0, True])
+def test_a_gap_is_an_integer(tmp_path: Path, gap: Any) -> None:
+    with pytest.raises(TypeError, match=f"snapshot_gap must be an integer of at least 1, not {gap}"):
+        SnapshotConfig(tmp_path, "gap", gap)
+    assert SnapshotConfig(tmp_path, "gap", np.int64(2)).snapshot_gap == 2
+
+
 @given(st.sampled_from(["all", "gap", "gap_and_last"]), st.integers(1, 5), st.integers(1, 12))
 @settings(max_examples=15, deadline=None)
 def test_first_is_the_lowest_and_last_the_highest_kept(
