@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from samplerkit.episodes.beginnings import Beginning, beginnings, put_rows, shared_infos
-from samplerkit.episodes.columns import Array, Column, Columns, map_column
-from samplerkit.episodes.columns import row_of as row_of
+from samplerkit.episodes.columns import Array, Column, Columns, map_column, row_of
 from samplerkit.episodes.info_table import InfoTable
 from samplerkit.episodes.infos import stack_infos
 from samplerkit.episodes.recorder import Cancellable, checked_reward

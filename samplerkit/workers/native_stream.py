@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from samplerkit.episodes import EnvSpec, EpisodeSlice, StepType, whole
-from samplerkit.episodes.columns import Array, Column, map_column
+from samplerkit.episodes.columns import Array, Column, map_column, row_of
 from samplerkit.episodes.native_recorder import (
     assign,
     checked_rewards,
@@ -19,7 +19,7 @@ from samplerkit.episodes.native_recorder import (
     step_infos,
 )
 from samplerkit.episodes.stream_recording import StreamRecording
-from samplerkit.episodes.tick_recorder import check_rows, row_of
+from samplerkit.episodes.tick_recorder import check_rows
 from samplerkit.episodes.tick_recording import RecordedInfos, usual_ticks
 from samplerkit.interfaces import Unit, UnitCancelled, Worker
 from samplerkit.workers.native_slots import NativeSlots, VectorEnv
