@@ -1,4 +1,4 @@
-"""REINFORCE on CartPole, on any backend: python reinforce.py [BACKEND] [N_EPOCHS] [FOLDER (resumes)]."""
+"""REINFORCE on CartPole, on any backend but +fragment: python reinforce.py [BACKEND] [N_EPOCHS] [FOLDER]."""
 
 import sys
 

@@ -257,6 +257,14 @@ def test_a_failure_in_the_environment_is_one_sentence(
     assert "no_such_option" in one_sentence(capsys)
 
 
+def test_a_sampler_of_fragments_is_refused_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "run", "--sampler", "multiprocessing+fragment") == 1
+    assert "Reinforce needs whole episodes" in one_sentence(capsys)
+    assert not list(tmp_path.rglob("*.*")), "nothing may be written"
+
+
 def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(tmp_path, "--set", "sampler.no_such_option=1", "--debug") == 1
     assert "Traceback" in capsys.readouterr().err

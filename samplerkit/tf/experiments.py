@@ -17,6 +17,7 @@ from samplerkit.tf.ppo import PPOSettings
 from samplerkit.tf.rl2 import RL2PPO
 from samplerkit.trainer import table_as
 from samplerkit.trainer.experiment import Experiment, ExperimentConfig, SamplerSettings
+from samplerkit.trainer.whole_episodes import require_whole_episodes
 
 _STEPS_AT_ONCE = 100_000
 """Evaluation batches of this size keep memory small."""
@@ -79,6 +80,7 @@ def return_per_trial(sampler: SamplerSettings) -> Callable[..., Mapping[str, flo
         with samplerkit.make_sampler(
             sampler.name, agents=algo.policy, envs=env, seed=seed, **options
         ) as running:
+            require_whole_episodes(running, "The return of a trial")
             while len(returns) < trials:
                 wanted = min(_STEPS_AT_ONCE, int((trials - len(returns)) * steps))
                 returns = np.concatenate([returns, trial_returns(running.obtain_samples(0, wanted))])

@@ -28,6 +28,9 @@ class Algorithm(Protocol):
 
     An algorithm has its own ``policy`` (or ``exploration_policy``, which then samples) and is picklable
     with everything that decides what it does next: weights, optimizer state, random generators.
+
+    One that learns from fragments, parts of episodes that go on from call to call, says
+    ``takes_fragments = True``; others are refused a sampler of fragments before the first epoch.
     """
 
     policy: Any

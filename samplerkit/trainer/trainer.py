@@ -31,6 +31,7 @@ from samplerkit.trainer.snapshots import (
     find_snapshot,
     remove_snapshots_after,
 )
+from samplerkit.trainer.whole_episodes import require_whole_episodes
 
 if TYPE_CHECKING:
     from samplerkit.episodes import EpisodeBatch
@@ -478,7 +479,10 @@ class Trainer:
         self.shutdown()
 
     def _start(self, slot: SamplerSlot) -> Sampler | None:
-        return slot.start(self.policy if slot.owned else None, self.env)
+        sampler = slot.start(self.policy if slot.owned else None, self.env)
+        if sampler is not None and not getattr(self.algo, "takes_fragments", False):
+            require_whole_episodes(sampler, type(self.algo).__name__)
+        return sampler
 
     def _start_sampler(self) -> Sampler | None:
         """Start the trainer's sampler, unless it is up, and give it to an algorithm that waits for it."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import samplerkit
+from samplerkit.errors import UnsupportedFeature
 from samplerkit.rl2 import RL2Env, bayes_optimal_value, greedy_value, random_value
 from samplerkit.tf.experiments import return_per_trial, rl2_bandit
 from samplerkit.trainer import ConfigError, ExperimentConfig
@@ -83,6 +84,13 @@ def test_an_untrained_policy_is_measured_at_random_play(config):
     assert next(iter(figures)) == "mean return per trial"
     assert abs(figures["mean return per trial"] - 5.0) < 4 * figures["standard error"]
     assert figures["standard error"] == pytest.approx(2.0 / np.sqrt(2000), rel=0.2)
+
+
+def test_returns_of_trials_are_not_measured_on_parts_of_them(config):
+    experiment = rl2_bandit(config)
+    evaluate = return_per_trial(SamplerSettings(name="fragment", n_workers=2))
+    with pytest.raises(UnsupportedFeature, match="return of a trial needs whole episodes"):
+        evaluate(experiment.algo, experiment.env, trials=20, seed=1)
 
 
 def test_the_evaluation_counts_exactly_the_trials_asked_for(config, monkeypatch):

@@ -106,7 +106,7 @@ class FakeSampler(Sampler):
         self._seed = state["seed"]
 
     def supports(self, capability: str) -> bool:
-        return True
+        return capability != "fragments"
 
     def statistics(self) -> Statistics:
         return Statistics()
