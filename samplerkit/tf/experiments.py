@@ -42,7 +42,7 @@ def rl2_bandit(config: ExperimentConfig) -> Experiment:
     """RL2 on the Bernoulli bandit of the paper's section 3.1; ``[algo]`` are `PPOSettings`."""
     bandit = table_as(BanditOptions, config.env, where="env")
     gru = table_as(GRUOptions, config.policy, where="policy")
-    settings = table_as(PPOSettings, {"decay_epochs": config.train.n_epochs, **config.algo}, where="algo")
+    settings = table_as(PPOSettings, config.algo, where="algo")
     env = RL2Env(BanditEnv(bandit.n_arms), episodes_per_trial=bandit.n_pulls)
     policy = TFGRUPolicy(
         env.observation_space, env.action_space, hidden_size=gru.hidden_size, seed=config.seed

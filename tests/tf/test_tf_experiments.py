@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import samplerkit
+from samplerkit.cli import main
 from samplerkit.errors import UnsupportedFeature
 from samplerkit.rl2 import RL2Env, bayes_optimal_value, greedy_value, random_value
 from samplerkit.tf.experiments import return_per_trial, rl2_bandit
-from samplerkit.trainer import ConfigError, ExperimentConfig
+from samplerkit.trainer import TIMING_COLUMNS, ConfigError, ExperimentConfig, read_progress
 from samplerkit.trainer.experiment import SamplerSettings
 
 LOCAL = SamplerSettings(name="local", n_workers=2)
@@ -53,6 +54,33 @@ def test_rates_decay_over_the_epochs_of_the_configuration(config):
     settings = rl2_bandit(config).algo.inner_algo.settings
     assert settings.decay_epochs == config.train.n_epochs
     assert settings.learning_rate_at(config.train.n_epochs) == pytest.approx(settings.final_learning_rate)
+
+
+def test_the_decay_does_not_follow_the_number_of_epochs(config):
+    longer = with_table(config, train=dataclasses.replace(config.train, n_epochs=400))
+    assert rl2_bandit(longer).algo.inner_algo.settings == rl2_bandit(config).algo.inner_algo.settings
+    unsaid = {key: value for key, value in config.algo.items() if key != "decay_epochs"}
+    with pytest.raises(ValueError, match="need decay_epochs"):
+        rl2_bandit(with_table(config, algo=unsaid))
+
+
+@pytest.mark.slow
+def test_a_run_that_is_extended_equals_one_of_that_length(tmp_path):
+    few = ["--sampler", "local", "--set", "train.batch_size=200", "--set", "evaluation.trials=0"]
+
+    def train(folder, n_epochs):
+        words = ["train", "rl2-bandit", "--logdir", str(folder), "--set", f"train.n_epochs={n_epochs}"]
+        assert main([*words, *few]) == 0
+
+    train(tmp_path / "whole", 4)
+    train(tmp_path / "halves", 2)
+    assert main(["resume", str(tmp_path / "halves"), "--n-epochs", "4"]) == 0
+    whole, halves = (
+        [{k: v for k, v in row.items() if k not in TIMING_COLUMNS} for row in read_progress(tmp_path / name)]
+        for name in ("whole", "halves")
+    )
+    assert len(whole) == 4
+    assert halves == whole
 
 
 def test_references_are_the_exact_values(config):
