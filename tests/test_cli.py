@@ -18,6 +18,7 @@ from samplerkit.cli import main
 from samplerkit.plugins.hooks import register_hooks, unregister_hooks
 from samplerkit.plugins.hookspecs import hookimpl
 from samplerkit.trainer import TIMING_COLUMNS
+from samplerkit.trainer.reinforce import Reinforce
 
 QUICK = ["--set", "train.n_epochs=3", "--set", "train.batch_size=100", "--set", "evaluation.trials=4"]
 RUN_FILES = {"config.toml", "progress.csv", "params.pkl", "learning_curve.png", "evaluation.json"}
@@ -221,6 +222,8 @@ def test_a_missed_target_fails_only_when_required(
         (["train", "cartpole-reinforce", "--set", "trian.n_epochs=3"], "Did you mean 'train'"),
         (["train", "cartpole-reinforce", "--set", "algo.discuont=3"], "Did you mean 'discount'"),
         (["train", "cartpole-reinforce", "--set", "train.n_epochs=many"], "train.n_epochs must be"),
+        (["train", "cartpole-reinforce", "--set", "train.n_epochs=0"], "train.n_epochs is 0"),
+        (["train", "cartpole-reinforce", "--set", "train.batch_size=0"], "train.batch_size is 0"),
         (["train", "cartpole-reinforce", "--set", "n_epochs=3"], "table.key=value"),
         (["train", "cartpole-reinforce", "--set", "train.n_epochs"], "table.key=value"),
         (["train", "cartpole-reinforce", "--set", "experiment.build=nowhere:f"], "cannot be imported"),
@@ -274,6 +277,50 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path: Path, capsys: pytest
     (tmp_path / "notes.txt").write_text("mine")
     assert train(tmp_path) == 2
     assert "is not empty" in one_sentence(capsys)
+
+
+@pytest.mark.parametrize("left", ["notes.txt", "config.toml"])
+def test_a_folder_without_a_snapshot_is_not_said_to_be_resumable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], left: str
+) -> None:
+    (tmp_path / left).write_text("")
+    assert train(tmp_path) == 2
+    refusal = one_sentence(capsys)
+    assert "resume" not in refusal
+    assert "--overwrite" in refusal
+
+
+def test_a_folder_with_a_snapshot_is_said_to_be_resumable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path) == 0
+    capsys.readouterr()
+    assert train(tmp_path) == 2
+    assert f"samplerkit resume {tmp_path}" in one_sentence(capsys)
+
+
+def interrupted(algo: Reinforce, trainer: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_folder_of_a_run_without_epochs_can_be_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Reinforce, "train", interrupted)
+        assert train(tmp_path) == 130
+    assert "0 epochs are kept. There is nothing to resume." in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert train(tmp_path) == 0
+
+
+def test_a_run_without_epochs_deletes_nothing_in_a_folder_that_was_not_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.setattr(Reinforce, "train", interrupted)
+    assert train(tmp_path, "--overwrite") == 130
+    assert {"notes.txt", "config.toml"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_overwrite_replaces_the_run_and_nothing_else(tmp_path: Path) -> None:

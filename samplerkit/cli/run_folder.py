@@ -10,9 +10,10 @@ from samplerkit.cli.configuration import CONFIG_FILE
 from samplerkit.cli.errors import UsageError
 from samplerkit.trainer.csv_output import PROGRESS_CSV
 from samplerkit.trainer.files import write_text_atomically
-from samplerkit.trainer.folders import first_free
+from samplerkit.trainer.folders import first_free, holds_run
 from samplerkit.trainer.learning_curve import LEARNING_CURVE
 from samplerkit.trainer.records import Number, RunStart
+from samplerkit.trainer.snapshots import snapshot_epochs
 
 EVALUATION_FILE = "evaluation.json"
 _RUN_FILES = (
@@ -38,9 +39,10 @@ def choose_folder(logdir: Path | None, name: str, *, overwrite: bool) -> Path:
     if logdir.exists() and not logdir.is_dir():
         raise UsageError(f"{logdir} is a file: pass a folder as --logdir.")
     if logdir.is_dir() and any(logdir.iterdir()) and not overwrite:
+        resumable = (logdir / CONFIG_FILE).is_file() and snapshot_epochs(logdir)
+        go_on = f"go on with `samplerkit resume {logdir}`, " if resumable else ""
         raise UsageError(
-            f"{logdir} is not empty: go on with `samplerkit resume {logdir}`, pass another --logdir, or "
-            "--overwrite to replace the run in it."
+            f"{logdir} is not empty: {go_on}pass another --logdir, or --overwrite to replace the run in it."
         )
     return logdir
 
@@ -55,6 +57,8 @@ def clear_run(folder: Path) -> None:
 class ConfigOutput:
     """Writes config.toml when training begins, and not before: a run that cannot start leaves no trace.
 
+    Nor does one that ends before its first epoch in a folder that was empty: all in there is the run's own.
+
     Args:
         text: The file's text.
         began: Called then.
@@ -62,9 +66,11 @@ class ConfigOutput:
 
     def __init__(self, text: str, began: Callable[[RunStart], None]) -> None:
         self._text, self._began = text, began
+        self._own_folder: Path | None = None
 
     def open(self, start: RunStart) -> None:
         """Write the file."""
+        self._own_folder = None if any(start.folder.iterdir()) else start.folder
         write_text_atomically(start.folder / CONFIG_FILE, self._text)
         self._began(start)
 
@@ -72,7 +78,9 @@ class ConfigOutput:
         """Nothing changes from epoch to epoch."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Leave no folder that can neither be resumed nor trained in."""
+        if self._own_folder is not None and not holds_run(self._own_folder):
+            clear_run(self._own_folder)
 
 
 def save_evaluation(

@@ -76,6 +76,12 @@ class TrainSettings:
     snapshot_mode: str = "last"
     snapshot_gap: int = 1
 
+    def __post_init__(self) -> None:
+        for key in ("n_epochs", "batch_size"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ConfigError(f"train.{key} is {value}: pass at least 1.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
