@@ -37,6 +37,14 @@ def reproducible(folder: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k not in TIMING_COLUMNS} for row in csv.DictReader(file)]
 
 
+@pytest.fixture
+def on_path(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell finds the program by its name, as where its environment is activated."""
+    program = tmp_path_factory.mktemp("bin") / "samplerkit"
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+
+
 def one_sentence(capsys: pytest.CaptureFixture[str]) -> str:
     """What stood on stderr, which must be one line and no traceback."""
     errors = capsys.readouterr().err
@@ -290,13 +298,14 @@ def test_a_folder_without_a_snapshot_is_not_said_to_be_resumable(
     assert "--overwrite" in refusal
 
 
+@pytest.mark.usefixtures("on_path")
 def test_a_folder_with_a_snapshot_is_said_to_be_resumable(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train(tmp_path) == 0
     capsys.readouterr()
     assert train(tmp_path) == 2
-    assert f"samplerkit resume {tmp_path}" in one_sentence(capsys)
+    assert f"`samplerkit resume {tmp_path}`" in one_sentence(capsys)
 
 
 def interrupted(algo: Reinforce, trainer: Any) -> None:
@@ -396,6 +405,7 @@ def wait_for_rows(process: subprocess.Popen[str], folder: Path, n: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("on_path")
 @pytest.mark.parametrize("backend", ["local", "multiprocessing"])
 def test_ctrl_c_ends_with_a_message_and_a_resumable_run(
     tmp_path: Path, backend: str, capsys: pytest.CaptureFixture[str]
@@ -413,6 +423,24 @@ def test_ctrl_c_ends_with_a_message_and_a_resumable_run(
     n_epochs = len(reproducible(tmp_path)) + 2
     assert run("resume", str(tmp_path), "--n-epochs", str(n_epochs)) == 0
     assert [int(row["Epoch"]) for row in reproducible(tmp_path)] == list(range(n_epochs))
+
+
+def interrupted_in_its_second_epoch(algo: Reinforce, trainer: Any) -> None:
+    for epoch in trainer.step_epochs():
+        if epoch:
+            raise KeyboardInterrupt
+        trainer.obtain_episodes(epoch)
+
+
+@pytest.mark.usefixtures("on_path")
+def test_the_way_to_go_on_keeps_the_required_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Reinforce, "train", interrupted_in_its_second_epoch)
+    assert train(tmp_path, "--require-target") == 130
+    assert f"Go on with: samplerkit resume {tmp_path} --require-target\n" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert run("resume", str(tmp_path), "--require-target") == 1, "random play does not reach the target"
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from samplerkit.cli.configuration import CONFIG_FILE
 from samplerkit.cli.errors import UsageError
+from samplerkit.cli.typed_again import command_line
 from samplerkit.trainer.csv_output import PROGRESS_CSV
 from samplerkit.trainer.files import write_text_atomically
 from samplerkit.trainer.folders import first_free, holds_run
@@ -40,7 +41,7 @@ def choose_folder(logdir: Path | None, name: str, *, overwrite: bool) -> Path:
         raise UsageError(f"{logdir} is a file: pass a folder as --logdir.")
     if logdir.is_dir() and any(logdir.iterdir()) and not overwrite:
         resumable = (logdir / CONFIG_FILE).is_file() and snapshot_epochs(logdir)
-        go_on = f"go on with `samplerkit resume {logdir}`, " if resumable else ""
+        go_on = f"go on with `{command_line('resume', str(logdir))}`, " if resumable else ""
         raise UsageError(
             f"{logdir} is not empty: {go_on}pass another --logdir, or --overwrite to replace the run in it."
         )

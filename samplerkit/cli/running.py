@@ -14,6 +14,7 @@ from samplerkit.cli.configuration import build, configuration_text, load_name
 from samplerkit.cli.errors import FAILURE, INTERRUPTED, UsageError
 from samplerkit.cli.evaluation import evaluate, missed_target, report
 from samplerkit.cli.run_folder import ConfigOutput, clear_run, save_evaluation
+from samplerkit.cli.typed_again import command_line
 from samplerkit.trainer import (
     LearningCurve,
     RunStart,
@@ -42,6 +43,7 @@ def train_run(config: ExperimentConfig, folder: Path, *, overwrite: bool, requir
             lambda: trainer.train(
                 config.train.n_epochs, config.train.batch_size, store_episodes=config.train.store_episodes
             ),
+            require_target=require_target,
         )
         return status or _evaluate_after(trainer, experiment, config, require_target=require_target)
 
@@ -68,6 +70,7 @@ def resume_run(
             lambda: trainer.resume(
                 config.train.n_epochs, sampler=sampler, sampler_options=sampler_options or None
             ),
+            require_target=require_target,
         )
         return status or _evaluate_after(trainer, experiment, config, require_target=require_target)
 
@@ -117,7 +120,7 @@ def _announce(config: ExperimentConfig, start: RunStart) -> None:
     _say(f"{what} {config.name} on {config.sampler.name}, seed {config.seed}, in {start.folder}")
 
 
-def _until_done_or_interrupted(trainer: Trainer, call: Callable[[], Any]) -> int:
+def _until_done_or_interrupted(trainer: Trainer, call: Callable[[], Any], *, require_target: bool) -> int:
     """The exit status: 0, or that of Ctrl-C with a sentence on how to go on."""
     try:
         call()
@@ -125,7 +128,8 @@ def _until_done_or_interrupted(trainer: Trainer, call: Callable[[], Any]) -> int
         folder = trainer.snapshotter.snapshot_dir
         # What counts is the disk: the interrupt may have come between an epoch's row and its snapshot.
         done = max(snapshot_epochs(folder).values(), default=-1) + 1
-        advice = f"Go on with: samplerkit resume {folder}" if done else "There is nothing to resume."
+        again = command_line("resume", str(folder), *(["--require-target"] if require_target else []))
+        advice = f"Go on with: {again}" if done else "There is nothing to resume."
         sys.stderr.write(f"\nInterrupted; {done} epochs are kept. {advice}\n")
         return INTERRUPTED
     return 0
