@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# With packages in two folders setuptools installs an import hook, and warns of folders of the same name at length.
+INSTALL := PYTHONWARNINGS='ignore:Editable installation' $(BIN)/python -m pip install --quiet --editable
 SAMPLER ?= multiprocessing+vectorized
 LOGDIR ?= runs/rl2-bandit-$(shell date +%Y%m%d-%H%M%S)
 
@@ -18,7 +20,7 @@ $(VENV)/installed: pyproject.toml
 	  { echo "samplerkit needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(INSTALL) '.[dev]'
 	@touch $@
 
 train: $(VENV)/installed  ## train RL2 on the bandit, sampled by worker processes (LOGDIR=..., SAMPLER=...)
@@ -38,7 +40,7 @@ soak: $(VENV)/installed  ## odd but right backends, twenty times under load: doe
 	SAMPLERKIT_SOAK=1 $(BIN)/python -m pytest tests/test_thirdparty.py tests/multiprocessing_backend/test_soak.py
 
 bench: $(VENV)/installed  ## measure all backends and peers, and write docs/benchmarks.md (an hour on a quiet machine)
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(INSTALL) '.[bench]'
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks --page
 
