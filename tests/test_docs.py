@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def first_program(page: Path) -> str:
+def first_program(page: Path, *, holding: str = "") -> str:
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-    return next(block for block in blocks if block.startswith("import"))
+    return next(block for block in blocks if block.startswith("import") and holding in block)
 
 
 @pytest.mark.slow
@@ -44,6 +44,14 @@ def test_the_program_on_the_page_about_fragments_gathers_what_it_says(tmp_path):
     lines = run.stdout.splitlines()
     assert "128 steps" in lines[0], run.stdout + run.stderr
     assert "1280 steps" in lines[1]
+
+
+@pytest.mark.slow
+def test_the_policy_on_the_page_for_algorithm_authors_samples_the_same_on_every_backend(tmp_path):
+    script = tmp_path / "coin.py"
+    script.write_text(first_program(ROOT / "docs" / "algorithms.md", holding="RowStreams"))
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert run.stdout == "equal: True\n", run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
