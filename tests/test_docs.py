@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 def first_program(page: Path, *, holding: str = "") -> str:
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-    return next(block for block in blocks if block.startswith("import") and holding in block)
+    return next(block for block in blocks if block.startswith(("import", "from")) and holding in block)
 
 
 @pytest.mark.slow
@@ -52,6 +55,43 @@ def test_the_policy_on_the_page_for_algorithm_authors_samples_the_same_on_every_
     script.write_text(first_program(ROOT / "docs" / "algorithms.md", holding="RowStreams"))
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
     assert run.stdout == "equal: True\n", run.stdout + run.stderr
+
+
+def test_the_trials_on_the_page_about_vectorized_workers_are_cut_into_their_episodes(tmp_path):
+    program = first_program(ROOT / "docs" / "vectorized.md", holding="cut_trials")
+    script = tmp_path / "trials.py"
+    script.write_text(program + "print(len(episodes.lengths) == 10 * len(trials.lengths))\n")
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert run.stdout == "True\n", run.stdout + run.stderr
+
+
+def can_be_had(dotted: str) -> bool:
+    """Whether a module, or a name in one, can be imported."""
+    with contextlib.suppress(ModuleNotFoundError):
+        return importlib.import_module(dotted) is not None
+    module, _, name = dotted.rpartition(".")
+    return bool(module) and can_be_had(module) and hasattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_name_of_ours_on_a_page_can_be_imported(page):
+    names = set(re.findall(r"\b(samplerkit\w*(?:\.[A-Za-z_]\w*)+)", page.read_text()))
+    groups = {"samplerkit.hooks"}  # of entry points
+    tutorial = {name for name in names if name.startswith("samplerkit_pipes")}
+    for name in names - groups - tutorial:
+        assert can_be_had(name), f"{page.name} names {name}"
+
+
+def test_the_errors_on_the_page_about_ray_are_named_with_their_home():
+    text = (ROOT / "docs" / "how-to" / "ray.md").read_text()
+    for name in re.findall(r"`([\w.]*(?:ActorsNotPlaced|NodeDiffers|RayLost))`", text):
+        assert name.startswith("samplerkit_ray."), name
+
+
+def test_the_readme_says_how_to_install_every_extra_for_users():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for name in extras.keys() - {"bench", "dev", "tf"}:  # the last one comes with "all"
+        assert f"'.[{name}]'" in (ROOT / "README.md").read_text(), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

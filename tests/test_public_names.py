@@ -61,6 +61,12 @@ def test_every_public_name_can_be_had(name):
     assert getattr(samplerkit, name) is not None
 
 
+def test_errors_of_the_ray_backend_can_be_had_without_ray():
+    modules_after(
+        "sys.modules['ray'] = None\nfrom samplerkit_ray import ActorsNotPlaced, NodeDiffers, RayLost"
+    )
+
+
 STUB = ast.parse(Path(samplerkit.__file__).with_suffix(".pyi").read_text()).body
 STUB_IMPORTS = {
     alias.asname: node.module for node in STUB if isinstance(node, ast.ImportFrom) for alias in node.names

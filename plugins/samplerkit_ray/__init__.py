@@ -1,6 +1,9 @@
 """The Ray backend of samplerkit: logical workers carried by Ray actors, on one machine or many."""
 
 from samplerkit.plugins import IN_CARRIERS, YES, BackendSpec, no
+from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers, RayLost
+
+__all__ = ["CAPABILITIES", "SPEC", "ActorsNotPlaced", "NodeDiffers", "RayLost"]
 
 CAPABILITIES = {
     **IN_CARRIERS,
