@@ -6,6 +6,7 @@ imports nothing until the option is given.
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 _PROFILES = ("quick", "ci", "thorough")
@@ -39,6 +40,12 @@ def pytest_configure(config: Any) -> None:
     """Set up the suite, where it is asked for."""
     config.addinivalue_line("markers", "samplerkit_contract: a clause of samplerkit's contract")
     if config.getoption("--samplerkit-backend"):
+        from samplerkit.contract import NEEDS_HYPOTHESIS
+
+        if importlib.util.find_spec("hypothesis") is None:
+            import pytest
+
+            raise pytest.UsageError(NEEDS_HYPOTHESIS)
         from samplerkit.contract.pytest_items import ContractPlugin
 
         config.pluginmanager.register(ContractPlugin(config), "samplerkit-contract")

@@ -73,7 +73,9 @@ def need_hypothesis() -> None:
         UsageError: if it is not installed.
     """
     if importlib.util.find_spec("hypothesis") is None:
-        raise UsageError("The contract suite needs hypothesis: run `pip install 'samplerkit[contract]'`.")
+        from samplerkit.contract import NEEDS_HYPOTHESIS
+
+        raise UsageError(NEEDS_HYPOTHESIS)
 
 
 def _examination(

@@ -31,7 +31,10 @@ _HOMES = {
     "subject_of": "subject",
 }
 
+NEEDS_HYPOTHESIS = "The contract suite needs hypothesis: run `pip install 'samplerkit[contract]'`."
+
 __all__ = [
+    "NEEDS_HYPOTHESIS",
     "Clause",
     "NotApplicable",
     "PurityReport",
@@ -54,4 +57,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name != "hypothesis":
+            raise
+        raise ModuleNotFoundError(NEEDS_HYPOTHESIS, name=error.name) from error

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import contract_fakes as fakes
 import psutil
 import pytest
 
-from samplerkit.contract import Subject, contract_tests, subject_of
+from samplerkit.contract import NEEDS_HYPOTHESIS, Subject, contract_tests, subject_of
 from samplerkit.contract.runner import select
 
 pytest_plugins = ["pytester"]
@@ -41,6 +44,13 @@ def test_a_class_has_a_test_for_each_clause(pytester: pytest.Pytester) -> None:
     assert "testing.py" not in result.stdout.str(), "no internals"
     after = {child.pid for child in psutil.Process().children()}
     assert after <= before, "the bench is shut down at the end of the class"
+
+
+def test_without_hypothesis_it_says_what_to_install() -> None:
+    program = "import sys; sys.modules['hypothesis'] = None\nfrom samplerkit.contract import contract_tests"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {NEEDS_HYPOTHESIS}"
+    assert "pip install 'samplerkit[contract]'" in NEEDS_HYPOTHESIS
 
 
 def adding(*checks: str) -> str:

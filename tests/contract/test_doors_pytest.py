@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -161,6 +162,18 @@ def test_a_plain_run_of_pytest_imports_nothing_of_ours(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_without_hypothesis_it_says_what_to_install(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "hypothesis" else real(name, *more)
+    )
+    result = run(pytester, "--samplerkit-backend", "local")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: The contract suite needs hypothesis: run `pip install *contract*"])
 
 
 def test_importing_samplerkit_imports_neither_hypothesis_nor_pytest() -> None:
