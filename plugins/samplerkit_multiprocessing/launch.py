@@ -38,9 +38,10 @@ def check_start_method(name: str, value: Any) -> str:
         ValueError: for any other, fork among them.
     """
     if value not in START_METHODS:
+        why = ": forked children inherit locks of threads that they do not have, and hang"
         raise ValueError(
-            f"{name} must be one of {', '.join(START_METHODS)}, not {value!r}: "
-            "forked children inherit locks of threads that they do not have, and hang"
+            f"{name} must be {' or '.join(map(repr, START_METHODS))}, not {value!r}"
+            f"{why if value == 'fork' else ''}"
         )
     return str(value)
 

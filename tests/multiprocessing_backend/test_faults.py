@@ -254,6 +254,7 @@ def test_an_endless_unit_that_ran_ahead_is_cancelled_by_an_update():
         ({"n_processes": 1.5}, TypeError, "n_processes"),
         ({"n_processes": True}, TypeError, "n_processes"),
         ({"start_method": "fork"}, ValueError, "forked children"),
+        ({"start_method": "spwan"}, ValueError, "must be 'forkserver' or 'spawn', not 'spwan'$"),
         ({"max_restarts": -1}, ValueError, "max_restarts"),
         ({"max_restarts": 1.0}, TypeError, "max_restarts"),
         ({"unit_timeout": 0}, ValueError, "unit_timeout"),
