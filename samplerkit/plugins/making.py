@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from samplerkit.errors import BackendBroken
+from samplerkit.errors import BackendBroken, BackendError
 from samplerkit.interfaces.capabilities import IN_PROCESS
 from samplerkit.interfaces.sampler import Sampler
 from samplerkit.interfaces.worker import Worker
 from samplerkit.plugins import hooks
 from samplerkit.plugins.discovery import Backend, Registry, import_path
 from samplerkit.plugins.spec import BackendSpec
-from samplerkit.plugins.worker_options import split_options
+from samplerkit.plugins.worker_options import refuse_options_of_workers, split_options, worker_options
 from samplerkit.version import API
 
 LOCAL = BackendSpec(
@@ -99,7 +100,9 @@ def make_sampler(
         WorkerError, WorkerDied: if a worker cannot start.
     """
     backend, kind = _parts(name)
-    if kind is not None:
+    if kind is None:
+        refuse_options_of_workers(name, get_backend(backend), options, options_of_kinds)
+    else:
         if worker_class is not None or worker_factory is not None:
             given = "worker_class" if worker_class is not None else "worker_factory"
             raise TypeError(f"{name!r} already names the kind of worker: leave {given} out")
@@ -120,6 +123,16 @@ def make_sampler(
     )
     hooks.HookObserver(hooks.installed).created(sampler, registry.spec(backend))
     return sampler
+
+
+def options_of_kinds() -> dict[str, tuple[str, ...]]:
+    """Return the options of every kind of worker that can be used."""
+    options = {}
+    for backend in backends():
+        if backend.spec is not None and backend.spec.is_worker:
+            with contextlib.suppress(BackendError):
+                options[backend.name] = worker_options(get_backend(backend.name))
+    return options
 
 
 def _joined(worker_args: Mapping[str, Any] | None, own: Mapping[str, Any]) -> dict[str, Any]:

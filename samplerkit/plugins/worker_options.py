@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from samplerkit.interfaces.worker import Worker
@@ -34,16 +34,60 @@ def split_options(
         TypeError: for one that neither has; it names what both have.
     """
     own = worker_options(worker)
-    table = getattr(sampler, "options", None)
     theirs = {key: value for key, value in options.items() if key in own}
     rest = {key: value for key, value in options.items() if key not in own}
-    if table is not None:
-        known = {*table, *getattr(sampler, "capabilities", {}), "is_tf_worker", "stateful", "reseed"}
-        for key in rest.keys() - known:
-            close = difflib.get_close_matches(key, [*own, *table], n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise TypeError(
-                f"{name!r} has no option {key!r}.{hint} Options of the worker: "
-                f"{', '.join(own) or 'none'}; of the sampler: {', '.join(table) or 'none'}."
-            )
+    for key in _unknown(sampler, rest):
+        table, arguments = sampler.options, _arguments(sampler)
+        close = difflib.get_close_matches(key, [*own, *table, *arguments], n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise TypeError(
+            f"{name!r} has no option {key!r}.{hint} Options of the worker: "
+            f"{', '.join(own) or 'none'}; of the sampler: {', '.join(table) or 'none'}. "
+            f"Arguments of every sampler: {', '.join(arguments)}."
+        )
     return rest, theirs
+
+
+def refuse_options_of_workers(
+    name: str,
+    sampler: Any,
+    options: Mapping[str, Any],
+    kinds: Callable[[], Mapping[str, Sequence[str]]],
+) -> None:
+    """Refuse options that only kinds of worker have, where a sampler is asked for without one.
+
+    Args:
+        name: of the sampler.
+        sampler: its class, which itself refuses what nobody has.
+        options: as given.
+        kinds: returns the options of each kind of worker; called only where an option is not the sampler's.
+
+    Raises:
+        TypeError: for such an option, or one that is nearest to such; it names the kinds of worker.
+    """
+    for key in _unknown(sampler, options):
+        theirs = kinds()
+        known = [*sampler.options, *_arguments(sampler), *(one for own in theirs.values() for one in own)]
+        meant = next(iter(difflib.get_close_matches(key, known, n=1)), None)
+        having = [kind for kind, own in theirs.items() if meant in own]
+        if having:
+            hint = "" if meant == key else f" Did you mean {meant!r}?"
+            raise TypeError(
+                f"{name!r} has no option {key!r}.{hint} {meant} is an option of the kind of worker "
+                f"{' or '.join(having)}: make {' or '.join(repr(f'{name}+{kind}') for kind in having)}."
+            )
+
+
+def _arguments(sampler: Any) -> Sequence[str]:
+    """Return the names of what a sampler takes beside options."""
+    names: Sequence[str] = getattr(sampler, "arguments", ("is_tf_worker", "stateful", "reseed"))
+    return names
+
+
+def _unknown(sampler: Any, options: Mapping[str, Any]) -> list[str]:
+    """Return the options that a sampler does not have, as far as it says which it has."""
+    table = getattr(sampler, "options", None)
+    if table is None:
+        return []
+    known = {*table, *getattr(sampler, "capabilities", {}), *_arguments(sampler)}
+    return [key for key in options if key not in known]

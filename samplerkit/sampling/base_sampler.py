@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import functools
+import inspect
 import threading
 import time
 import warnings
@@ -44,7 +45,7 @@ from samplerkit.sampling.continuation import Continuation
 from samplerkit.sampling.host import HostSetup, Seating
 from samplerkit.sampling.numbering import update_seed
 from samplerkit.sampling.observing import tell_observers
-from samplerkit.sampling.options import Options, checked_options
+from samplerkit.sampling.options import Options, check_flag, checked_options
 from samplerkit.sampling.passage import Passage
 from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
 from samplerkit.sampling.state import load_state, save_state
@@ -114,15 +115,15 @@ class BaseSampler(Sampler):
         self._options = self._checked(options)
         fields = {
             "max_episode_length": max_episode_length,
-            "is_tf_worker": is_tf_worker or None,
+            "is_tf_worker": check_flag("is_tf_worker", is_tf_worker) or None,
             "seed": seed,
             "n_workers": n_workers,
             "worker_class": worker_class,
             "worker_args": worker_args,
         }
         self._factory, self._seed = complete_factory(worker_factory, fields, agents, envs)
-        self._reseed = reseed
-        self._stateful_env = stateful or not reseed
+        self._reseed = check_flag("reseed", reseed)
+        self._stateful_env = check_flag("stateful", stateful) or not reseed
         self._stateful = self._stateful_env or self._factory.worker_class.stateful
         if self._stateful:
             self._require("stateful")
@@ -138,6 +139,9 @@ class BaseSampler(Sampler):
         self._reproducible = True
         self._statistics = Statistics()
         self._begin()
+
+    arguments: ClassVar[tuple[str, ...]] = tuple(inspect.signature(__init__).parameters)[1:-1]
+    """Names of what every sampler is made of; options come beside these."""
 
     @classmethod
     @contextmanager
@@ -558,7 +562,7 @@ class BaseSampler(Sampler):
 
     @classmethod
     def _checked(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        return checked_options(cls.__name__, cls.options, cls.capabilities, options)
+        return checked_options(cls.__name__, cls.options, cls.capabilities, options, cls.arguments)
 
     @property
     def _setup(self) -> HostSetup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -30,9 +30,20 @@ Options: TypeAlias = Mapping[str, Option]
 
 
 def checked_options(
-    owner: str, table: Options, capabilities: Capabilities, given: Mapping[str, Any]
+    owner: str,
+    table: Options,
+    capabilities: Capabilities,
+    given: Mapping[str, Any],
+    arguments: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return every option of a table, as given or by default.
+
+    Args:
+        owner: the class, in errors.
+        table: its options.
+        capabilities: what it declares.
+        given: options by name.
+        arguments: what every sampler takes beside options: one of these may be misspelt.
 
     Raises:
         TypeError: for an option that is not in the table.
@@ -46,10 +57,18 @@ def checked_options(
             raise UnsupportedFeature(f"{owner} does not support {name!r}: {support.reason}")
         if name in table:
             continue
-        close = difflib.get_close_matches(name, table, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise TypeError(f"{owner} has no option {name!r}.{hint} Its options: {', '.join(table) or 'none'}.")
+        common = f" Arguments of every sampler: {', '.join(arguments)}." if arguments else ""
+        raise TypeError(
+            f"{owner} has no option {name!r}.{did_you_mean(name, [*table, *arguments])} "
+            f"Its options: {', '.join(table) or 'none'}.{common}"
+        )
     return {name: _value(name, option, given) for name, option in table.items()}
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return a question that follows a sentence, if one of the names is near; else nothing."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _value(name: str, option: Option, given: Mapping[str, Any]) -> Any:

@@ -39,6 +39,8 @@ class WorkerFactory:
 
     def __post_init__(self) -> None:
         _check_worker_class(self.worker_class)
+        if not isinstance(self.is_tf_worker, bool):
+            raise TypeError(f"is_tf_worker must be True or False, not {self.is_tf_worker!r}")
         checked = {
             "max_episode_length": _checked_max_episode_length(self.max_episode_length),
             "seed": _checked_integer("seed", self.seed, 0),

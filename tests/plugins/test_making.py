@@ -114,6 +114,18 @@ def test_an_option_of_another_backend_is_refused():
         make("local", n_processes=2)
 
 
+def test_an_option_of_a_kind_of_worker_is_refused_without_one():
+    samplerkit.register_backend(PROBE_WORKER)
+    with pytest.raises(TypeError, match=r"'local' has no option 'mark'.*make 'local\+probe'"):
+        make("local", mark=3)
+
+
+def test_a_kind_of_worker_that_cannot_be_loaded_spoils_no_error():
+    samplerkit.register_backend(BackendSpec(name="bad", api=(1, 0), worker="probe_backends:Missing"))
+    with pytest.raises(TypeError, match="Did you mean 'n_workers'"):
+        make("local", n_worker=3)
+
+
 def test_options_reach_their_backend():
     samplerkit.register_backend(PROBE_SAMPLER)
     with make("probe-sampler", colour="blue") as sampler:

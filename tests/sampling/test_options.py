@@ -39,6 +39,13 @@ def test_none_asks_for_nothing_that_a_backend_lacks():
     assert checked({"unit_timeout": None}, unit_timeout=no("tasks go on"))["unit_timeout"] is None
 
 
+def test_an_argument_of_every_sampler_may_be_what_was_meant():
+    with pytest.raises(
+        TypeError, match=r"'n_worker'\. Did you mean 'n_workers'\?.*n_tasks.*: seed, n_workers"
+    ):
+        checked_options("AcmeSampler", TABLE, {}, {"n_worker": 3}, ("seed", "n_workers"))
+
+
 def test_an_unknown_option_is_refused_with_the_nearest_name():
     with pytest.raises(TypeError, match=r"no option 'n_task'\. Did you mean 'n_tasks'\?"):
         checked({"n_task": 1})

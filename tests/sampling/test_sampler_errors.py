@@ -262,6 +262,14 @@ BAD_CONSTRUCTIONS = [
     ({"worker_args": 3}, TypeError, "worker_args"),
     ({"n_processes": 2}, TypeError, "no option 'n_processes'"),
     ({"nworkers": 2}, TypeError, "no option 'nworkers'"),
+    ({"n_worker": 2}, TypeError, r"'n_worker'\. Did you mean 'n_workers'\? Its options: none\. Arguments"),
+    ({"sead": 1}, TypeError, "Did you mean 'seed'"),
+    ({"max_episode_lenght": 5}, TypeError, "Did you mean 'max_episode_length'"),
+    ({"env": TattooEnv}, TypeError, "Did you mean 'envs'"),
+    ({"staeful": True}, TypeError, "Did you mean 'stateful'"),
+    ({"stateful": "no"}, TypeError, "stateful must be True or False, not 'no'"),
+    ({"reseed": "no"}, TypeError, "reseed must be True or False, not 'no'"),
+    ({"is_tf_worker": ""}, TypeError, "is_tf_worker must be True or False, not ''"),
 ]
 
 

@@ -66,6 +66,7 @@ def test_numpy_integers_become_integers(field):
         ("n_workers", 2.0, TypeError),
         ("n_workers", True, TypeError),
         ("n_workers", np.float64(2), TypeError),
+        ("is_tf_worker", "no", TypeError),
         ("worker_class", None, TypeError),
         ("worker_class", dict, TypeError),
         ("worker_class", DefaultWorker(seed=0, max_episode_length=1, worker_number=0), TypeError),
