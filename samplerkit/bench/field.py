@@ -9,8 +9,12 @@ from typing import Any
 from samplerkit.bench.contestant import Contestant
 from samplerkit.bench.hosted import Hosted, Together
 from samplerkit.bench.workload import Workload
+from samplerkit.interfaces import Worker
 from samplerkit.plugins import backends, get_backend
 from samplerkit.plugins.discovery import Backend, State
+from samplerkit.plugins.making import options_of_kinds
+from samplerkit.plugins.worker_options import refuse_options_of_workers, split_options
+from samplerkit.workers import DefaultWorker
 
 _COUNTS = ("n_processes", "n_actors", "n_carriers")
 """Options that say over how many processes a backend spreads its workers."""
@@ -72,6 +76,27 @@ def chosen(label: str, name: str, given: Mapping[str, Any]) -> Candidate:
     options: dict[str, Any] = {key: value for key, value in given.items() if key in known}
     worker_args = {key: value for key, value in given.items() if key not in known}
     return Candidate(label, name, {**options, "worker_args": worker_args} if worker_args else options)
+
+
+def check_options(name: str, given: Mapping[str, Any]) -> None:
+    """Refuse options that neither a backend nor its kind of worker has.
+
+    Raises:
+        TypeError: for the first of these; it names those that there are.
+        BackendError: if there is no such backend, or it cannot be used.
+    """
+    parts = [get_backend(part) for part in name.split("+")]
+    sampler = next((cls for cls in parts if not issubclass(cls, Worker)), None) or get_backend("local")
+    worker = next((cls for cls in parts if issubclass(cls, Worker)), None)
+    if worker is None:
+        refuse_options_of_workers(name, sampler, given, options_of_kinds)
+    rest, _ = split_options(name, sampler, worker or DefaultWorker, given)
+    for key in rest:
+        if key not in getattr(sampler, "options", rest):
+            raise TypeError(
+                f"{name!r} takes no {key!r} here: give options of the backend or of its kind of worker; what "
+                "all have in common is an option of the command"
+            )
 
 
 def bare_loops(workload: Workload, n_processes: int, path: Sequence[str] = ()) -> Together:

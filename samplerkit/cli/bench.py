@@ -14,7 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from samplerkit.bench import Contestant, Outcome, Results, interleave
-from samplerkit.bench.field import Candidate, bare_loops, bare_name, chosen, contestant, installed
+from samplerkit.bench.field import (
+    Candidate,
+    bare_loops,
+    bare_name,
+    check_options,
+    chosen,
+    contestant,
+    installed,
+)
 from samplerkit.bench.interleaving import Progress
 from samplerkit.bench.machine import machine, versions
 from samplerkit.bench.processes import usable_cpus
@@ -129,13 +137,15 @@ def _candidates(words: Sequence[str]) -> list[Candidate]:
         return installed()
     try:
         return [_candidate(word) for word in dict.fromkeys(words)]
-    except (SamplerKitError, ValueError) as error:
+    except (SamplerKitError, ValueError, TypeError) as error:
         raise UsageError(f"--backend: {error}") from error
 
 
 def _candidate(word: str) -> Candidate:
     name, colon, rest = word.partition(":")
-    return chosen(word, name, parse_options(rest.split(",")) if colon else {})
+    options = parse_options(rest.split(",")) if colon else {}
+    check_options(name, options)
+    return chosen(word, name, options)
 
 
 def _contestants(
