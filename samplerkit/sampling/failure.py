@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cloudpickle
 
 from samplerkit.errors import WorkerError
+from samplerkit.sampling.returned import explained
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException, worker: int, unit: int | None) -> Failure:
         """Describe an exception that was just caught."""
+        error = explained(error)
         kind = type(error)
         name = (
             kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
