@@ -51,13 +51,33 @@ class EnvSpec:
 
     @classmethod
     def from_env(cls, env: gymnasium.Env[Any, Any], max_episode_length: float | None = None) -> EnvSpec:
-        """Return the spec of an environment; its own time limit serves where no other is given."""
+        """Return the spec of an environment; its own time limit serves where no other is given.
+
+        Raises:
+            TypeError: if it lacks a space, or has one of another kind.
+        """
         if max_episode_length is None:
             max_episode_length = episode_limit(env)
         # They are the environment's own, and are pickled wherever episodes travel.
-        quicken(env.observation_space)
-        quicken(env.action_space)
-        return cls(env.observation_space, env.action_space, max_episode_length)
+        spaces_of = space_of(env, "observation_space"), space_of(env, "action_space")
+        for space in spaces_of:
+            quicken(space)
+        return cls(*spaces_of, max_episode_length)
+
+
+def space_of(env: gymnasium.Env[Any, Any], name: str) -> Space:
+    """Return the ``observation_space`` or ``action_space`` of an environment.
+
+    Raises:
+        TypeError: if it has none.
+    """
+    try:
+        space: Space = getattr(env, name)
+    except AttributeError as error:
+        raise TypeError(
+            f"{type(env.unwrapped).__name__} has no {name}: set self.{name} in its __init__ ({error})"
+        ) from error
+    return space
 
 
 def episode_limit(env: gymnasium.Env[Any, Any]) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from samplerkit.episodes.spec import space_of
 from samplerkit.interfaces import Env, EnvUpdate, close_others
 
 VectorEnv = gymnasium.vector.VectorEnv
@@ -91,7 +92,7 @@ def _check(envs: Sequence[Env]) -> None:
         )
     for env in envs[1:]:
         for name in ("observation_space", "action_space"):
-            one, other = getattr(envs[0], name), getattr(env, name)
+            one, other = space_of(envs[0], name), space_of(env, name)
             if one != other:
                 raise ValueError(
                     f"the environments of a vectorized worker differ in their {name}: {one} and {other}; "

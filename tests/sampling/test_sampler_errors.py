@@ -19,6 +19,7 @@ from samplerkit import (
     UnsupportedFeature,
     WorkerError,
     WorkerFactory,
+    make_sampler,
 )
 from samplerkit.contract.probes import (
     Fault,
@@ -214,6 +215,18 @@ def test_an_error_beyond_the_batch_does_not_matter(make):
     assert sampler.obtain_exact_episodes(1).provenance.units.tolist() == [0, 1, 2]
     with pytest.raises(WorkerError, match="unit 3"):
         sampler.obtain_samples(0, 1)
+
+
+class Spaceless(gymnasium.Env):
+    action_space = gymnasium.spaces.Discrete(2)
+
+
+@pytest.mark.parametrize("name", ["local", "vectorized"])
+def test_an_environment_without_a_space_is_told_which(name):
+    with pytest.raises(
+        WorkerError, match=r"Spaceless has no observation_space: set self\.observation_space in"
+    ):
+        make_sampler(name, agents=ProbePolicy(), envs=Spaceless, max_episode_length=5)
 
 
 # -- construction --------------------------------------------------------------------------------
