@@ -47,6 +47,9 @@ def sampling_policy(policy: Any) -> Any:
     Raises:
         TypeError: if it lacks a method of the `Policy` protocol, or gives its weights as a list.
     """
+    if isinstance(policy, type):
+        name = policy.__name__
+        raise TypeError(f"agents must be policies, and {name} is a class: pass an instance, {name}(…)")
     for_sampling = getattr(policy, "for_sampling", None)
     if callable(for_sampling):
         policy = for_sampling()

@@ -111,8 +111,18 @@ def test_weights_as_a_list_are_refused():
 
 
 def test_a_policy_class_in_place_of_a_policy_is_refused_in_words():
-    with pytest.raises(TypeError, match="ProbePolicy"):
+    with pytest.raises(TypeError, match=r"ProbePolicy is a class: pass an instance, ProbePolicy\(…\)"):
         boundary.agent_change(ProbePolicy)
+
+
+def test_a_class_that_is_half_a_policy_is_refused_as_a_class():
+    class Half:
+        def get_action(self, observation): ...
+
+        def for_sampling(self): ...
+
+    with pytest.raises(TypeError, match="Half is a class: pass an instance"):
+        boundary.agent_change(Half)
 
 
 # -- environments --------------------------------------------------------------------------------
