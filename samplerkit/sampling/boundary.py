@@ -184,6 +184,9 @@ def facts(update: Any, streams: Callable[[Any], bool]) -> Facts:
     Args:
         update: that it is the result of; a list is for the slots of a vectorized worker.
         streams: of the worker.
+
+    Raises:
+        TypeError: if it is no environment, and has no limit either.
     """
     if isinstance(update, list):
         each = [facts(item, streams) for item in update]
@@ -195,10 +198,21 @@ def facts(update: Any, streams: Callable[[Any], bool]) -> Facts:
         if limit is not None:
             return Facts(limit, False)
     env = update(None)
+    if not isinstance(env, _ENVIRONMENTS) and episode_limit(env) is None:
+        raise TypeError(_no_environment(update, env))
     try:
         return Facts(episode_limit(env), streams(env))
     finally:
         _close(env)
+
+
+_ENVIRONMENTS = gymnasium.Env, gymnasium.vector.VectorEnv
+
+
+def _no_environment(update: Any, made: Any) -> str:
+    maker = "the callable for envs" if isinstance(update, NewEnvUpdate) else type(update).__name__
+    instead = ": pass a gymnasium id itself" if isinstance(made, str) else ""
+    return f"{maker} must return a gymnasium.Env, not {made!r} ({type(made).__name__}){instead}"
 
 
 def _close(env: Any) -> None:

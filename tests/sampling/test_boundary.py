@@ -251,6 +251,28 @@ def test_the_limit_of_slots_is_the_longest():
     assert own_limit([*slots, boundary.env_update(TattooEnv)]) is None
 
 
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (None, r"not None \(NoneType\)$"),
+        ("CartPole-v1", r"not 'CartPole-v1' \(str\): pass a gymnasium id itself"),
+        (TattooEnv, r"not <class .*TattooEnv'> \(type\)"),
+    ],
+    ids=str,
+)
+def test_what_is_no_environment_is_not_blamed_for_its_limit(made, said):
+    with pytest.raises(TypeError, match=rf"the callable for envs must return a gymnasium.Env, {said}"):
+        own_limit(boundary.env_update(lambda: made))
+
+
+def test_an_update_that_returns_no_environment_is_named():
+    class Forgets(EnvUpdate):
+        def __call__(self, old_env=None): ...
+
+    with pytest.raises(TypeError, match=r"Forgets must return a gymnasium.Env, not None"):
+        own_limit(Forgets())
+
+
 def test_asking_for_the_limit_leaves_no_environment_open(tmp_path):
     own_limit(boundary.env_update(lambda: TimeLimit(TattooEnv(ledger=tmp_path / "l"), 3)))
     assert len(read_ledger(tmp_path / "l", "open")) == 1
