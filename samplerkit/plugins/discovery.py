@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -189,6 +190,10 @@ def _examine(candidate: _Candidate) -> Backend:
     if missing:
         install = spec.install or f"pip install {' '.join(missing)}"
         return verdict(State.UNAVAILABLE, f"{', '.join(missing)} is not installed: {install}", spec)
+    path = spec.factory or spec.worker or ""
+    absent = _absent(path.partition(":")[0])
+    if absent is not None:
+        return verdict(State.BROKEN, f"its description names {path}, and there is no module {absent}", spec)
     return verdict(State.OK, "", spec)
 
 
@@ -203,6 +208,14 @@ def _installed(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except Exception:  # of a parent package, which `find_spec` imports
         return False
+
+
+def _absent(module: str) -> str | None:
+    """Return the module, or package of it, that does not exist, as far as that is known without an import."""
+    parts = module.split(".")
+    names = (".".join(parts[: n + 1]) for n in range(len(parts)))
+    next_to_import = next((name for name in names if name not in sys.modules), None)
+    return None if next_to_import is None or _installed(next_to_import) else next_to_import
 
 
 def import_path(path: str, backend: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from importlib.metadata import EntryPoint
@@ -38,7 +39,7 @@ def registry(*plugins, built_in=()):
 
 
 def spec(name="acme", api=(1, 0), **fields):
-    return BackendSpec(**{"name": name, "api": api, "factory": "acme_module:Sampler", **fields})
+    return BackendSpec(**{"name": name, "api": api, "factory": "samplerkit.local:LocalSampler", **fields})
 
 
 OK = Plugin("acme", spec())
@@ -52,6 +53,7 @@ BAD = {
     "newer minor": Plugin("acme", spec(api=(1, 99))),
     "newer major": Plugin("acme", spec(api=(2, 0))),
     "older major": Plugin("acme", spec(api=(0, 9))),
+    "no such module": Plugin("acme", spec(factory="no_such_module_a:Sampler")),
     "unavailable": UNAVAILABLE,
     "unavailable parent": Plugin("acme", spec(requires=("no_such_package.module",))),
 }
@@ -81,6 +83,41 @@ def test_what_a_backend_requires_is_not_imported(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     assert registry(Plugin("acme", spec(requires=("heavy_thing",)))).find("acme").state == State.OK
     assert "heavy_thing" not in sys.modules
+
+
+@pytest.mark.parametrize("field", ["factory", "worker"])
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("no_such_module_a", "no_such_module_a"),
+        ("no_such_package.module", "no_such_package"),
+        ("samplerkit.lokal", "samplerkit.lokal"),
+        ("samplerkit.local.deeper", "samplerkit.local.deeper"),
+    ],
+)
+def test_a_class_in_a_module_that_does_not_exist_is_broken(field, module, absent):
+    importlib.import_module("samplerkit.local")
+    given = {"factory": None, field: f"{module}:Sampler"}
+    backend = registry(Plugin("acme", spec(**given))).find("acme")
+    assert backend.state == State.BROKEN
+    assert backend.reason == f"its description names {module}:Sampler, and there is no module {absent}"
+
+
+@pytest.mark.parametrize(
+    "module", ["heavy_alone", "heavy_package", "heavy_package.sampler", "heavy_package.lost"]
+)
+def test_a_module_is_looked_for_without_importing_it_or_its_package(module, tmp_path, monkeypatch):
+    (tmp_path / "heavy_package").mkdir()
+    for path in ("heavy_alone.py", "heavy_package/__init__.py", "heavy_package/sampler.py"):
+        (tmp_path / path).write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert registry(Plugin("acme", spec(factory=f"{module}:Sampler"))).find("acme").state == State.OK
+    assert module.partition(".")[0] not in sys.modules
+
+
+def test_a_module_that_has_no_file_is_found_where_it_was_imported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "made_up", types.ModuleType("made_up"))
+    assert registry(Plugin("acme", spec(factory="made_up:Sampler"))).find("acme").state == State.OK
 
 
 @pytest.mark.parametrize(
