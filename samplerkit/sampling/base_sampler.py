@@ -45,7 +45,7 @@ from samplerkit.sampling.continuation import Continuation
 from samplerkit.sampling.host import HostSetup, Seating
 from samplerkit.sampling.numbering import update_seed
 from samplerkit.sampling.observing import tell_observers
-from samplerkit.sampling.options import Options, check_flag, checked_options
+from samplerkit.sampling.options import Options, check_flag, checked_options, no_such_option
 from samplerkit.sampling.passage import Passage
 from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
 from samplerkit.sampling.state import load_state, save_state
@@ -286,7 +286,13 @@ class BaseSampler(Sampler):
         return self._statistics
 
     def option(self, name: str) -> Any:
-        """Return the value of one of the backend's options."""
+        """Return the value of one of the backend's options.
+
+        Raises:
+            TypeError: if it has no such option.
+        """
+        if name not in self._options:
+            raise no_such_option(type(self).__name__, name, self.options)
         return self._options[name]
 
     # -- calls -----------------------------------------------------------------------------------

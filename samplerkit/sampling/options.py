@@ -17,7 +17,8 @@ class Option:
     """One option.
 
     Args:
-        default: what stands for an option that was not given, or given as None.
+        default: what stands for an option that was not given, or given as None; unless it is None, the check
+            must accept it.
         check: ``check(name, value)`` returns the value to use, or raises a TypeError or ValueError. It gets
             its own results too, where a sampler is unpickled, and must accept them.
     """
@@ -57,24 +58,38 @@ def checked_options(
             raise UnsupportedFeature(f"{owner} does not support {name!r}: {support.reason}")
         if name in table:
             continue
-        common = f" Arguments of every sampler: {', '.join(arguments)}." if arguments else ""
-        raise TypeError(
-            f"{owner} has no option {name!r}.{did_you_mean(name, [*table, *arguments])} "
-            f"Its options: {', '.join(table) or 'none'}.{common}"
-        )
-    return {name: _value(name, option, given) for name, option in table.items()}
+        raise no_such_option(owner, name, table, arguments)
+    defaults = {name: _default(owner, name, option) for name, option in table.items()}
+    return {
+        name: default if given.get(name) is None else table[name].check(name, given[name])
+        for name, default in defaults.items()
+    }
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Return a question that follows a sentence, if one of the names is near; else nothing."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+def no_such_option(owner: str, name: str, table: Options, arguments: Sequence[str] = ()) -> TypeError:
+    """Return the error for an option that is not in a table, with the nearest name and all that there are."""
+    close = difflib.get_close_matches(name, [*table, *arguments], n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    common = f" Arguments of every sampler: {', '.join(arguments)}." if arguments else ""
+    return TypeError(
+        f"{owner} has no option {name!r}.{hint} Its options: {', '.join(table) or 'none'}.{common}"
+    )
 
 
-def _value(name: str, option: Option, given: Mapping[str, Any]) -> Any:
-    if name not in given or given[name] is None:
-        return option.default
-    return option.check(name, given[name])
+def _default(owner: str, name: str, option: Any) -> Any:
+    """Return the default of an option, as its check returns it.
+
+    Raises:
+        TypeError: if it is no `Option`, or its own check refuses the default.
+    """
+    if not isinstance(option, Option):
+        raise TypeError(f"{owner}.options[{name!r}] is {option!r}: it must be an Option(default, check)")
+    if option.default is None:
+        return None
+    try:
+        return option.check(name, option.default)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{owner}.options[{name!r}]: its own check refuses the default: {error}") from error
 
 
 def check_flag(name: str, value: Any) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from samplerkit import UnsupportedFeature
+from samplerkit.contract.probes import ProbePolicy, TattooEnv
 from samplerkit.interfaces import YES, no
 from samplerkit.sampling import Option, PoolSampler, check_count
 from samplerkit.sampling.options import checked_options
@@ -39,6 +42,25 @@ def test_none_asks_for_nothing_that_a_backend_lacks():
     assert checked({"unit_timeout": None}, unit_timeout=no("tasks go on"))["unit_timeout"] is None
 
 
+def test_a_table_has_options_and_not_their_defaults():
+    with pytest.raises(TypeError, match=r"AcmeSampler\.options\['n_tasks'\] is 2: it must be an Option"):
+        checked_options("AcmeSampler", {"n_tasks": 2}, {}, {})
+
+
+@pytest.mark.parametrize("default", ["2", 0])
+def test_a_default_must_pass_its_own_check(default):
+    table = {"n_tasks": Option(default, check_count)}
+    with pytest.raises(
+        TypeError, match=r"options\['n_tasks'\]: its own check refuses the default: n_tasks must"
+    ):
+        checked_options("AcmeSampler", table, {}, {"n_tasks": 2})
+
+
+def test_a_default_is_what_its_check_returns():
+    table = {"command": Option(["python"], lambda name, value: tuple(value)), "nothing": Option(None, len)}
+    assert checked_options("AcmeSampler", table, {}, {}) == {"command": ("python",), "nothing": None}
+
+
 def test_an_argument_of_every_sampler_may_be_what_was_meant():
     with pytest.raises(
         TypeError, match=r"'n_worker'\. Did you mean 'n_workers'\?.*n_tasks.*: seed, n_workers"
@@ -49,3 +71,16 @@ def test_an_argument_of_every_sampler_may_be_what_was_meant():
 def test_an_unknown_option_is_refused_with_the_nearest_name():
     with pytest.raises(TypeError, match=r"no option 'n_task'\. Did you mean 'n_tasks'\?"):
         checked({"n_task": 1})
+
+
+def test_an_option_that_a_backend_asks_for_must_be_in_its_table():
+    class AcmeSampler(PoolSampler):
+        options: ClassVar = TABLE
+
+        def make_transport(self):
+            return self.option("n_task")
+
+    with pytest.raises(
+        TypeError, match=r"AcmeSampler has no option 'n_task'\. Did you mean 'n_tasks'\? Its opt"
+    ):
+        AcmeSampler(ProbePolicy(), TattooEnv, max_episode_length=5)
