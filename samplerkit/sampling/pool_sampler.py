@@ -44,7 +44,14 @@ from samplerkit.sampling.passage import CallsThatCame
 from samplerkit.sampling.placement import PlacedCall, Placing
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
-from samplerkit.sampling.transport import C, CarrierGone, Transport
+from samplerkit.sampling.transport import (
+    C,
+    CarrierGone,
+    Transport,
+    check_received,
+    checked_n_carriers,
+    checked_transport,
+)
 
 log = logging.getLogger(__name__)
 
@@ -141,12 +148,12 @@ class PoolSampler(BaseSampler, Generic[C]):
         return self._transport
 
     def _start(self, record: Record) -> None:
-        self._transport = self.make_transport()
+        self._transport = checked_transport(self.make_transport(), type(self).__name__)
         _close_at_exit(self)
         self._epoch = 0
         self._epoch_record = record
         self._ahead: list[Result] = []
-        n_carriers = self._link.n_carriers
+        n_carriers = checked_n_carriers(self._link)
         self._came = CallsThatCame(self.n_workers)
         places = n_carriers * self._overlap
         self._schedule = Schedule(places, in_order=self._stateful)
@@ -306,9 +313,14 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _replies(self, timeout: float | None) -> list[tuple[_Member[C], Reply | None]]:
         by_carrier = {id(member.carrier): member for member in self._members}
         received = self._link.receive([member.carrier for member in self._members], timeout)
-        return [
-            (by_carrier[id(carrier)], None if data is None else decode(data)) for carrier, data in received
-        ]
+        try:
+            return [
+                (by_carrier[id(carrier)], None if data is None else decode(data))
+                for carrier, data in received
+            ]
+        except (TypeError, ValueError):
+            check_received(received, self._link)
+            raise
 
     def _began_unit(self, member: _Member[C], reply: Started, dealer: Dealer) -> None:
         """Count the time of a unit that runs; of one that was cancelled, too, as long as its carrier has said

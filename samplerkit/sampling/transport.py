@@ -6,6 +6,7 @@ import abc
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
+from samplerkit.sampling.boundary import check_count
 from samplerkit.sampling.placement import SharedBlocks
 from samplerkit.sampling.work import Claim, Running
 
@@ -174,3 +175,41 @@ class Transport(abc.ABC, Generic[C]):
     def close(self) -> None:
         """Release what the transport itself holds. Called once, after every carrier was stopped."""
         return
+
+
+def checked_transport(made: Any, maker: str) -> Transport[Any]:
+    """Return the transport that a backend made.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not isinstance(made, Transport):
+        raise TypeError(f"{maker}.make_transport returned {made!r}: it must return a Transport")
+    return made
+
+
+def checked_n_carriers(transport: Transport[Any]) -> int:
+    """Return how many carriers a transport has.
+
+    Raises:
+        TypeError, ValueError: if that is no integer of at least 1.
+    """
+    name, n_carriers = f"{type(transport).__name__}.n_carriers", transport.n_carriers
+    if callable(n_carriers):
+        raise TypeError(f"{name} must be a number, and is a method: write @property above it")
+    return check_count(name, n_carriers)
+
+
+def check_received(received: Any, receiver: Transport[Any]) -> None:
+    """Refuse what is no result of `receive`.
+
+    Raises:
+        TypeError: if it is no list of pairs.
+    """
+    if not isinstance(received, Sequence) or not all(
+        isinstance(it, tuple) and len(it) == 2 for it in received
+    ):
+        raise TypeError(
+            f"{type(receiver).__name__}.receive returned {received!r}: it must return a list of pairs "
+            "(carrier, message), an empty one where nothing came"
+        )
