@@ -223,7 +223,7 @@ class VecWorker(SlotWorker, StreamingWorker):
             return slots.tick(self)
         except BaseException as error:
             guilty = slots.live[0] if len(slots.live) == 1 else slots.failing
-            if guilty is None and isinstance(error, self.unit_errors):
+            if guilty is None and not isinstance(error, self.interrupts):
                 # The policy acts for all rows at once. Run each of them alone: the guilty one fails again.
                 line.run_alone(unit for unit in slots.units if unit is not None)
                 slots.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -48,6 +49,16 @@ def raise_exit() -> NoReturn:
 def raise_interrupt() -> NoReturn:
     """Do what Ctrl-C does."""
     raise KeyboardInterrupt(TEXT)
+
+
+def raise_cancelled() -> NoReturn:
+    """Raise what is no `Exception`, and comes out of whatever runs an event loop of its own."""
+    raise asyncio.CancelledError(TEXT)
+
+
+def raise_stop() -> NoReturn:
+    """Do what `next` does at the end of a recording: generators on the way make something else of it."""
+    raise StopIteration(TEXT)
 
 
 def sleep_a_little() -> None:
@@ -117,6 +128,8 @@ RAISES: dict[str, tuple[Callable[[], Any], Raised]] = {
     "sys.exit": (raise_exit, Raised("SystemExit", "3", SystemExit)),
     "KeyboardInterrupt": (raise_interrupt, Raised("KeyboardInterrupt", TEXT, KeyboardInterrupt)),
     "large error": (raise_large, Raised("ValueError", TEXT + "x" * LARGE, ValueError)),
+    "CancelledError": (raise_cancelled, Raised("CancelledError", TEXT, asyncio.CancelledError)),
+    "StopIteration": (raise_stop, Raised("StopIteration", TEXT, StopIteration)),
 }
 """Kinds that are exceptions."""
 

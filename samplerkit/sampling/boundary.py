@@ -218,7 +218,9 @@ def _no_environment(update: Any, made: Any) -> str:
 def _close(env: Any) -> None:
     try:
         env.close()
-    except (Exception, SystemExit):
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         log.warning("%s raised while it was closed", type(env).__name__, exc_info=True)
 
 

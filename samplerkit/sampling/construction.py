@@ -92,7 +92,9 @@ def own_facts(factory: WorkerFactory, changes: Sequence[EnvChange]) -> tuple[Wor
 def _asked(update: Any, streams: Callable[[Any], bool], limit: float | None) -> boundary.Facts:
     try:
         return boundary.facts(update, streams)
-    except (Exception, SystemExit):
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         if limit is None:
             raise
         # The worker meets the same error when it starts, and says whose it is.

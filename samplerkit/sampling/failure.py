@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import traceback
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException, worker: int, unit: int | None) -> Failure:
         """Describe an exception that was just caught."""
-        error = explained(error)
+        error = explained(_as_raised(error))
         kind = type(error)
         name = (
             kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
@@ -44,10 +45,24 @@ class Failure:
         return error
 
 
+def _as_raised(error: BaseException) -> BaseException:
+    """Return what a worker raised: generators make a RuntimeError of a StopIteration that leaves them.
+
+    That of a generator which a step or a policy calls is its own.
+    """
+    stop, frames = error.__cause__, traceback.walk_tb(error.__traceback__)
+    if not (isinstance(error, RuntimeError) and isinstance(stop, StopIteration)):
+        return error
+    straight = all(frame.f_code.co_flags & inspect.CO_GENERATOR for frame, _ in frames)
+    return stop if straight else error
+
+
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as second:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as second:
         return f"(its text cannot be had: str() raised {type(second).__name__})"
 
 
@@ -56,14 +71,18 @@ def _pickled(error: BaseException) -> bytes | None:
     try:
         data: bytes = cloudpickle.dumps(error)
         return data if isinstance(pickle.loads(data), BaseException) else None
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return None
 
 
 def _unpickled(data: bytes) -> BaseException | None:
     try:
         error: BaseException = pickle.loads(data)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         # It could be read where it was raised, but not here: a module, say, that only workers have.
         return None
     return error

@@ -108,7 +108,7 @@ class WorkerHost:
         self.continues = issubclass(factory.worker_class, ContinuingWorker)
         """Whether episodes go on from call to call."""
         self._overlapping = factory.worker_class.overlap(**(factory.worker_args or {})) > 1
-        self._caught = SlotWorker.unit_errors + ((KeyboardInterrupt,) if catch_interrupts else ())
+        self._interrupts = () if catch_interrupts else SlotWorker.interrupts
 
     # -- bringing workers to their recipes -------------------------------------------------------
 
@@ -143,7 +143,9 @@ class WorkerHost:
                 self._bring(seat, wanted)
                 if streams_from is not None:
                     self._begin_stream(seat, streams_from)
-            except self._caught as error:
+            except self._interrupts:
+                raise
+            except BaseException as error:
                 failures.append(Failure.of(error, seat, None))
                 self._vacate(seat)
         return failures
@@ -180,7 +182,7 @@ class WorkerHost:
             if isinstance(worker, ContinuingWorker):
                 self._bring_back(seat, worker)
         except BaseException:
-            _shut(worker)
+            self._shut(worker)
             raise
         return worker
 
@@ -219,7 +221,16 @@ class WorkerHost:
     def _vacate(self, seat: int) -> None:
         live = self._seats.pop(seat, None)
         if live is not None and live.worker is not None:
-            _shut(live.worker)
+            self._shut(live.worker)
+
+    def _shut(self, worker: Worker) -> None:
+        try:
+            worker.shutdown()
+        except self._interrupts:
+            raise
+        except BaseException:
+            # The unit's own outcome counts; a close() that fails must not replace it.
+            log.warning("worker %d raised while it was shut down", worker.worker_number, exc_info=True)
 
     # -- running units ---------------------------------------------------------------------------
 
@@ -252,7 +263,7 @@ class WorkerHost:
             if isinstance(worker, DefaultWorker):
                 worker.place = self.place
             elif isinstance(worker, SlotWorker):
-                worker.unit_errors = self._caught
+                worker.interrupts = self._interrupts
             worker.resume()
             if self._cancelled:
                 raise UnitCancelled
@@ -275,9 +286,12 @@ class WorkerHost:
                 raise RuntimeError(f"{type(worker).__name__}.rollouts ended before its units were done")
         except UnitCancelled:
             queue.clear()
-        except GeneratorExit:
+        except self._interrupts:
+            self._rebuild_later(seat)
             raise
-        except self._caught as error:
+        except BaseException as error:
+            if _is_close(error):
+                raise
             failed = _failed_unit(worker, open_units)
             if failed is None:
                 failed = queue.take()
@@ -286,9 +300,6 @@ class WorkerHost:
             queue.put_back(open_units)
             self._rebuild_later(seat)
             yield failed, Failure.of(error, failed % self._setup.n_workers, failed)
-        except BaseException:
-            self._rebuild_later(seat)
-            raise
         finally:
             self._running = None
             if isinstance(worker, DefaultWorker):
@@ -306,7 +317,7 @@ class WorkerHost:
         live = self._seats.get(seat)
         if live is not None and live.worker is not None:
             worker, live.worker = live.worker, None
-            _shut(worker)
+            self._shut(worker)
 
     def _feed(
         self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
@@ -443,6 +454,12 @@ def _may_draw_from_globals(worker: Worker) -> bool:
     return any(map(may_draw_from_globals, [worker.agent, *layers]))
 
 
+def _is_close(error: BaseException) -> bool:
+    """Whether whoever takes results wants no more; a GeneratorExit of a unit comes from further down."""
+    trace = error.__traceback__
+    return isinstance(error, GeneratorExit) and (trace is None or trace.tb_next is None)
+
+
 def _failed_unit(worker: Worker | None, open_units: dict[int, None]) -> int | None:
     """Say which of the units under way an exception belongs to; None if none was."""
     if worker is not None and worker.unit is not None and worker.unit.number in open_units:
@@ -491,11 +508,3 @@ def _update_env(worker: Worker, change: EnvChange) -> None:
     # A constructor that draws from the global generators makes the same environment everywhere.
     seed_globals(change.seed)
     worker.update_env(change.packed.load())
-
-
-def _shut(worker: Worker) -> None:
-    try:
-        worker.shutdown()
-    except (Exception, SystemExit):
-        # The unit's own outcome counts; a close() that fails must not replace it.
-        log.warning("worker %d raised while it was shut down", worker.worker_number, exc_info=True)

@@ -213,7 +213,7 @@ class Outbox:
     ) -> None:
         try:
             message = self._message(results, failures)
-        except Exception as error:
+        except BaseException as error:
             units = _one_by_one(results)
             if len(units) > 1:
                 groups = _alike(units)

@@ -33,8 +33,9 @@ class SlotWorker(Worker):
     native_type: ClassVar[type[NativeSlots]] = NativeSlots
     """The same, where they are one vector environment."""
 
-    unit_errors: tuple[type[BaseException], ...] = (Exception, SystemExit)
-    """Set by whoever runs workers: what is the failure of one of the units that run, and not Ctrl-C."""
+    interrupts: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
+    """Set by whoever runs workers: what is the caller's, and not the failure of a unit; none where the caller
+    is elsewhere."""
 
     def __init__(
         self, *, seed: int | None, max_episode_length: float, worker_number: int, n_envs: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import pickle
@@ -338,10 +339,11 @@ def test_a_rebuild_that_fails_is_the_next_unit_s_failure(tmp_path):
     assert [results[number].error_type for number in range(3)] == ["ValueError", "OSError", "OSError"]
 
 
-def test_a_close_that_fails_does_not_mask_the_unit_s_outcome(caplog):
+@pytest.mark.parametrize("kind", [OSError, asyncio.CancelledError])
+def test_a_close_that_fails_does_not_mask_the_unit_s_outcome(kind, caplog):
     class Sticky(TattooEnv):
         def close(self):
-            raise OSError("will not close")
+            raise kind("will not close")
 
     it = started(lambda: Sticky(fault=Fault("step", key=unit_key(SEED, 1))))
     results = run(it, range(3))
@@ -351,13 +353,65 @@ def test_a_close_that_fails_does_not_mask_the_unit_s_outcome(caplog):
     assert "shut down" in caplog.text
 
 
-def test_system_exit_in_an_environment_is_a_failure():
-    def leave():
-        raise SystemExit(3)
+class Rude(BaseException):
+    """No `Exception`."""
 
-    results = run(started(env_with(Fault("step", leave, key=unit_key(SEED, 0)))), range(2))
-    assert results[0].error_type == "SystemExit"
-    assert isinstance(results[1], EpisodeBatch)
+
+class Own(DefaultWorker):
+    """Runs units in a way of its own."""
+
+    def rollout(self):
+        return super().rollout()
+
+
+ODD = SystemExit, asyncio.CancelledError, GeneratorExit, Rude, StopIteration
+
+
+@pytest.mark.parametrize("worker_class", [DefaultWorker, Own])
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("site", ["reset", "step"])
+def test_whatever_an_environment_raises_is_its_unit_s_failure(site, kind, worker_class):
+    def leave():
+        raise kind("no more")
+
+    fault = Fault(site, leave, key=unit_key(SEED, 1))
+    results = run(started(env_with(fault), worker_class=worker_class), range(3))
+    failure = results.pop(1)
+    assert failure.error_type.endswith(kind.__name__)
+    assert (failure.message, failure.unit) == ("no more", 1)
+    assert "in strike" in failure.remote_traceback
+    assert all(isinstance(result, EpisodeBatch) for result in results.values())
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_whatever_a_constructor_raises_is_its_seat_s_failure(kind):
+    def leave():
+        raise kind("no more")
+
+    [failure] = host().configure(SEED, {0: recipe(env_with(Fault("construct", leave))), 1: recipe()})
+    assert failure.error_type.endswith(kind.__name__)
+    assert failure.message == "no more"
+
+
+def test_the_runtime_error_of_a_generator_of_the_environment_s_own_stays_one():
+    class Recorded(TattooEnv):
+        def step(self, action):
+            return next(self.rows())
+
+        def rows(self):
+            yield next(iter(()))
+
+    [failure] = run(started(Recorded), [0]).values()
+    assert failure.error_type == "RuntimeError"
+
+
+def test_whoever_wants_no_more_units_leaves_the_worker_as_it_is():
+    it = started()
+    worker = it._seats[0].worker
+    running = it.run(itertools.count(), (0, 0))
+    next(running)
+    running.close()
+    assert it._seats[0].worker is worker
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from types import SimpleNamespace
 
@@ -296,14 +297,21 @@ def test_units_that_ended_together_and_do_not_go_together_go_one_by_one(make):
 
 
 class Unpicklable:
+    def __init__(self, kind):
+        self.kind = kind
+
     def __deepcopy__(self, memo):
         return self
 
     def __reduce__(self):
-        raise RuntimeError("nobody can carry this")
+        raise self.kind("nobody can carry this")
 
 
-@pytest.mark.parametrize("thing", [Unpicklable(), threading.Lock], ids=["refuses", "is a function"])
+@pytest.mark.parametrize(
+    "thing",
+    [Unpicklable(RuntimeError), Unpicklable(asyncio.CancelledError), threading.Lock],
+    ids=["refuses", "refuses rudely", "is a function"],
+)
 def test_an_info_that_nobody_can_carry_fails_its_unit_only(make, thing):
     bench = make()
     bench.put(0, info={"x": 1})
@@ -313,7 +321,7 @@ def test_an_info_that_nobody_can_carry_fails_its_unit_only(make, thing):
     results = came(bench)
     if isinstance(thing, Unpicklable):
         assert (results[1].worker, results[1].unit) == (1, 1)
-        assert results[1].error_type == "RuntimeError"
+        assert results[1].error_type.endswith(thing.kind.__name__)
         assert "nobody can carry this" in results[1].message
     assert (results[0], results[2]) == (0.0, 2.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import threading
 
@@ -101,7 +102,7 @@ def test_packed_objects_travel():
 
 class Mute(Exception):
     def __str__(self):
-        raise RuntimeError("no text")
+        raise self.args[0]("no text")
 
 
 class Liar(Exception):
@@ -129,7 +130,7 @@ def _fragile():
 def failure_of(raiser):
     try:
         raiser()
-    except Exception as error:
+    except BaseException as error:
         return Failure.of(error, worker=2, unit=5)
 
 
@@ -170,9 +171,10 @@ def test_an_exception_that_cannot_travel_leaves_its_text(error):
     assert type(error).__name__ in str(found)
 
 
-def test_an_exception_whose_str_raises_is_described():
-    found = error_of(Mute())
-    assert "str() raised RuntimeError" in found.message
+@pytest.mark.parametrize("kind", [RuntimeError, asyncio.CancelledError])
+def test_an_exception_whose_str_raises_is_described(kind):
+    found = error_of(Mute(kind))
+    assert f"str() raised {kind.__name__}" in found.message
 
 
 def test_an_exception_of_a_class_that_is_defined_in_a_function_travels():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import pytest
@@ -20,6 +21,11 @@ class ExitsAtStart(TattooEnv):
         sys.exit("no display")
 
 
+class CancelledAtStart(TattooEnv):
+    def __init__(self):
+        raise asyncio.CancelledError("no display")
+
+
 class CannotClose(TattooEnv):
     def close(self):
         raise RuntimeError("no way out")
@@ -30,7 +36,12 @@ class ExitsAtTheEnd(TattooEnv):
         sys.exit("no way out")
 
 
-@pytest.mark.parametrize("env", [CannotStart, ExitsAtStart])
+class CancelledAtTheEnd(TattooEnv):
+    def close(self):
+        raise asyncio.CancelledError("no way out")
+
+
+@pytest.mark.parametrize("env", [CannotStart, ExitsAtStart, CancelledAtStart])
 @pytest.mark.parametrize("name", ["vectorized", "multiprocessing+vectorized"])
 def test_an_environment_that_cannot_be_constructed_is_an_error_of_its_worker(name, env):
     with pytest.raises(samplerkit.WorkerError, match="no display"):
@@ -39,7 +50,7 @@ def test_an_environment_that_cannot_be_constructed_is_an_error_of_its_worker(nam
         )
 
 
-@pytest.mark.parametrize("env", [CannotClose, ExitsAtTheEnd])
+@pytest.mark.parametrize("env", [CannotClose, ExitsAtTheEnd, CancelledAtTheEnd])
 @pytest.mark.parametrize("name", ["vectorized", "multiprocessing+vectorized"])
 def test_one_that_cannot_be_closed_can_be_sampled(name, env):
     with samplerkit.make_sampler(

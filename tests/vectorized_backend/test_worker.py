@@ -196,7 +196,7 @@ def test_an_interrupt_of_the_policy_is_blamed_on_a_unit_where_nobody_presses_ctr
     lengths = units(3, 5, 4, 2)
     worker = worker_of(3, Interrupting())
     if is_a_units_own:
-        worker.unit_errors = (*worker.unit_errors, KeyboardInterrupt)
+        worker.interrupts = ()
     done = []
     running = worker.rollouts(lengths)
     with pytest.raises(KeyboardInterrupt):

@@ -36,9 +36,10 @@ def typed_errors(lab: Lab) -> None:
     "D1.every-kind",
     kind="fault",
     says="Whatever is raised, wherever in a unit, is a WorkerError that says what it was: also what cannot "
-    "be pickled, what unpickles badly, SystemExit, and texts larger than a pipe.",
+    "be pickled, what unpickles badly, what is no Exception, StopIteration, and texts larger than a pipe.",
     why="It is the odd exceptions, of C extensions and simulators, that one meets at night.",
-    causes="`except Exception`, which lets SystemExit through; exceptions sent as they are.",
+    causes="`except Exception`, which lets SystemExit and asyncio's CancelledError through; generators that "
+    "make a RuntimeError of a StopIteration; exceptions sent as they are.",
 )
 def every_kind(lab: Lab) -> None:
     """Raise everything everywhere, in one sampler."""

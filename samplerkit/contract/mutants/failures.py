@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import threading
@@ -242,6 +243,28 @@ class SystemExitEscapes(DefaultWorker):
             return super().rollout()
         except SystemExit:
             os._exit(0)
+
+
+@mutant("cancelled-error-escapes", "D1", bases=(LOCAL, PROCESSES))
+class CancelledErrorEscapes(DefaultWorker):
+    """What an environment raises ends the process if it is no Exception."""
+
+    def rollout(self) -> EpisodeBatch:
+        try:
+            return super().rollout()
+        except asyncio.CancelledError:
+            os._exit(1)
+
+
+@mutant("stop-iteration-renamed", "D1", bases=(LOCAL, PROCESSES))
+class StopIterationRenamed(DefaultWorker):
+    """A StopIteration is reported as what a generator makes of it."""
+
+    def rollout(self) -> EpisodeBatch:
+        try:
+            return super().rollout()
+        except StopIteration as error:
+            raise RuntimeError("generator raised StopIteration") from error
 
 
 @mutant("closed-by-error", "D1", "C5", bases=EVERYWHERE)
