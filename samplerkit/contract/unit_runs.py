@@ -115,7 +115,7 @@ class UnitRuns:
             worker_class=ScriptedWorker,
             worker_args={"script": iter(pieces)},
         )
-        setup = HostSetup(factory, 1, self.reseed)
+        setup = HostSetup.of(factory, 1, self.reseed)
         host = WorkerHost(setup, catch_interrupts=False)
         with undisturbed():
             try:

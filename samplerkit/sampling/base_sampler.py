@@ -572,7 +572,7 @@ class BaseSampler(Sampler):
 
     @property
     def _setup(self) -> HostSetup:
-        return HostSetup(self._factory, self.n_workers, self._reseed, one_at_a_time=self._stateful)
+        return HostSetup.of(self._factory, self.n_workers, self._reseed, one_at_a_time=self._stateful)
 
     @property
     def _overlap(self) -> int:

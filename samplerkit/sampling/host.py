@@ -26,7 +26,7 @@ from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.global_random import may_draw_from_globals, seed_globals
 from samplerkit.sampling.numbering import UnitSeeds, agent_seed
-from samplerkit.sampling.packing import Packed
+from samplerkit.sampling.packing import Packed, pack
 from samplerkit.sampling.recipes import Change, EnvChange, Recipe
 from samplerkit.workers import DefaultWorker, WorkerFactory
 from samplerkit.workers.slot_worker import SlotWorker
@@ -39,12 +39,35 @@ _GROUPS = list, Units
 
 @dataclass(frozen=True)
 class HostSetup:
-    """What a host needs to know once."""
+    """What a host needs to know once.
 
-    factory: WorkerFactory
+    Attributes:
+        factory: builds workers; loaded where they are built, since their class may not be there.
+        n_workers, reseed, one_at_a_time: for each worker.
+        continues: whether episodes go on from call to call.
+        overlapping: whether a worker runs several units at once.
+    """
+
+    factory: Packed
     n_workers: int
     reseed: bool
     one_at_a_time: bool = False
+    continues: bool = False
+    overlapping: bool = False
+
+    @classmethod
+    def of(
+        cls, factory: WorkerFactory, n_workers: int, reseed: bool, *, one_at_a_time: bool = False
+    ) -> HostSetup:
+        """Return the setup for a factory.
+
+        Raises:
+            TypeError: if the factory cannot be pickled.
+        """
+        kind, arguments = factory.worker_class, factory.worker_args or {}
+        packed = pack(factory, "worker_class with its worker_args")
+        continues = issubclass(kind, ContinuingWorker)
+        return cls(packed, n_workers, reseed, one_at_a_time, continues, kind.overlap(**arguments) > 1)
 
 
 Seating = Mapping[int, Recipe | Change | int]
@@ -104,11 +127,14 @@ class WorkerHost:
         self._streams_from: int | None = None
         self.given_up: dict[int, tuple[int, ...]] = {}
         """Slots whose open episodes the last `configure` could not bring back, for each seat."""
-        factory = setup.factory
-        self.continues = issubclass(factory.worker_class, ContinuingWorker)
+        self.continues = setup.continues
         """Whether episodes go on from call to call."""
-        self._overlapping = factory.worker_class.overlap(**(factory.worker_args or {})) > 1
         self._interrupts = () if catch_interrupts else SlotWorker.interrupts
+
+    @functools.cached_property
+    def _factory(self) -> WorkerFactory:
+        factory: WorkerFactory = self._setup.factory.load()
+        return factory
 
     # -- bringing workers to their recipes -------------------------------------------------------
 
@@ -167,8 +193,9 @@ class WorkerHost:
                 _update_env(live.worker, wanted.env)
 
     def _build(self, seat: int, recipe: Recipe) -> Worker:
+        factory = self._factory
         seed_globals(agent_seed(self._seeds.seed, 0))
-        worker = self._setup.factory(seat)
+        worker = factory(seat)
         worker.reseed = self._setup.reseed
         worker.n_workers = self._setup.n_workers
         worker.one_at_a_time = self._setup.one_at_a_time
@@ -322,7 +349,7 @@ class WorkerHost:
     def _feed(
         self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
     ) -> Iterator[Unit]:
-        if self._overlapping and self._streams_from is None:
+        if self._setup.overlapping and self._streams_from is None:
             n_workers = self._setup.n_workers
             # Units of other seats come later, all together, so that this one can overlap its own.
             every = seats.count(seat) == len(seats)

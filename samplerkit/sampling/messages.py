@@ -124,39 +124,59 @@ Reply: TypeAlias = Configured | Started | Finished
 _BATCH_FOLLOWS = b"B"
 """First byte of a message that is a pickle with a batch behind it."""
 
+_OBJECTS_FOLLOW = b"O"
+"""First byte of one whose batch is a pickle, too: what it holds may not be readable here."""
+
 
 def encode(message: Any) -> bytes:
     """Turn a message into bytes; plain pickle first, by value where that cannot find a class."""
     return b"".join(encode_parts(message))
 
 
-def by_value(message: Any) -> bytes:
-    """Turn a message into bytes that hold what comes from the main module, which carriers do not import."""
-    data: bytes = cloudpickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    return data
-
-
 def encode_parts(message: Any) -> list[Any]:
     """Turn a message into bytes-like parts, large ones not yet copied."""
     if isinstance(message, Finished) and message.batch is not None:
+        beside = _pickled(_beside_batch(message), None)
         try:
-            beside = framed(_BATCH_FOLLOWS, _pickled(_beside_batch(message), None))
-            return [*beside, *dump_batch(message.batch)]
+            return [*framed(_BATCH_FOLLOWS, beside), *dump_batch(message.batch)]
         except NotPlain:
-            pass
+            return [*framed(_OBJECTS_FOLLOW, beside), *_parts(message.batch)]
+    return _parts(message)
+
+
+def _parts(value: Any) -> list[Any]:
     buffers: list[pickle.PickleBuffer] = []
-    head = _pickled(message, buffers)
+    head = _pickled(value, buffers)
     return with_buffers(head, buffers) if buffers else [head]
 
 
-def decode(data: bytes | memoryview) -> Any:
-    """Turn bytes of `encode` into the message. What is large in it are views of these bytes."""
+def decode(data: bytes | memoryview, n_workers: int = 1) -> Any:
+    """Turn bytes of `encode` into the message. What is large in it are views of these bytes.
+
+    Units whose batch cannot be read here have failed: of those that came together nobody knows which it was.
+
+    Args:
+        data: of a message.
+        n_workers: how many workers units belong to.
+    """
     kind = data[:1]
-    if kind == _BATCH_FOLLOWS:
+    if kind in (_BATCH_FOLLOWS, _OBJECTS_FOLLOW):
         head, offset = head_of(data)
-        epoch, numbers, n_episodes, *others = pickle.loads(head)
-        return Finished(epoch, numbers, n_episodes, load_batch(data, offset), *others)
-    if kind == BUFFERS_FOLLOW:
+        epoch, numbers, n_episodes, failures, *others = pickle.loads(head)
+        try:
+            objects = kind == _OBJECTS_FOLLOW
+            batch = _unpickled(memoryview(data)[offset:]) if objects else load_batch(data, offset)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            failed = {number: Failure.of(error, number % n_workers, number) for number in numbers}
+            return Finished(epoch, (), (), None, {**failures, **failed}, *others)
+        return Finished(epoch, numbers, n_episodes, batch, failures, *others)
+    return _unpickled(data)
+
+
+def _unpickled(data: bytes | memoryview) -> Any:
+    if data[:1] == BUFFERS_FOLLOW:
         head, offset = head_of(data)
         return pickle.loads(head, buffers=buffers_of(data, offset))
     return pickle.loads(data)

@@ -34,7 +34,6 @@ from samplerkit.sampling.messages import (
     Request,
     Run,
     Started,
-    by_value,
     decode,
     encode,
     encode_parts,
@@ -148,6 +147,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         return self._transport
 
     def _start(self, record: Record) -> None:
+        setup = self._setup  # which refuses what cannot be pickled before anything is started
         self._transport = checked_transport(self.make_transport(), type(self).__name__)
         _close_at_exit(self)
         self._epoch = 0
@@ -168,9 +168,9 @@ class PoolSampler(BaseSampler, Generic[C]):
             self._batch_memory.close()
             self._batch_memory = RecycledMemory(blocks.block)
             self._placing = Placing(blocks, self._batch_memory)
-        self._carrier_setup = by_value(
+        self._carrier_setup = encode(
             CarrierSetup(
-                self._setup,
+                setup,
                 announce_units=self._unit_timeout is not None,
                 patience=self._link.lingers if self._far else 0.0,
             )
@@ -315,7 +315,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         received = self._link.receive([member.carrier for member in self._members], timeout)
         try:
             return [
-                (by_carrier[id(carrier)], None if data is None else decode(data))
+                (by_carrier[id(carrier)], None if data is None else decode(data, self.n_workers))
                 for carrier, data in received
             ]
         except (TypeError, ValueError):

@@ -24,7 +24,7 @@ class WorkerFactory:
         seed: of the sampler that uses this factory; None draws one there.
         n_workers: number of logical workers; None leaves it to the sampler.
         worker_class: a subclass of `Worker`.
-        worker_args: further keyword arguments of the class.
+        worker_args: further keyword arguments of the class; workers get copies of them.
 
     Raises:
         TypeError, ValueError: if an argument is not what it should be.

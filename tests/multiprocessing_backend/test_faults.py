@@ -6,8 +6,10 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
+import types
 
 import pytest
 from fault_probes import FaultyEnv
@@ -95,6 +97,47 @@ def test_a_worker_that_cannot_be_constructed_fails_the_constructor():
 
     with pytest.raises(samplerkit.WorkerError, match="no worker today"):
         sampler(FaultyEnv, worker_class=Bad)
+
+
+def test_a_worker_class_that_no_process_can_import_fails_the_constructor_and_says_so(capfd, monkeypatch):
+    made_here = types.ModuleType("made_here")
+    monkeypatch.setitem(sys.modules, "made_here", made_here)
+    made_here.Own = type("Own", (samplerkit.DefaultWorker,), {"__module__": "made_here"})
+    with pytest.raises(samplerkit.WorkerError, match="made_here") as caught:
+        sampler(FaultyEnv, worker_class=made_here.Own)
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+    assert capfd.readouterr().err == ""
+
+
+class OnlyInWorkers:
+    """An info that can be read in worker processes only."""
+
+    def __init__(self, parent):
+        self.parent = parent
+
+    def __reduce__(self):
+        return _read, (self.parent,)
+
+
+def _read(parent):
+    if os.getpid() == parent:
+        raise RuntimeError("this can be read in workers only")
+    return OnlyInWorkers(parent)
+
+
+def test_an_info_that_the_parent_cannot_read_is_its_unit_s_failure(expected):
+    parent = os.getpid()
+
+    class Shows(FaultyEnv):
+        def step(self, action):
+            *others, info = super().step(action)
+            return *others, {**info, "it": OnlyInWorkers(parent)}
+
+    with sampler(FaultyEnv) as s:
+        with pytest.raises(samplerkit.WorkerError, match="in workers only") as caught:
+            s.obtain_samples(0, 100, env_update=Shows)
+        assert caught.value.unit == 0
+        assert s.obtain_samples(0, 100).equals(expected)
 
 
 def test_a_process_that_dies_at_the_start_fails_the_constructor():

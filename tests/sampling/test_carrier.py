@@ -144,7 +144,7 @@ class Stage:
         if n_envs is not None:
             kind = {"worker_class": VecWorker, "worker_args": {"n_envs": n_envs}}
         factory = WorkerFactory(max_episode_length=10**9, seed=SEED, n_workers=1, **kind)
-        self._setup = encode(CarrierSetup(HostSetup(factory, 1, True), announce))
+        self._setup = encode(CarrierSetup(HostSetup.of(factory, 1, True), announce))
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._recipe = Recipe(
             boundary.agent_change(RandomPolicy(StageEnv.action_space)).packed,

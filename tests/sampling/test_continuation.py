@@ -193,7 +193,7 @@ def test_a_host_that_is_not_told_where_to_go_on_says_so():
     from samplerkit_fragment.worker import FragmentWorker
 
     factory = WorkerFactory(worker_class=FragmentWorker, seed=0, n_workers=1, max_episode_length=5)
-    host = WorkerHost(HostSetup(factory, 1, reseed=True), catch_interrupts=False)
+    host = WorkerHost(HostSetup.of(factory, 1, reseed=True), catch_interrupts=False)
     record = first_record([agent_change(ProbePolicy(1))], [env_change(TattooEnv, 0)])
     (failure,) = host.configure(0, {0: record.recipes[0]})
     assert "FragmentWorker is to go on" in failure.message

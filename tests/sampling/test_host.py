@@ -67,7 +67,7 @@ def host(worker_class=DefaultWorker, n_workers=2, limit=8, catch_interrupts=Fals
     factory = WorkerFactory(
         max_episode_length=limit, seed=SEED, n_workers=n_workers, worker_class=worker_class
     )
-    return WorkerHost(HostSetup(factory, n_workers, reseed), catch_interrupts=catch_interrupts)
+    return WorkerHost(HostSetup.of(factory, n_workers, reseed), catch_interrupts=catch_interrupts)
 
 
 def started(env=TattooEnv, seats=(0, 0), **arguments):
@@ -190,6 +190,44 @@ def test_one_seat_that_fails_does_not_harm_another():
         (0, None, "ValueError")
     ]
     assert set(run(it, [1, 3], seats=(0, 1))) == {1, 3}
+
+
+class Told(DefaultWorker):
+    """Gets something to keep."""
+
+    def __init__(self, *, thing, **arguments):
+        super().__init__(**arguments)
+        self.thing = thing
+
+
+class OnlyHere:
+    """Can be sent, and not read where it arrives."""
+
+    def __reduce__(self):
+        return _read, ()
+
+
+def _read():
+    raise asyncio.CancelledError("not here")
+
+
+def told(thing):
+    factory = WorkerFactory(worker_class=Told, worker_args={"thing": thing}, max_episode_length=8)
+    return HostSetup.of(factory, 2, True)
+
+
+def test_a_factory_that_cannot_be_read_where_workers_are_built_is_a_failure_of_every_seat():
+    it = WorkerHost(told(OnlyHere()), catch_interrupts=False)
+    failures = it.configure(SEED, {0: recipe(), 1: recipe()})
+    assert [(failure.worker, failure.message) for failure in failures] == [(0, "not here"), (1, "not here")]
+
+
+def test_changing_a_worker_s_argument_later_changes_nothing():
+    thing = ["before"]
+    it = WorkerHost(told(thing), catch_interrupts=False)
+    thing[0] = "after"
+    assert it.configure(SEED, {0: recipe()}) == []
+    assert it._seats[0].worker.thing == ["before"]
 
 
 def test_a_worker_that_fails_to_build_leaves_nothing_open(tmp_path):

@@ -273,6 +273,7 @@ BAD_CONSTRUCTIONS = [
     ({"max_episode_length": 3.5}, TypeError, "max_episode_length"),
     ({"worker_class": TattooEnv}, TypeError, "worker_class"),
     ({"worker_args": 3}, TypeError, "worker_args"),
+    ({"worker_args": {"it": threading.Lock()}}, TypeError, "worker_args .* cannot be pickled, so no worker"),
     ({"n_processes": 2}, TypeError, "no option 'n_processes'"),
     ({"nworkers": 2}, TypeError, "no option 'nworkers'"),
     ({"n_worker": 2}, TypeError, r"'n_worker'\. Did you mean 'n_workers'\? Its options: none\. Arguments"),

@@ -30,7 +30,7 @@ class Called:
 
     def __init__(self, patience: float = 1000.0, **kind: object) -> None:
         factory = WorkerFactory(**{"max_episode_length": 5, "seed": 1, "n_workers": 1, **kind})
-        setup = CarrierSetup(HostSetup(factory, 1, True), announce_units=False, patience=patience)
+        setup = CarrierSetup(HostSetup.of(factory, 1, True), announce_units=False, patience=patience)
         self.said: list[object] = []
         self.ups = 0
         self.service = Service(
@@ -228,7 +228,7 @@ def test_told_to_close_it_is_over(called):
 
 def test_who_waits_for_the_next_message_does_not_hold_the_memory_of_the_last():
     factory = WorkerFactory(max_episode_length=5, seed=1, n_workers=1)
-    setup = CarrierSetup(HostSetup(factory, 1, True), announce_units=False)
+    setup = CarrierSetup(HostSetup.of(factory, 1, True), announce_units=False)
     taken: list[weakref.ref[memoryview]] = []
     still_there: list[bool] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import math
 import pickle
@@ -145,6 +146,37 @@ def test_what_is_said_beside_a_batch_arrives(plain):
     came = decode(encode(message))
     assert (came.epoch, came.numbers, came.n_episodes, came.failures) == (7, (1, 2), (1, 1), message.failures)
     assert message.batch is batch, "the message itself is left as it was"
+
+
+class OnlyThere:
+    """Can be read where it was made, and not where it arrives."""
+
+    here = True
+
+    def __reduce__(self):
+        return _only_there, ()
+
+
+def _only_there():
+    if not OnlyThere.here:
+        raise asyncio.CancelledError("only there")
+    return OnlyThere()
+
+
+def test_units_whose_batch_cannot_be_read_where_it_arrives_have_failed(monkeypatch):
+    message = message_with(batch_of(infos={"it": np.array([OnlyThere(), None, 2], object)}))
+    data = encode(message)
+    monkeypatch.setattr(OnlyThere, "here", False)
+    came = decode(data, n_workers=2)
+    assert (came.epoch, came.numbers, came.batch) == (7, (), None)
+    assert {number: (it.worker, it.unit) for number, it in came.failures.items()} == {
+        1: (1, 1),
+        2: (0, 2),
+        **{number: (it.worker, it.unit) for number, it in message.failures.items()},
+    }
+    assert came.failures[1].error_type.endswith("CancelledError")
+    assert came.failures[1].message == "only there"
+    assert came.failures[3] == message.failures[3]
 
 
 @pytest.mark.parametrize("message", [Run(3, (1, 2, 3)), Finished(1, (), (), None, {}), Finished])

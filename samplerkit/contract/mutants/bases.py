@@ -11,6 +11,7 @@ from samplerkit.interfaces import Capabilities, Worker, no
 from samplerkit.local import LocalSampler
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.host import HostSetup
+from samplerkit.sampling.packing import pack
 from samplerkit.workers import DefaultWorker
 
 LOCAL, PROCESSES, STATEFUL, STATEFUL_PROCESSES = "local", "processes", "stateful", "stateful-processes"
@@ -93,9 +94,9 @@ class _InWorker(BaseSampler):
 
     @property
     def _setup(self) -> HostSetup:
-        setup = super()._setup
-        broken = broken_worker(self.worker_defect, setup.factory.worker_class)
-        return replace(setup, factory=setup.factory.completed(worker_class=broken))
+        setup, factory = super()._setup, self.worker_factory
+        broken = broken_worker(self.worker_defect, factory.worker_class)
+        return replace(setup, factory=pack(factory.completed(worker_class=broken), "a broken worker"))
 
 
 def broken_worker(defect: type[DefaultWorker], worker_class: type[Worker]) -> type[Worker]:

@@ -22,8 +22,9 @@ from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.errors import SamplerClosed
-from samplerkit.sampling import pool_sampler
+from samplerkit.sampling import host
 from samplerkit.sampling.admission import Goal
+from samplerkit.sampling.packing import Packed
 from samplerkit.sampling.recipes import Record
 from samplerkit.workers import DefaultWorker
 
@@ -325,7 +326,7 @@ class WorkerClassByName(AnyPool):
     """The worker's class is sent by its name, and processes do not have the main module."""
 
     def _start(self, record: Record) -> None:
-        with mock.patch.object(pool_sampler, "by_value", pickle.dumps):
+        with mock.patch.object(host, "pack", lambda value, what: Packed(pickle.dumps(value))):
             super()._start(record)
 
 
