@@ -144,7 +144,7 @@ class Registry:
     def _candidates(self, name: str) -> list[_Candidate]:
         found = [self._by_hand[name]] if name in self._by_hand else []
         for point in self._entry_points(group=GROUP, name=name):
-            distribution = point.dist.name if point.dist is not None else "an unknown distribution"
+            distribution = getattr(point.dist, "name", None) or "an unknown distribution"
             found.append(_Candidate(name, point.load, distribution))
         return found
 
@@ -160,9 +160,19 @@ def _given(spec: BackendSpec, distribution: str) -> _Candidate:
 
 
 def _examine(candidate: _Candidate) -> Backend:
-    def verdict(state: State, reason: str, spec: Any = None, error: BaseException | None = None) -> Backend:
+    try:
+        return _judged(candidate, candidate.load())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        reason = f"its description raised {type(error).__name__}: {error}"
+        return Backend(candidate.name, State.BROKEN, reason, "", candidate.distribution, error=error)
+
+
+def _judged(candidate: _Candidate, spec: Any) -> Backend:
+    def verdict(state: State, reason: str, spec: Any = None) -> Backend:
         if not isinstance(spec, BackendSpec):
-            return Backend(candidate.name, state, reason, "", candidate.distribution, error=error)
+            return Backend(candidate.name, state, reason, "", candidate.distribution)
         return Backend(
             candidate.name,
             state,
@@ -174,10 +184,6 @@ def _examine(candidate: _Candidate) -> Backend:
             spec,
         )
 
-    try:
-        spec = candidate.load()
-    except (Exception, SystemExit) as error:
-        return verdict(State.BROKEN, f"its description raised {type(error).__name__}: {error}", error=error)
     if not isinstance(spec, BackendSpec):
         return verdict(State.BROKEN, f"its entry point is a {type(spec).__name__}, not a BackendSpec")
     if spec.name != candidate.name:
@@ -206,7 +212,9 @@ def _version_gap(api: tuple[int, int]) -> str:
 def _installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except Exception:  # of a parent package, which `find_spec` imports
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # of a parent package, which `find_spec` imports
         return False
 
 

@@ -52,8 +52,14 @@ class BackendSpec:
                 raise ValueError(
                     f"backend {self.name!r} names {path!r}, which is not of the form 'module:Class'"
                 )
-        if isinstance(self.requires, str):
-            raise TypeError(f"backend {self.name!r}: requires is a tuple of module names, not a string")
+        if not _are_names(self.requires):
+            raise TypeError(
+                f"backend {self.name!r}: requires is a tuple of module names, not {self.requires!r}"
+            )
+        object.__setattr__(self, "requires", tuple(self.requires))
+        for text in ("install", "summary", "url"):
+            if not isinstance(getattr(self, text), str):
+                raise TypeError(f"backend {self.name!r}: {text} is a string, not {getattr(self, text)!r}")
         unknown = [name for name in self.capabilities if name not in CAPABILITIES]
         if unknown:
             raise ValueError(
@@ -83,6 +89,10 @@ def _check_api(api: object) -> None:
     whole = isinstance(api, tuple) and len(api) == 2 and all(type(part) is int for part in api)
     if not whole:
         raise TypeError(f"api must be two integers such as (1, 0), not {api!r}")
+
+
+def _are_names(names: object) -> bool:
+    return isinstance(names, (tuple, list)) and all(isinstance(name, str) and name for name in names)
 
 
 def _is_path(path: str) -> bool:

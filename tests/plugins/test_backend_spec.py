@@ -71,9 +71,20 @@ def test_paths_name_a_module_and_a_class(path):
         spec(factory=path)
 
 
-def test_requires_is_no_string():
+@pytest.mark.parametrize("requires", ["ray", 5, (5,), ("",), ("ray", None), {"ray"}])
+def test_requires_is_a_tuple_of_names(requires):
     with pytest.raises(TypeError, match="tuple of module names"):
-        spec(requires="ray")
+        spec(requires=requires)
+
+
+def test_a_list_of_what_is_required_counts_as_a_tuple():
+    assert spec(requires=["numpy", "ray"]).requires == ("numpy", "ray")
+
+
+@pytest.mark.parametrize("field", ["install", "summary", "url"])
+def test_texts_are_strings(field):
+    with pytest.raises(TypeError, match=f"{field} is a string, not 5"):
+        spec(**{field: 5})
 
 
 def test_unknown_capabilities_are_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import asyncio
 import sys
 import types
 from importlib.metadata import EntryPoint
@@ -45,6 +46,20 @@ def spec(name="acme", api=(1, 0), **fields):
 OK = Plugin("acme", spec())
 UNAVAILABLE = Plugin("acme", spec(requires=("numpy", "no_such_module_a", "no_such_module_b")))
 WITH_INSTALL = Plugin("acme", spec(requires=("no_such_module_a",), install="pip install 'acme[gpu]'"))
+PACKAGES = {
+    "exits_when_imported": "import sys\nsys.exit('no display')\n",
+    "cancelled_when_imported": "import asyncio\nraise asyncio.CancelledError\n",
+}
+
+
+def changed_later(**fields):
+    """Return a description that has got round its checks."""
+    made = spec()
+    for name, value in fields.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
 BAD = {
     "broken": Plugin("acme", ImportError("no module named acme_core")),
     "exits": Plugin("acme", SystemExit(3)),
@@ -56,6 +71,11 @@ BAD = {
     "no such module": Plugin("acme", spec(factory="no_such_module_a:Sampler")),
     "unavailable": UNAVAILABLE,
     "unavailable parent": Plugin("acme", spec(requires=("no_such_package.module",))),
+    "parent that exits": Plugin("acme", spec("bad", requires=("exits_when_imported.module",))),
+    "parent that is cancelled": Plugin("acme", spec("bad", requires=("cancelled_when_imported.module",))),
+    "cancelled": Plugin("acme", asyncio.CancelledError()),
+    "strange version": Plugin("acme", changed_later(name="bad", api=None)),
+    "strange requirements": Plugin("acme", changed_later(name="bad", requires=(5,))),
 }
 
 
@@ -179,7 +199,11 @@ def test_an_unknown_name_comes_with_a_suggestion():
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_a_bad_plugin_harms_no_other(bad):
+def test_a_bad_plugin_harms_no_other(bad, tmp_path, monkeypatch):
+    for name, text in PACKAGES.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
     plugin = Plugin("bad", BAD[bad]._loaded)
     it = registry(plugin, OK, built_in=(spec("home"),))
     assert it.spec("acme")
@@ -201,6 +225,9 @@ def test_asking_for_one_name_loads_no_other():
 
 def test_a_distribution_without_a_name():
     assert "unknown" in registry(Plugin("acme", spec(), None)).find("acme").distribution
+    nameless = Plugin("acme", spec())
+    nameless.dist = types.SimpleNamespace(name=None)
+    assert "unknown" in registry(nameless, OK).find("acme").reason
 
 
 def test_real_entry_points_are_understood(tmp_path, monkeypatch):
