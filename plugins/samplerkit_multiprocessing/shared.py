@@ -43,6 +43,9 @@ _PLACES = 1 << 16
 
 _MOST_STEPS = (1 << 32) - 1
 
+_MOST_AIMED_AT = (1 << 63) - 1
+"""Steps of a call, as far as the tally can count; nobody gets there."""
+
 _MANY = 64
 """Units from the first that runs to the next, from which on arrays are faster: where workers overlap them."""
 
@@ -145,7 +148,7 @@ class Share:
 
     def aim(self, epoch: int, first: int, least: int) -> None:
         """See `Transport.aim`."""
-        _AIM.pack_into(self._notes, self._aim_at, epoch, first, least)
+        _AIM.pack_into(self._notes, self._aim_at, epoch, first, min(least, _MOST_AIMED_AT))
 
     def strike(self, numbers: Iterable[int]) -> None:
         """See `Transport.strike`."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeAlias
 
 from samplerkit.errors import UnsupportedFeature
@@ -108,8 +110,15 @@ def check_restarts(name: str, value: Any) -> int:
 
 def check_seconds(name: str, value: Any) -> float:
     """Return a number of seconds, more than 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
-    if not value > 0:
+    seconds = float(value)
+    if not seconds > 0:
         raise ValueError(f"{name} must be more than 0 seconds, not {value}")
-    return float(value)
+    return seconds
+
+
+def check_timeout(name: str, value: Any) -> float | None:
+    """Return a number of seconds, more than 0; None for infinity."""
+    seconds = check_seconds(name, value)
+    return None if seconds == math.inf else seconds

@@ -38,7 +38,7 @@ from samplerkit.sampling.messages import (
     encode,
     encode_parts,
 )
-from samplerkit.sampling.options import Option, Options, check_restarts, check_seconds
+from samplerkit.sampling.options import Option, Options, check_restarts, check_timeout
 from samplerkit.sampling.passage import CallsThatCame
 from samplerkit.sampling.placement import PlacedCall, Placing
 from samplerkit.sampling.recipes import Record
@@ -61,6 +61,11 @@ and who is ended by force closes no environments.
 
 _GRACE_AT_SHUTDOWN = 2.0
 """Seconds that a carrier has to close its environments before it is ended by force."""
+
+_LONGEST_WAIT = 3600.0
+"""Seconds between two looks at the clock where a unit may take longer than what waits can count, which is
+25 days for some.
+"""
 
 _TENSORFLOW = "samplerkit.sampling.tensorflow_in_carriers"
 
@@ -101,15 +106,15 @@ class PoolSampler(BaseSampler, Generic[C]):
     Options:
         max_restarts: how many times carriers may die while they run the lowest unit that is not yet
             admitted, before `WorkerDied` is raised (default 3).
-        unit_timeout: seconds after which a running unit counts as hung, and its carrier as dead; None
-            waits for ever.
+        unit_timeout: seconds after which a running unit counts as hung, and its carrier as dead; None,
+            or infinity, waits for ever.
     """
 
     capabilities: ClassVar[Capabilities] = IN_CARRIERS
 
     options: ClassVar[Options] = {
         "max_restarts": Option(3, check_restarts),
-        "unit_timeout": Option(None, check_seconds),
+        "unit_timeout": Option(None, check_timeout),
     }
 
     @abc.abstractmethod
@@ -490,7 +495,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         if self._unit_timeout is None:
             return None
         # A carrier that takes units by itself may start one at any time.
-        patience = self._unit_timeout if self._link.shares_work else None
+        patience = min(self._unit_timeout, _LONGEST_WAIT) if self._link.shares_work else _LONGEST_WAIT
         now = time.monotonic()
         for member in self._members:
             if self._link.shares_work and not member.timed_out:
@@ -503,7 +508,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 member.timed_out = True
                 member.unit_started = None
                 self._link.kill(member.carrier)
-            elif patience is None or left < patience:
+            elif left < patience:
                 patience = left
         return patience
 

@@ -188,6 +188,12 @@ def test_a_unit_that_hangs_is_killed_after_unit_timeout():
             s.obtain_samples(0, 100)
 
 
+@pytest.mark.parametrize("seconds", [30 * 24 * 3600, float("inf")])
+def test_a_unit_may_have_a_month_or_for_ever(seconds, expected):
+    with sampler(FaultyEnv, unit_timeout=seconds) as s:
+        assert s.obtain_samples(0, 100).equals(expected)
+
+
 def test_a_unit_that_hangs_once_gives_the_same_batch(tmp_path, expected):
     with sampler(lambda: FaultyEnv("hang", once=tmp_path / "hung"), unit_timeout=0.3) as s, deadline(5):
         assert s.obtain_samples(0, 100).equals(expected)

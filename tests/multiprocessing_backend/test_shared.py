@@ -444,6 +444,13 @@ def test_units_that_share_a_place_are_told_apart(share):
     assert work.need(1, far + 1) is Need.NONE
 
 
+def test_a_call_of_more_steps_than_the_tally_can_count_needs_every_unit(share):
+    work = work_of(share)
+    share.aim(1, 0, 2**70)
+    work.score(1, 0, 2**31)
+    assert work.need(1, 1) is Need.LIKELY
+
+
 def test_a_call_of_a_fixed_number_of_units_needs_them_all(share):
     share.aim(1, 0, 0)
     assert scored(share, 10, 10).need(1, 2) is Need.LIKELY

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import asyncio
+import importlib
 import sys
 import types
 from importlib.metadata import EntryPoint

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
 from samplerkit import UnsupportedFeature
@@ -25,6 +28,16 @@ def test_options_are_those_given_and_the_defaults():
 
 def test_none_stands_for_the_default():
     assert checked({"n_tasks": None})["n_tasks"] == 2
+
+
+@pytest.mark.parametrize("seconds", [3, 3.0, np.int64(3), np.float32(3), Fraction(3)], ids=repr)
+def test_seconds_are_any_real_number(seconds):
+    given = checked({"unit_timeout": seconds})["unit_timeout"]
+    assert (given, type(given)) == (3.0, float)
+
+
+def test_to_wait_for_ever_is_no_timeout():
+    assert checked({"unit_timeout": math.inf})["unit_timeout"] is None
 
 
 def test_checked_options_are_accepted_again():

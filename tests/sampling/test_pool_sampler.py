@@ -328,7 +328,9 @@ def test_bad_options_are_refused_before_anything_starts(pool, options, error):
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_restarts": 0}, {"unit_timeout": 5}, {"unit_timeout": None}], ids=str
+    "options",
+    [{"max_restarts": 0}, *({"unit_timeout": seconds} for seconds in (5, None, 1e10, float("inf")))],
+    ids=str,
 )
 def test_good_options(pool, options):
     pool(**options).obtain_samples(0, 5)
