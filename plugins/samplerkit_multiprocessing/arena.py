@@ -11,6 +11,7 @@ import bisect
 import contextlib
 import mmap
 import os
+import resource
 import struct
 import sys
 import weakref
@@ -31,6 +32,12 @@ IN_ARENA = b"A"
 _HUGE = 1 << 21
 """Bytes of a huge page, on most machines."""
 
+_FEWEST = 4
+"""Huge pages of an arena, at least: a smaller one is not worth the trouble."""
+
+_ADDRESSES = 1 << 47
+"""Bytes that a process can address, on most machines."""
+
 _MADV_COLLAPSE = 25
 """Linux's, since 6.1; Python has no name for it."""
 
@@ -38,14 +45,33 @@ PLACE = struct.Struct("qq")
 _ALIGNMENT = 64
 
 
-def arena_file() -> File | None:
-    """Return a file for an arena, large enough for anything; None where files cannot live in memory.
+def arena_file(n_arenas: int) -> File | None:
+    """Return a file for an arena, large enough for anything; None where there cannot be one.
 
-    It takes only what is in use: pages come into being when they are first written.
+    It takes only what is in use: pages come into being when they are first written. Addresses it takes in
+    full, of which there are enough for all, unless the machine is very large, or somebody has set a limit.
+
+    Args:
+        n_arenas: how many there will be.
     """
-    if not hasattr(os, "memfd_create"):
+    size = min(psutil.virtual_memory().total // 2, _addresses() // n_arenas) // _HUGE * _HUGE
+    if not hasattr(os, "memfd_create") or size < _FEWEST * _HUGE:
         return None
-    return anonymous_file(psutil.virtual_memory().total // 2 // _HUGE * _HUGE)
+    try:
+        file = anonymous_file(size)
+        mmap.mmap(file.fd, size).close()
+    except OSError:
+        return None
+    return file
+
+
+def _addresses() -> int:
+    """Return how many bytes arenas may take of the addresses of a process; half of them are for the rest."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return _ADDRESSES // 2
+    left: int = limit - psutil.Process().memory_info().vms
+    return min(left, _ADDRESSES) // 2
 
 
 def with_huge_pages(file: File) -> mmap.mmap:

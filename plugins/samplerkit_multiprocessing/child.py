@@ -47,7 +47,8 @@ class Belongings:
         letterbox: for messages that the parent finds when it wakes for another reason.
         arena: for large messages to the parent, with the pipe that tells what is free again there; None
             where there cannot be one.
-        bulletin: with large messages from the parent, and the pipe to tell it what is free again.
+        bulletin: with large messages from the parent, and the pipe to tell it what is free again; None where
+            there cannot be one.
         cpu: its own; None where there is none.
         pinned: whether it stays there, and does not only rest there.
         batches: memory of the parent's batches; None where it cannot be shared.
@@ -101,9 +102,10 @@ class _Way:
         self._letterbox = belongings.letterbox
         self._arena: Arena | None = None
         self._bulletin: Reader | None = None
-        if belongings.arena is not None and belongings.bulletin is not None:
+        if belongings.arena is not None:
             file, self._freed = belongings.arena
             self._arena = Arena(file)
+        if belongings.bulletin is not None:
             self._bulletin = Reader(*belongings.bulletin)
         self.inlet = Inlet(belongings.connection, self._in_full)
 

@@ -67,13 +67,17 @@ class ProcessTransport(Transport[ProcessCarrier]):
         self._needs = needs
         self._wake_end, self._waker = socket.socketpair()
         self._share = Share(n_processes)
-        file = arena_file()
+        file = self._arena_file()
         self._bulletin = None if file is None else Bulletin(file)
-        file = arena_file()
+        file = self._arena_file()
         self._batches = None if file is None else BatchMemory(file)
         self._selector = selectors.DefaultSelector()
         self._watched: list[ProcessCarrier] = []
         self._started: list[ProcessCarrier] = []
+
+    def _arena_file(self) -> File | None:
+        """Return a file for one of the arenas: the bulletin, batches, and what each process writes to."""
+        return arena_file(self._n_processes + 2)
 
     @property
     def n_carriers(self) -> int:
@@ -86,12 +90,11 @@ class ProcessTransport(Transport[ProcessCarrier]):
         mine, theirs = context.Pipe()
         letters_out, letters_in = letterbox()
         self._share.clear(index)
-        file = None if self._bulletin is None else arena_file()
-        reader, arena, bulletin = None, None, None
-        if file is not None and self._bulletin is not None:
+        file, reader, arena = self._arena_file(), None, None
+        if file is not None:
             theirs_freed, freed = pipe()
             reader, arena = Reader(file, freed), (file, theirs_freed)
-            bulletin = (self._bulletin.file, self._bulletin.add(index))
+        bulletin = None if self._bulletin is None else (self._bulletin.file, self._bulletin.add(index))
         try:
             cpu = self._cpus[index % len(self._cpus)] if self._cpus else None
             batches = None if self._batches is None else self._batches.file

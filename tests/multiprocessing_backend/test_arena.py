@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import itertools
 import mmap
 import os
+import resource
+import subprocess
+import sys
+from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samplerkit_multiprocessing import arena as arena_module
 from samplerkit_multiprocessing.arena import (
     IN_ARENA,
     PLACE,
@@ -264,7 +272,8 @@ class Ends:
         queue, board = pipe()[0], anonymous_file(64)
         arena, bulletin = (duplicate(file), freed), (duplicate(news), self.bulletin.add(0))
         letters_out, letters_in = letterbox()
-        self.way = _Way(Belongings(theirs, queue, board, 0, letters_in, arena, bulletin, None))
+        self.belongings = Belongings(theirs, queue, board, 0, letters_in, arena, bulletin, None)
+        self.way = _Way(self.belongings)
         self.theirs = theirs
         self.carrier = ProcessCarrier(0, None, self.mine, letters_out, Reader(file, said))
 
@@ -361,9 +370,69 @@ def test_a_transport_announces_large_messages_once_and_small_ones_as_they_are():
         transport.close()
 
 
+def size_of(file: File) -> int:
+    return os.fstat(file.fd).st_size
+
+
+def test_arenas_fit_into_the_addresses_of_a_process_however_large_the_machine(monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=1 << 42))
+    files = [arena_file(258) for _ in range(258)]
+    maps = [mmap.mmap(file.fd, 0) for file in files]
+    assert size_of(files[0]) > 1 << 37
+    for each in maps:
+        each.close()
+
+
+def test_arenas_leave_half_of_a_limit_on_addresses_to_the_rest(monkeypatch):
+    usual = size_of(arena_file(4))
+    left = usual  # so that four of them would not fit
+    limit = psutil.Process().memory_info().vms + left
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+    assert 0 < 4 * size_of(arena_file(4)) <= left // 2 + (64 << 20)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1 << 20, 1 << 20))
+    assert arena_file(4) is None, "there is no room at all"
+
+
+def test_where_no_map_can_be_had_there_is_no_arena(monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(arena_module, "mmap", SimpleNamespace(mmap=refuse))
+    assert arena_file(4) is None
+
+
+def test_a_process_without_an_arena_of_its_own_reads_what_is_announced(ends):
+    it = replace(ends.belongings, arena=None, bulletin=(ends.bulletin.file, ends.bulletin.add(0)))
+    way = _Way(it)
+    place = ends.bulletin.post([b"w" * SMALLEST], [0])
+    ends.mine.send_bytes(IN_ARENA + place)
+    assert bytes(way.receive()) == b"w" * SMALLEST
+    assert not way.post([b"x" * SMALLEST]), "the caller sends it by the pipe"
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)
+import numpy as np, samplerkit
+from samplerkit.contract.probes import ProbePolicy, TattooEnv
+def batch(name, **more):
+    more = dict(agents=ProbePolicy(), envs=TattooEnv, max_episode_length=9, n_workers=2, seed=1, **more)
+    with samplerkit.make_sampler(name, **more) as sampler:
+        return sampler.obtain_samples(0, 30)
+assert batch("multiprocessing", n_processes=2).equals(batch("local"))
+"""
+
+
+@pytest.mark.parametrize("gigabytes", [3, 40])
+def test_a_sampler_lives_with_a_limit_on_addresses(gigabytes):
+    command = [sys.executable, "-c", LIMITED, str(gigabytes << 30)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_without_files_in_memory_everything_goes_by_the_pipe(monkeypatch):
     monkeypatch.delattr(os, "memfd_create")
-    assert arena_file() is None
+    assert arena_file(3) is None
     transport = ProcessTransport(1, "spawn")
     try:
         assert transport.announce([], [b"x" * SMALLEST]) == b"x" * SMALLEST
