@@ -35,6 +35,7 @@ _WORD = struct.Struct("q")
 _AIM = struct.Struct("qqq")
 _ENTRY = struct.Struct("qqii")
 _NOTE = struct.Struct("qqd")
+_EPOCH, _NUMBER, _SINCE = range(3)
 _SLOT = 64
 """Bytes of the board for each process: a cache line."""
 
@@ -215,7 +216,9 @@ class Work(SharedWork):
         self._rest = contextlib.nullcontext() if cpu is None else RestingPlace(cpu)
         self._notes = mmap.mmap(board.fd, 0)
         board.close()
-        self._slot = index * _SLOT
+        # Word by word, as `struct` would wipe the slot before it writes there.
+        slot = memoryview(self._notes)[index * _SLOT : index * _SLOT + _NOTE.size]
+        self._words, self._seconds = slot.cast("q"), slot.cast("d")
         tally_at = len(self._notes) - _PLACES * _WORD.size
         self._aim_at = tally_at - _SLOT
         self._tally = np.frombuffer(self._notes, np.int64, offset=tally_at)
@@ -293,8 +296,17 @@ class Work(SharedWork):
         self._way.ring()
 
     def note(self, epoch: int, number: int) -> None:
-        """See `SharedWork`."""
-        _NOTE.pack_into(self._notes, self._slot, epoch, number, time.monotonic())
+        """See `SharedWork`.
+
+        The parent may read the slot at any moment, from its front on. So a unit stands there only together
+        with its epoch and its time, or an idle process would be killed for the time that it was idle.
+        """
+        words = self._words
+        if number < 0:
+            words[_NUMBER] = number
+        self._seconds[_SINCE] = time.monotonic()
+        words[_EPOCH] = epoch
+        words[_NUMBER] = number
 
     def batch_memory(self) -> Any:
         """See `SharedWork`."""

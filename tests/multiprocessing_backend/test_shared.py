@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import multiprocessing
 import os
 import queue
@@ -181,6 +182,67 @@ def test_many_processes_claim_each_entry_exactly_once_and_note_it(share):
     for index, numbers in enumerate(taken):
         noted = share.running(index)
         assert (noted.number if noted else None) == (numbers[-1] if numbers else None)
+
+
+def _note_all_the_time(queue: File, board: File, stop) -> None:
+    work = Work(queue, board, 0, NoWay())
+    for epoch in itertools.count(1):
+        work.note(epoch, -1)
+        work.note(epoch, 2 * epoch)
+        work.note(epoch, 2 * epoch + 1)
+        if epoch % 1000 == 0 and stop.is_set():
+            return
+
+
+def test_a_unit_that_is_read_while_it_is_noted_is_in_no_later_epoch_and_has_just_begun(share):
+    context = multiprocessing.get_context("forkserver")
+    stop = context.Event()
+    share.clear(0)
+    arguments = (share.queue, share.board, stop)
+    process = context.Process(target=_note_all_the_time, args=arguments, daemon=True)
+    process.start()
+    try:
+        until = time.monotonic() + PATIENCE
+        while share.running(0) is None and time.monotonic() < until:
+            time.sleep(0.001)
+        before, seen = time.monotonic(), []
+        while time.monotonic() < before + 0.5:
+            seen += [noted for _ in range(1000) if (noted := share.running(0)) is not None]
+    finally:
+        stop.set()
+        process.join(PATIENCE)
+    assert seen
+    assert all(noted.epoch <= noted.number // 2 for noted in seen)
+    assert all(noted.since > before - 1 for noted in seen)
+
+
+class Watched:
+    """Words that somebody else looks at after each."""
+
+    def __init__(self, words, look: Callable[[], object]) -> None:
+        self._words = words
+        self._look = look
+
+    def __setitem__(self, index: int, value: float) -> None:
+        self._words[index] = value
+        self._look()
+
+
+def test_a_unit_that_begins_is_not_seen_with_the_time_of_what_was_before(share):
+    work, seen = work_of(share), []
+    work.note(1, -1)
+    idle_since = time.monotonic()
+    work._words, work._seconds = (
+        Watched(words, lambda: seen.append(share.running(0))) for words in (work._words, work._seconds)
+    )
+    work.note(1, 7)
+    work.note(1, 8)
+    work.note(2, -1)
+    work.note(2, 5)
+    noted = [(it.epoch, it.number) for it in seen if it is not None]
+    assert list(dict.fromkeys(noted)) == [(1, 7), (1, 8), (2, 5)]
+    assert seen.index(None) == 0
+    assert all(it.since >= idle_since for it in seen if it is not None)
 
 
 # ---------------------------------------------------------------- waiting
