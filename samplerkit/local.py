@@ -6,7 +6,7 @@ import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import threadpoolctl
 
@@ -18,7 +18,7 @@ from samplerkit.interfaces import IN_PROCESS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal, in_spans
 from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.base_sampler import BaseSampler
-from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.failure import Failure, raise_first
 from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import WorkerHost, seating
 from samplerkit.sampling.placement import OwnBlocks, PlacedCall, Placing
@@ -99,7 +99,7 @@ class LocalSampler(BaseSampler):
         self._gave_up(host.given_up)
         failed = {failure.worker for failure in failures}
         self._keys = {seat: recipe.key for seat, recipe in wanted.items() if seat not in failed}
-        _raise_first(failures)
+        raise_first(failures)
 
     def _forget(self) -> None:
         if self._bound:
@@ -137,8 +137,3 @@ def _span(numbers: Sequence[int], result: EpisodeSlice, placed: PlacedCall | Non
     if placed is not None and is_placed(result):
         return placed.units(numbers, result.view())
     return Span.of(result) if len(numbers) == 1 else one_by_one(result)
-
-
-def _raise_first(failures: list[Failure]) -> Any:
-    if failures:
-        raise min(failures, key=lambda failure: failure.worker).to_error()

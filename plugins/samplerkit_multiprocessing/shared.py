@@ -143,9 +143,9 @@ class Share:
             written += len(some)
         return written
 
-    def withdraw(self) -> list[Claim]:
+    def withdraw(self) -> None:
         """Read the queue empty."""
-        return [_claim(*entry) for entry in _ENTRY.iter_unpack(drained(self.queue))]
+        drained(self.queue)
 
     def aim(self, epoch: int, first: int, least: int) -> None:
         """See `Transport.aim`."""
@@ -244,7 +244,10 @@ class Work(SharedWork):
         except BlockingIOError:
             return None
         # Nothing at all means that the parent is gone: the reader of its messages will hear so.
-        return _claim(*_ENTRY.unpack(data)) if data else None
+        if not data:
+            return None
+        epoch, first, urgent, n_units = _ENTRY.unpack(data)
+        return Claim(epoch, first, bool(urgent), n_units)
 
     def hand_over(self, take: Callable[[bytes | memoryview], None]) -> None:
         """See `SharedWork`."""
@@ -388,7 +391,3 @@ def _counted(lengths: npt.NDArray[np.int64]) -> tuple[int, int, int, int]:
 def _tag(epoch: int, number: int) -> int:
     """Return the upper half of a unit's word, which tells it from those that share its place; never 0."""
     return (1 << 30 | (epoch & 0x7FFFF) << 11 | (number // _PLACES) & 0x7FF) << 32
-
-
-def _claim(epoch: int, first: int, urgent: int, n_units: int) -> Claim:
-    return Claim(epoch, first, bool(urgent), n_units)

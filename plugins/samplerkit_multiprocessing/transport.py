@@ -239,9 +239,9 @@ class ProcessTransport(Transport[ProcessCarrier]):
         """Return memory that all processes have."""
         return self._batches
 
-    def withdraw(self) -> list[Claim]:
+    def withdraw(self) -> None:
         """Read that pipe empty."""
-        return self._share.withdraw()
+        self._share.withdraw()
 
     def running(self, carrier: ProcessCarrier) -> Running | None:
         """Read the board."""

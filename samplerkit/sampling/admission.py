@@ -91,8 +91,8 @@ class Rounds(Steps):
 
 
 @dataclass(frozen=True)
-class Units:
-    """Exactly `count` consecutive units."""
+class _Count:
+    """Exactly `count` consecutive units, of whatever kind."""
 
     count: int
 
@@ -102,13 +102,18 @@ class Units:
         n = self.count - units
         return n if n < len(rows) else None
 
+
+@dataclass(frozen=True)
+class Units(_Count):
+    """Exactly `count` consecutive units."""
+
     def expected_steps(self, units: int, steps: int) -> int:
         """Return, generously, how many steps it will be, when a run of units had so many."""
         return (self.count + self.count // 8 + 1) * -(-steps // units)
 
 
 @dataclass(frozen=True)
-class Calls:
+class Calls(_Count):
     """Exactly `count` consecutive calls of workers whose episodes go on from call to call.
 
     Attributes:
@@ -116,14 +121,7 @@ class Calls:
         size: steps of each.
     """
 
-    count: int
     size: int
-
-    def enough(self, units: int, steps: int, rows: Sequence[int]) -> int | None:
-        """Return how many calls more are enough: see `Steps.enough`."""
-        del steps
-        n = self.count - units
-        return n if n < len(rows) else None
 
     def expected_steps(self, units: int, steps: int) -> int:
         """Return how many steps it will be."""

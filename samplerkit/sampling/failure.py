@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cloudpickle
@@ -43,6 +44,16 @@ class Failure:
         error = WorkerError(self.worker, self.unit, self.error_type, self.message, self.remote_traceback)
         error.__cause__ = None if self.pickled is None else _unpickled(self.pickled)
         return error
+
+
+def raise_first(failures: Sequence[Failure]) -> None:
+    """Raise the failure of the lowest worker, if there is any.
+
+    Raises:
+        WorkerError: for it.
+    """
+    if failures:
+        raise min(failures, key=lambda failure: failure.worker).to_error()
 
 
 def _as_raised(error: BaseException) -> BaseException:

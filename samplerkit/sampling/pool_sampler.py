@@ -22,7 +22,7 @@ from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.carrier import CarrierSetup
 from samplerkit.sampling.continuation import Continuation
 from samplerkit.sampling.dealing import CommonQueue, Dealer, DeepQueues, PrivateQueues
-from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.failure import Failure, raise_first
 from samplerkit.sampling.host import seating
 from samplerkit.sampling.messages import (
     Cancel,
@@ -193,7 +193,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                     hint = _sentences("It died before it was up.", self._link.obituary(member.carrier))
                     raise WorkerDied(_first_seat(member), None, status, 1, hint)
                 failures += self._configured(member, reply)
-        _raise_first(failures)
+        raise_first(failures)
 
     def _is_up(self, index: int) -> bool:
         return self._link.is_up(self._members[index].carrier)
@@ -291,7 +291,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 self._configure(late, record)  # which takes them about as long as dealing does
             if not any(member.unanswered for member in self._members):
                 # Only now, so that it is the same worker's error however many carriers it struck.
-                _raise_first(failures)
+                raise_first(failures)
                 if self._ahead:
                     ahead, self._ahead = self._ahead, []
                     admission.offer_all(ahead)
@@ -579,8 +579,3 @@ def _sentences(*texts: str) -> str:
 
 def _first_seat(member: _Member[Any]) -> int:
     return min(member.keys, default=0)
-
-
-def _raise_first(failures: Sequence[Failure]) -> None:
-    if failures:
-        raise min(failures, key=lambda failure: failure.worker).to_error()

@@ -159,7 +159,7 @@ class Transport(abc.ABC, Generic[C]):
         """Take units out of the tally: their results are lost, and they run again."""
         del numbers
 
-    def withdraw(self) -> list[Claim]:
+    def withdraw(self) -> None:
         """Take all entries out of the queue that no carrier has claimed."""
         raise NotImplementedError(f"{type(self).__name__} has no queue that carriers share")
 

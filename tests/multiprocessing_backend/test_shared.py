@@ -80,16 +80,20 @@ def test_entries_come_as_they_were_offered(offered):
 
 
 def test_an_empty_queue_has_nothing_to_claim_or_to_withdraw(share):
-    assert work_of(share).claim() is None
-    assert share.withdraw() == []
+    work = work_of(share)
+    assert work.claim() is None
+    share.withdraw()
+    assert work.claim() is None
 
 
 def test_what_is_withdrawn_is_claimed_by_nobody(share):
     work = work_of(share)
     share.offer(claims(range(1000)))
-    first = work.claim()
-    assert [first, *share.withdraw()] == claims(range(1000))
+    assert work.claim() == Claim(1, 0)
+    share.withdraw()
     assert work.claim() is None
+    share.offer(claims(range(1000, 1010)))
+    assert claim_all(work) == claims(range(1000, 1010)), "nothing is left of what was withdrawn"
 
 
 def test_of_more_than_fits_the_beginning_is_offered_and_the_rest_later(share):
@@ -108,9 +112,13 @@ def test_a_full_queue_takes_nothing(share):
     while share.offer(claims(range(10_000))):
         pass
     assert share.offer(claims([1])) in (0, 1)
-    rest = share.withdraw()
-    assert all(isinstance(claim, Claim) for claim in rest)
+    rest = claim_all(work_of(share))
+    assert all(isinstance(claim, Claim) for claim in rest), "whole ones only"
+    while share.offer(claims(range(10_000))):
+        pass
+    share.withdraw()
     assert share.offer(claims([1])) == 1
+    assert claim_all(work_of(share)) == claims([1])
 
 
 def test_many_threads_claim_each_entry_exactly_once(share):

@@ -51,9 +51,8 @@ class FakeTransport:
     def strike(self, numbers: Iterable[int]) -> None:
         self.struck += numbers
 
-    def withdraw(self) -> list[Claim]:
-        gone, self.queue = self.queue, []
-        return gone
+    def withdraw(self) -> None:
+        self.queue = []
 
 
 class FakeCarrier:

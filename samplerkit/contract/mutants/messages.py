@@ -69,8 +69,8 @@ class Meddler(Transport[Any]):
     def batch_blocks(self) -> SharedBlocks | None:
         return self.inner.batch_blocks()
 
-    def withdraw(self) -> list[Claim]:
-        return self.inner.withdraw()
+    def withdraw(self) -> None:
+        self.inner.withdraw()
 
     def running(self, carrier: Any) -> Running | None:
         return self.inner.running(carrier)

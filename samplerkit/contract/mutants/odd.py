@@ -328,9 +328,9 @@ class _OneByOne(Meddler):
         self.out = claims[0].numbers[-1]
         return self.inner.offer(claims[:1])
 
-    def withdraw(self) -> list[Claim]:
+    def withdraw(self) -> None:
         self.out = None
-        return self.inner.withdraw()
+        self.inner.withdraw()
 
     def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
         received = self.inner.receive(carriers, timeout)
