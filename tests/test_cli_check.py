@@ -73,6 +73,18 @@ def test_a_class_is_checked_by_its_address_and_the_smallest_script_is_shown(
 
 
 @pytest.mark.slow
+def test_few_clauses_are_not_green_either_for_what_never_comes_up(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    report = tmp_path / "r.json"
+    assert check("contract_fakes:NeverUp", "--only", "A3", "--only", "B1", "--report", str(report)) == 1
+    out = capsys.readouterr().out
+    assert "  Found: the constructor raised RuntimeError: no carrier came up" in out
+    assert out.rstrip().endswith("5 clauses: 0 held, 5 FAILED")
+    assert json.loads(report.read_text())["green"] is False
+
+
+@pytest.mark.slow
 def test_options_reach_the_backend(capsys: pytest.CaptureFixture[str]) -> None:
     assert check("multiprocessing", "--option", "n_processes=1", "--only", "A5.one-sequence") == 0
     assert "Options: n_processes=1" in capsys.readouterr().out

@@ -79,6 +79,7 @@ def examine(it: Clause, lab: Lab, *, smallest: bool = True) -> Verdict:
             _over_scripts(it, lab, smallest)
         else:
             it.check(lab)
+            _require_batch(it, lab)
     except NotApplicable as reason:
         return verdict(State.NOT_APPLICABLE, what=str(reason))
     except _Found as found:
@@ -105,6 +106,16 @@ class _Found(Exception):
         super().__init__(str(error))
         self.error = error
         self.script = script
+
+
+def _require_batch(it: Clause, lab: Lab) -> None:
+    """Raise `_Found` if the simplest script brings no batch: what never works keeps no promise either."""
+    script = Script().within(lab.subject.capabilities)
+    lab.note(f"{it.id}: {script.short()}")
+    try:
+        lab.trace(script).all_returned()
+    except Violation as violation:
+        raise _Found(violation, script) from violation
 
 
 def _over_scripts(it: Clause, lab: Lab, smallest: bool) -> None:
@@ -153,6 +164,8 @@ class _Search:
         self._lab.note(f"{self._clause.id}: {script.short()}")
         try:
             self._clause.check(self._lab, script)
+            # Of a call that did not return a clause has seen nothing, and that is not to hold.
+            self._lab.trace(script).all_returned()
         except Exception as error:
             self._until = self._until or time.monotonic() + _SHRINKING
             if self.smallest is None or len(script.short()) <= len(self.smallest[1].short()):

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from samplerkit.contract.attempts import PATIENCE, attempt, within
+from samplerkit.contract.attempts import PATIENCE, attempt, sentence_of, within
 from samplerkit.contract.census import Census, left_over, own_temporary_folder
-from samplerkit.contract.clause import Violation
+from samplerkit.contract.clause import Violation, require
 from samplerkit.contract.fragment_reference import expected_fragments
 from samplerkit.contract.probes import ProbePolicy, TattooEnv, read_ledger
 from samplerkit.contract.probes.ledger import Event
@@ -43,7 +43,8 @@ class Trace:
         fragments: whether that are fragments of episodes.
         batches: what each call returned, up to the first that raised.
         copies: the same, copied right away: later calls must not change a batch.
-        error: what the first failing call (or the constructor) raised.
+        doing: what was done last: "the constructor", "call 0", …, "the shutdown".
+        error: what that raised, if it did.
         totals: ``total_env_steps`` after each call.
         cursors: the cursor in the state after each call.
         statistics: after each call.
@@ -57,6 +58,7 @@ class Trace:
     fragments: bool = False
     batches: list[EpisodeBatch] = field(default_factory=list)
     copies: list[EpisodeBatch] = field(default_factory=list)
+    doing: str = "the constructor"
     error: BaseException | None = None
     totals: list[int] = field(default_factory=list)
     cursors: list[int] = field(default_factory=list)
@@ -82,12 +84,12 @@ class Trace:
         ]
 
     def all_returned(self) -> None:
-        """Raise a `Violation` if a call raised."""
+        """Raise a `Violation` if anything raised, or a call returned no batch."""
         if self.error is not None:
-            index = len(self.batches)
-            raise Violation(
-                f"call {index} raised {type(self.error).__name__}: {str(self.error).splitlines()[0]}"
-            ) from self.error
+            raise Violation(f"{self.doing} raised {sentence_of(self.error)}") from self.error
+        for index, copy in enumerate(self.copies):
+            got = type(copy).__name__
+            require(isinstance(copy, EpisodeBatch), f"call {index}: expected an EpisodeBatch, got {got}")
 
 
 class Lab:
@@ -143,7 +145,9 @@ class Lab:
                     max_episode_length=script.limit,
                 ) as sampler:
                     for index in range(len(script.ops)):
+                        trace.doing = f"call {index}"
                         self._call(trace, sampler, index, str(ledger))
+                    trace.doing = "the shutdown"
             except Exception as error:
                 trace.error = error
             trace.events = read_ledger(ledger)

@@ -63,7 +63,7 @@ def _first(trace: Trace) -> str:
         if difference is not None:
             return f"call {index}, {short(trace.script.ops[index])}: {difference}"
     if trace.error is not None:
-        return f"call {len(trace.batches)} raised {type(trace.error).__name__}: {trace.error}"
+        return f"{trace.doing} raised {type(trace.error).__name__}: {trace.error}"
     return ""
 
 

@@ -37,6 +37,22 @@ class Hanging(LocalSampler):
         time.sleep(3600)
 
 
+class NeverUp(LocalSampler):
+    """Has nothing that could come up."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        raise RuntimeError("no carrier came up")
+
+
+class NeverReturns(LocalSampler):
+    """Comes up, and knows an error only."""
+
+    def obtain_samples(self, *arguments: Any, **named: Any) -> Any:
+        raise RuntimeError("no batch came")
+
+    obtain_exact_episodes = obtain_samples
+
+
 class PlainWorker(DefaultWorker):
     """A kind of worker that is right."""
 

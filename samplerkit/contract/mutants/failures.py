@@ -25,6 +25,52 @@ from samplerkit.sampling.recipes import Record
 from samplerkit.workers import DefaultWorker
 
 
+@mutant("never-up", "A3.shortest-run")
+class NeverUp(AnySampler):
+    """No worker ever comes up."""
+
+    def _start(self, record: Record) -> None:
+        raise RuntimeError("no worker came up")
+
+
+@mutant("second-call-raises", "A5.cursor")
+class SecondCallRaises(AnySampler):
+    """A sampler can be asked only once."""
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        if self._statistics.calls:
+            raise RuntimeError("there is no second call")
+        return super()._obtain(goal, agent_update, env_update)
+
+
+@mutant("weights-raise", "C1.agents")
+class WeightsRaise(AnySampler):
+    """A call with an agent update raises."""
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        if agent_update is not None:
+            raise RuntimeError("there are no updates")
+        return super()._obtain(goal, agent_update, env_update)
+
+
+@mutant("exact-raises", "A4.exact-episodes")
+class ExactRaises(AnySampler):
+    """Exact episodes are declared, and asked for they raise."""
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        if isinstance(goal, Units):
+            raise RuntimeError("there are no exact episodes")
+        return super()._obtain(goal, agent_update, env_update)
+
+
+@mutant("no-batch", "A3.shortest-run", bases=(LOCAL,))
+class NoBatch(AnySampler):
+    """Calls return None."""
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> Any:
+        super()._obtain(goal, agent_update, env_update)
+
+
 @mutant("error-ends-episode", "D1", bases=EVERYWHERE)
 class ErrorEndsEpisode(DefaultWorker):
     """An exception in a step ends the episode quietly."""
