@@ -44,6 +44,7 @@ def as_subject(backend: Any, options: Mapping[str, Any] | None = None) -> Subjec
 
     Raises:
         BackendError, ValueError, ImportError: if it cannot be found or loaded.
+        CannotBeChecked: if it makes no samplers, or has no such options.
         TypeError: for anything else, or options beside a subject.
     """
     if isinstance(backend, str):

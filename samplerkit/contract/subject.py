@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from samplerkit.contract.fitting import check_kind, check_options, refusing
 from samplerkit.interfaces import Capabilities, Sampler, Worker
 from samplerkit.local import LocalSampler
 from samplerkit.plugins.making import registry
@@ -86,6 +87,7 @@ def find_subject(name: str, options: Mapping[str, Any] | None = None) -> Subject
 
     Raises:
         BackendError, ValueError, ImportError: if it cannot be found or loaded.
+        CannotBeChecked: if it makes no samplers, or has no such options.
     """
     if ":" in name:
         module, _, attribute = name.partition(":")
@@ -103,8 +105,9 @@ def find_subject(name: str, options: Mapping[str, Any] | None = None) -> Subject
     capabilities = {**backend.capabilities, **(tested.capabilities if kind else {})}
     cls, options, own = get_backend(sampler_name), dict(options or {}), dict[str, Any]()
     if worker is not None:
-        options, own = split_options(name, cls, worker, options)
-    return Subject(
+        with refusing(name):
+            options, own = split_options(name, cls, worker, options)
+    subject = Subject(
         name=name,
         sampler=cls,
         worker=worker,
@@ -115,28 +118,42 @@ def find_subject(name: str, options: Mapping[str, Any] | None = None) -> Subject
         distribution=tested.distribution,
         api=tested.api or API,
     )
+    with refusing(name):
+        check_options(subject)
+    return subject
 
 
 def subject_of(cls: Any, *, name: str = "", options: Mapping[str, Any] | None = None) -> Subject:
     """Return the subject that a class is: a sampler, or a kind of worker on the local sampler.
 
+    A function that makes samplers will do; to see that it does, one is made.
+
     Raises:
-        TypeError: for anything that cannot be called.
+        CannotBeChecked: if it makes neither, or has no such options.
     """
-    if not callable(cls):
-        raise TypeError(f"{name or cls!r} is a {type(cls).__name__}, not a class of samplers or of workers")
+    module = getattr(cls, "__module__", "") or ""
+    name = name or f"{module}:{getattr(cls, '__qualname__', repr(cls))}"
+    with refusing(name):
+        check_kind(cls)
     worker = cls if isinstance(cls, type) and issubclass(cls, Worker) else None
     sampler = cls if worker is None else LocalSampler
-    module = getattr(cls, "__module__", "") or ""
-    return Subject(
-        name=name or f"{module}:{getattr(cls, '__qualname__', repr(cls))}",
+    given, own = dict(options or {}), dict[str, Any]()
+    if worker is not None:
+        with refusing(name):
+            given, own = split_options(name, sampler, worker, given)
+    subject = Subject(
+        name=name,
         sampler=sampler,
         worker=worker,
+        worker_args=own,
         capabilities={**getattr(sampler, "capabilities", {}), **getattr(worker, "capabilities", {})},
-        options=dict(options or {}),
+        options=given,
         layouts=tuple(getattr(sampler, "layouts", ({},))),
         distribution=_distribution(module.partition(".")[0]),
     )
+    with refusing(name):
+        check_options(subject)
+    return subject
 
 
 def _distribution(package: str) -> str:

@@ -37,6 +37,20 @@ class Hanging(LocalSampler):
         time.sleep(3600)
 
 
+def make_surplus(*arguments: Any, **named: Any) -> Surplus:
+    """Make a sampler: a function will do for a class."""
+    return Surplus(*arguments, **named)
+
+
+def make_nothing(*arguments: Any, **named: Any) -> None:
+    """Take what a sampler takes, and return None."""
+
+
+def make_never_up(*arguments: Any, **named: Any) -> Any:
+    """Fail as a sampler does that does not come up."""
+    raise OSError("no such machine")
+
+
 class NeverUp(LocalSampler):
     """Has nothing that could come up."""
 
