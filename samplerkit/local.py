@@ -106,14 +106,15 @@ class LocalSampler(BaseSampler):
             self._keys.clear()
 
     def _interrupt(self) -> None:
-        if self._host is not None:
-            self._host.cancel()
+        host = self._host
+        if host is not None:
+            host.cancel()
 
     def _stop(self) -> None:
-        host, self._host = self._host, None
-        if host is not None:
+        if self._host is not None:
             with GlobalRandomState():
-                host.close()
+                self._host.close()
+            self._host = None
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:

@@ -219,7 +219,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
 
     def wake(self) -> None:
         """Write a byte that `receive` waits for."""
-        self._waker.send(b"!")
+        with contextlib.suppress(OSError):  # closed meanwhile: nobody waits
+            self._waker.send(b"!")
 
     shares_work = True
 

@@ -112,6 +112,7 @@ class BaseSampler(Sampler):
     ) -> None:
         self._closed: str | None = "it has not been started"
         self._lock = threading.Lock()
+        self._ending = threading.RLock()
         self._options = self._checked(options)
         fields = {
             "max_episode_length": max_episode_length,
@@ -181,7 +182,10 @@ class BaseSampler(Sampler):
 
     @abc.abstractmethod
     def _stop(self) -> None:
-        """Shut the workers down, by force if need be, and release everything."""
+        """Shut the workers down, by force if need be, and release everything.
+
+        Called again where Ctrl-C came in the middle: it then goes on with what is left, and at once.
+        """
 
     # -- the interface ---------------------------------------------------------------------------
 
@@ -225,20 +229,33 @@ class BaseSampler(Sampler):
 
     def shutdown_worker(self) -> None:
         """See `Sampler.shutdown_worker`."""
-        if self._closed is not None:
-            return
-        self._closed = "it was shut down"
-        self._interrupt()
-        # A call in another thread ends by itself; one that hangs is ended by force.
-        mine = self._lock.acquire(timeout=3)
+        with self._ending:  # who comes second waits until it is done
+            over = self._closed is not None and not self._to_stop
+            if over or self._is_ending:
+                return
+            self._is_ending = True
+            try:
+                self._end()
+            finally:
+                self._is_ending = False
+
+    def _end(self) -> None:
+        self._closed = self._closed or "it was shut down"
+        mine = False
         try:
-            self._stop()
+            self._interrupt()
+            # A call in another thread ends by itself; one that hangs is ended by force.
+            mine = self._lock.acquire(timeout=3)
         finally:
-            self._batch_memory.close()
-            self._column_memory.close()
-            if mine:
-                self._lock.release()
-            self._tell_observers("shut_down")
+            try:
+                self._release()
+            finally:
+                self._batch_memory.close()
+                self._column_memory.close()
+                if mine:
+                    self._lock.release()
+                if not self._to_stop:
+                    self._tell_observers("shut_down")
 
     @functools.cached_property
     def _batch_memory(self) -> RecycledMemory:
@@ -264,18 +281,19 @@ class BaseSampler(Sampler):
         """See `Sampler.set_state`."""
         with self._exclusive():
             saved = load_state(state, n_workers=self.n_workers, shape=self._shape)
-            if saved.seed == self._seed:
-                self._forget()
-            else:
-                # Workers were told the old seed when they were built: they start again at the next call.
-                self._stop()
-                self._started = False
-            self._seed, self._cursor, self._record = saved.seed, saved.cursor, saved.record
-            self._continuation = saved.continuation
-            self._factory = self._factory.completed(seed=saved.seed)
-            self._statistics = replace(self._statistics, env_steps=saved.total_env_steps)
-            if self._stateful:
-                self._lose_memory()
+            try:
+                if saved.seed == self._seed:
+                    self._forget()
+                else:
+                    # Workers were told the old seed when they were built: they start again at the next call.
+                    self._release()
+                self._seed, self._cursor, self._record = saved.seed, saved.cursor, saved.record
+                self._continuation = saved.continuation
+                self._factory = self._factory.completed(seed=saved.seed)
+                self._statistics = replace(self._statistics, env_steps=saved.total_env_steps)
+            finally:
+                if self._stateful:
+                    self._lose_memory()
 
     def supports(self, capability: str) -> bool:
         """See `Sampler.supports`."""
@@ -510,6 +528,13 @@ class BaseSampler(Sampler):
     # -- life ------------------------------------------------------------------------------------
 
     _started = False
+    """Whether workers are up."""
+
+    _to_stop = False
+    """Whether there is, or may be, anything of workers that is to be stopped."""
+
+    _is_ending = False
+    """Whether a shutdown is at work."""
 
     _shape: CallShape | None = None
     """What a call of a worker yields whose episodes go on from call to call; None for all other workers."""
@@ -552,13 +577,30 @@ class BaseSampler(Sampler):
             raise
 
     def _bring_up(self) -> None:
+        self._release()  # Ctrl-C may have left something
+        self._to_stop = True
         try:
             self._start(self._record)
         except BaseException as error:
-            self._stop()
+            self._release()
             self._tell_observers("error", error)
             raise
         self._started = True
+
+    def _release(self) -> None:
+        """Stop what there is of workers; what Ctrl-C twice keeps this from is left to the next time."""
+        if not self._to_stop:
+            return
+        try:
+            try:
+                self._stop()
+            except BaseException:
+                self._stop()
+                self._to_stop = False
+                raise
+            self._to_stop = False
+        finally:
+            self._started = False
 
     def _forget(self) -> None:
         """Drop whatever ran ahead, and what stateful workers remember.
@@ -602,6 +644,7 @@ class BaseSampler(Sampler):
                 source=self,
                 stacklevel=2,
             )
+        if self._to_stop:
             self.shutdown_worker()
 
 
@@ -616,6 +659,7 @@ def _restored(cls: type[BaseSampler], arguments: dict[str, Any], state: dict[str
     sampler._streams = arguments.pop("streams", False)
     sampler._options = cls._checked(arguments)
     sampler._lock = threading.Lock()
+    sampler._ending = threading.RLock()
     sampler._factory = factory
     sampler._stateful = sampler._stateful_env or factory.worker_class.stateful
     sampler._seed, sampler._cursor, sampler._record = saved.seed, saved.cursor, saved.record

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import atexit
+import contextlib
 import logging
 import time
 import weakref
@@ -209,24 +210,27 @@ class PoolSampler(BaseSampler, Generic[C]):
             self._link.lacking(absent)
 
     def _interrupt(self) -> None:
-        if self._transport is not None:
-            self._transport.wake()
+        transport = self._transport
+        if transport is not None:
+            transport.wake()
 
     def _stop(self) -> None:
-        members, self._members = self._members, []
-        for member in members:
+        told = [member for member in self._members if not member.gone]
+        for member in told:
+            member.gone = True
             if self._link.lingers:
                 self._tell(member, Cancel(member.epoch))  # the end waits its turn there
             self._tell(member, Close())
         # Workers that never came up have little to close; whoever pressed Ctrl-C is waiting.
         grace = _GRACE_AT_SHUTDOWN if self._started else _GRACE_AFTER_INTERRUPT
-        deadline = time.monotonic() + grace
-        for member in members:
-            self._link.stop(member.carrier, max(0.0, deadline - time.monotonic()))
+        deadline = time.monotonic() + (grace if told else 0.0)
+        while self._members:
+            self._link.stop(self._members[0].carrier, max(0.0, deadline - time.monotonic()))
+            del self._members[0]
         self._common = self._dealer = self._placing = self._placed = None
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.close()
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
 
     def _forget(self) -> None:
         self._new_epoch()
@@ -569,8 +573,9 @@ def _close_at_exit(sampler: PoolSampler[Any]) -> None:
 
 
 def _close_live() -> None:
-    for sampler in list(_live):
-        sampler.shutdown_worker()
+    with contextlib.ExitStack() as every:  # which ends the others, too, where Ctrl-C comes
+        for sampler in list(_live):
+            every.callback(sampler.shutdown_worker)
 
 
 def _sentences(*texts: str) -> str:

@@ -173,7 +173,10 @@ class Transport(abc.ABC, Generic[C]):
         return None
 
     def close(self) -> None:
-        """Release what the transport itself holds. Called once, after every carrier was stopped."""
+        """Release what the transport itself holds. Called once, after every carrier was stopped.
+
+        After a KeyboardInterrupt it may be called again.
+        """
         return
 
 

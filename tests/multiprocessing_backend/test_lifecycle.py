@@ -225,6 +225,25 @@ def test_ctrl_c_in_a_program_leaves_nothing(tmp_path):
     assert_gone(pids, within=2)
 
 
+class NeverClosing(FaultyEnv):
+    def close(self):
+        time.sleep(1000)
+
+
+@pytest.mark.slow
+def test_ctrl_c_during_the_shutdown_ends_processes_that_do_not_close_their_environments():
+    with sampler():
+        pass
+    before = census()
+    s = sampler(envs=NeverClosing)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        s.shutdown_worker()
+    assert time.monotonic() - started < 1.5, "whoever pressed Ctrl-C is waiting"
+    assert_settles(before)
+
+
 @pytest.mark.slow
 def test_shutdown_waits_for_no_batch_that_nobody_takes(tmp_path):
     script = run_script(

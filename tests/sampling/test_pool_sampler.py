@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from samplerkit import LocalSampler, SamplerClosed, SetTaskUpdate, WorkerError
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, unclosed, unit_key
-from samplerkit.sampling import Option, PoolSampler, Transport, check_count, serve
+from samplerkit.sampling import Option, PoolSampler, Transport, check_count, pool_sampler, serve
 from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.messages import Started
 
@@ -284,6 +284,57 @@ def test_a_shutdown_ends_a_running_call(pool):
     start = time.monotonic()
     timer.join()
     assert time.monotonic() - start < 2
+
+
+def interrupted_when(monkeypatch, method, *, times):
+    """Let Ctrl-C come each time that carriers are stopped, or their transport is closed."""
+    original, left = getattr(ThreadTransport, method), [None] * times
+
+    def interrupted(self, *arguments):
+        if left:
+            left.pop()
+            raise KeyboardInterrupt
+        return original(self, *arguments)
+
+    monkeypatch.setattr(ThreadTransport, method, interrupted)
+
+
+@pytest.mark.parametrize("method", ["stop", "close"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_shutdown_that_ctrl_c_interrupts_is_finished_all_the_same(
+    pool, tmp_path, monkeypatch, method, times
+):
+    sampler = pool(envs=lambda: TattooEnv(ledger=tmp_path / "l"))
+    interrupted_when(monkeypatch, method, times=times)
+    with pytest.raises(KeyboardInterrupt):
+        sampler.shutdown_worker()
+    if times > 1:
+        assert sampler._transport is not None
+        sampler.shutdown_worker()
+    assert sampler._transport is None
+    assert unclosed(tmp_path / "l") == {}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_workers_that_start_again_after_ctrl_c_find_nothing_of_the_last_ones(
+    pool, make, tmp_path, monkeypatch, times
+):
+    sampler = pool(envs=lambda: TattooEnv(ledger=tmp_path / "l"))
+    interrupted_when(monkeypatch, "stop", times=times)
+    with pytest.raises(KeyboardInterrupt):
+        sampler.set_state({**sampler.get_state(), "seed": 7})
+    assert sampler.obtain_samples(0, 20).equals(make().obtain_samples(0, 20))
+    sampler.shutdown_worker()
+    assert unclosed(tmp_path / "l") == {}
+
+
+def test_ctrl_c_at_the_end_of_a_program_keeps_no_other_sampler_from_its_shutdown(pool, monkeypatch):
+    one, other = pool(), pool()
+    monkeypatch.setattr(pool_sampler, "_live", [one, other])
+    interrupted_when(monkeypatch, "stop", times=1)
+    with pytest.raises(KeyboardInterrupt):
+        pool_sampler._close_live()
+    assert one._transport is other._transport is None
 
 
 def test_what_was_dropped_is_counted(pool):

@@ -6,6 +6,7 @@ import copy
 import gc
 import pickle
 import warnings
+from functools import partial
 
 import cloudpickle
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 from samplerkit import DefaultWorker, LocalSampler, SamplerClosed, SetTaskUpdate
 from samplerkit.contract.probes import ProbePolicy, TattooEnv, read_ledger, unclosed
+from samplerkit.interfaces import Observer
 
 
 @pytest.fixture
@@ -105,6 +107,56 @@ def test_a_dropped_sampler_warns_and_closes(ledger):
 
     with pytest.warns(ResourceWarning, match="shutdown_worker"):
         use_and_drop()
+    assert unclosed(ledger) == {}
+
+
+class Interrupting(TattooEnv):
+    """Ctrl-C comes while it is closed."""
+
+    def close(self):
+        super().close()
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_an_environment_is_closed_leaves_no_other_open(make, ledger):
+    sampler = make(envs=[lambda: Interrupting(ledger=ledger), lambda: TattooEnv(ledger=ledger)])
+    with pytest.raises(KeyboardInterrupt):
+        sampler.shutdown_worker()
+    assert unclosed(ledger) == {}
+    with pytest.raises(SamplerClosed):
+        sampler.obtain_samples(0, 1)
+
+
+def test_a_shutdown_that_ctrl_c_ended_twice_goes_on_when_it_is_asked_for_again(make, ledger):
+    heard = []
+
+    class Listening(Observer):
+        def shut_down(self, sampler):
+            heard.append(unclosed(ledger))
+
+    kinds = [Interrupting, Interrupting, TattooEnv]
+    sampler = make(envs=[partial(kind, ledger=ledger) for kind in kinds], n_workers=3)
+    sampler.observers = (Listening(),)
+    with pytest.raises(KeyboardInterrupt):
+        sampler.shutdown_worker()
+    assert len(unclosed(ledger)) == 1
+    assert heard == []
+    sampler.shutdown_worker()
+    sampler.shutdown_worker()
+    assert heard == [{}], "told once, when the workers are down"
+
+
+def test_ctrl_c_while_a_state_with_another_seed_is_set_changes_nothing(make, ledger):
+    sampler = make(envs=lambda: Interrupting(ledger=ledger), stateful=True)
+    sampler.obtain_samples(0, 5)
+    before = sampler.get_state()
+    with pytest.raises(KeyboardInterrupt):
+        sampler.set_state({**before, "seed": 7})
+    assert sampler.get_state() == before
+    assert not sampler.supports("reproducible"), "what the workers remembered is gone"
+    assert sampler.obtain_samples(0, 5).provenance.units.tolist() == [before["cursor"]]
+    with pytest.raises(KeyboardInterrupt):
+        sampler.shutdown_worker()
     assert unclosed(ledger) == {}
 
 

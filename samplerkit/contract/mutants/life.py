@@ -110,7 +110,7 @@ class LeaksOnBadStart(AnySampler):
 
     def _bring_up(self) -> None:
         self._start(self._record)
-        self._started = True
+        self._started = self._to_stop = True
 
 
 @mutant("bad-start-unreported", "E1", "D1", bases=(LOCAL, PROCESSES))
