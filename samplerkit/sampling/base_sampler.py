@@ -352,18 +352,16 @@ class BaseSampler(Sampler):
 
     @contextmanager
     def _committed(self, record: Record, n_units: int, env_steps: int) -> Iterator[None]:
-        """Commit a call; take it back if Ctrl-C comes while observers are told."""
-        before, self._record = self._record, record
-        stood, self._continuation = self._continuation, self._next
-        self._cursor += n_units
-        self._count(calls=1, units=n_units, env_steps=env_steps)
+        """Commit a call; take it back if Ctrl-C comes meanwhile, or while observers are told."""
+        before = self._record, self._continuation, self._cursor, self._statistics
         try:
+            self._record = record
+            self._continuation = self._next
+            self._cursor += n_units
+            self._count(calls=1, units=n_units, env_steps=env_steps)
             yield
         except BaseException:
-            self._record = before
-            self._continuation = stood
-            self._cursor -= n_units
-            self._count(calls=-1, units=-n_units, env_steps=-env_steps)
+            self._record, self._continuation, self._cursor, self._statistics = before
             raise
 
     @contextmanager

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic
 
 from samplerkit.episodes import EpisodeSlice, RecycledMemory, span_of
-from samplerkit.errors import SamplerClosed, WorkerDied, describe_exit
+from samplerkit.errors import SamplerClosed, SamplerError, WorkerDied, describe_exit
 from samplerkit.interfaces import IN_CARRIERS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal, Result, in_spans
 from samplerkit.sampling.base_sampler import BaseSampler
@@ -56,8 +56,8 @@ from samplerkit.sampling.transport import (
 log = logging.getLogger(__name__)
 
 _GRACE_AFTER_INTERRUPT = 1.0
-"""Seconds that a carrier has to leave its unit after Ctrl-C before it counts as hung: a step may take long,
-and who is ended by force closes no environments.
+"""Seconds that a carrier has to leave its unit once it is asked, after Ctrl-C, before it counts as hung: a
+step may take long, and who is ended by force closes no environments.
 """
 
 _GRACE_AT_SHUTDOWN = 2.0
@@ -146,6 +146,8 @@ class PoolSampler(BaseSampler, Generic[C]):
     _placed: PlacedCall | None = None
     """Where the observations go of the call that began this epoch."""
     _members: list[_Member[C]] = []  # noqa: RUF012 - replaced by _start, never changed in place
+    _may_hang = False
+    """Whether carriers may hang in a unit of a call that somebody had enough of."""
 
     @property
     def _link(self) -> Transport[C]:
@@ -158,6 +160,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         _close_at_exit(self)
         self._epoch = 0
         self._epoch_record = record
+        self._may_hang = False
         self._ahead: list[Result] = []
         n_carriers = checked_n_carriers(self._link)
         self._came = CallsThatCame(self.n_workers)
@@ -242,6 +245,8 @@ class PoolSampler(BaseSampler, Generic[C]):
     # -- one call --------------------------------------------------------------------------------
 
     def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
+        if self._may_hang:
+            self._leave_hung_carriers()
         if record is not self._epoch_record:
             self._new_epoch()
             if self._link.lingers:
@@ -253,6 +258,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         ground = None if self._placed is None else self._placed.ground_of(self._cursor)
         admission = Admission(goal, self._cursor, self._batch_memory, ground)
         self._came = CallsThatCame(self.n_workers)
+        self._may_hang = True  # until it is known that they do not, however often Ctrl-C is pressed
         try:
             units = self._collect(record, admission)
             if self._streams_from is not None:
@@ -260,6 +266,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 self._cancel_units()
             elif self._placing is not None:
                 self._placing.learn(units)
+            self._may_hang = False
             return units
         except BaseException as error:
             came = (admission.next - admission.first) * self._units_each
@@ -268,8 +275,8 @@ class PoolSampler(BaseSampler, Generic[C]):
             self._new_epoch()
             self._cancel_units()
             self._epoch_record = self._record
-            if not isinstance(error, Exception):
-                self._leave_hung_carriers()
+            # Anything else comes of Ctrl-C, or of another signal's handler.
+            self._may_hang = not isinstance(error, SamplerError)
             raise
 
     def _collect(self, record: Record, admission: Admission) -> Sequence[EpisodeSlice]:
@@ -517,9 +524,15 @@ class PoolSampler(BaseSampler, Generic[C]):
         return patience
 
     def _leave_hung_carriers(self) -> None:
-        """After Ctrl-C, replace carriers that do not leave their unit."""
+        """Replace carriers that do not leave a unit of the last call."""
         self._replace_gone()
-        self._configure([member for member in self._members if self._is_up(member.index)], self._record)
+        self._new_epoch()
+        seats = self._record.seats(self._bound)
+        for member in self._members:
+            if self._is_up(member.index):
+                member.epoch = self._epoch
+                # It keeps what it has: all that counts is that it answers.
+                self._tell(member, Configure(self._epoch, self._seed, dict(member.keys), seats))
         deadline = time.monotonic() + _GRACE_AFTER_INTERRUPT
         while any(m.unanswered for m in self._members) and (left := deadline - time.monotonic()) > 0:
             for member, reply in self._replies(left):
@@ -530,6 +543,8 @@ class PoolSampler(BaseSampler, Generic[C]):
         for member in list(self._members):
             if member.unanswered:
                 self._replace(member)
+        self._new_epoch()  # in which they are told the record
+        self._may_hang = False
 
     def _replace_gone(self) -> None:
         """Go on with what Ctrl-C interrupted."""

@@ -211,6 +211,52 @@ def test_ctrl_c_ends_a_hanging_call_and_does_not_poison_the_next(expected):
             assert s.obtain_samples(0, 100, env_update=FaultyEnv).equals(expected)
 
 
+@contextlib.contextmanager
+def ended_after(seconds: float, s):
+    """Shut a sampler down if the block takes longer: a call that hangs ends, and so does the test."""
+    timer = threading.Timer(seconds, s.shutdown_worker)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@pytest.mark.slow
+def test_ctrl_c_pressed_twice_in_a_hanging_call_does_not_poison_the_next(expected):
+    with sampler(lambda: FaultyEnv("hang")) as s:
+        before = s.get_state()
+        for seconds in (0.3, 0.6):
+            threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            try:
+                s.obtain_samples(0, 100)
+            finally:
+                time.sleep(1)  # the second comes here if the call has ended by then
+        assert s.get_state() == before
+        with ended_after(5, s):
+            assert s.obtain_samples(0, 100, env_update=FaultyEnv).equals(expected)
+
+
+@pytest.mark.slow
+def test_an_exception_of_a_signal_s_handler_ends_a_hanging_call_and_does_not_poison_the_next(expected):
+    def ring(number, frame):
+        raise TimeoutError("the caller's own")
+
+    handler = signal.signal(signal.SIGALRM, ring)
+    try:
+        with sampler(lambda: FaultyEnv("hang")) as s:
+            before = s.get_state()
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with deadline(2), pytest.raises(TimeoutError, match="the caller's own"):
+                s.obtain_samples(0, 100)
+            assert s.get_state() == before
+            with ended_after(5, s):
+                assert s.obtain_samples(0, 100, env_update=FaultyEnv).equals(expected)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+
+
 class Ponderous(FaultyEnv):
     """Takes long for a step, but not for ever."""
 

@@ -13,6 +13,7 @@ import pytest
 from samplerkit import (
     DefaultWorker,
     EnvUpdate,
+    LocalSampler,
     SamplerBusy,
     SamplerClosed,
     SetTaskUpdate,
@@ -438,6 +439,25 @@ class Background:
     def join(self):
         self.thread.join(5)
         assert not self.thread.is_alive(), "the call did not end"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_ctrl_c_while_a_call_is_committed_takes_all_of_it_back(make, monkeypatch, moment):
+    sampler, count = make(), LocalSampler._count
+    sampler.obtain_samples(0, 10)
+    before, statistics = sampler.get_state(), sampler.statistics()
+
+    def interrupted(self, **more):
+        if moment == "after":
+            count(self, **more)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalSampler, "_count", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sampler.obtain_samples(0, 10, agent_update={"version": np.array([1])})
+    assert sampler.get_state() == before
+    assert sampler.statistics() == statistics
 
 
 def test_a_second_call_is_refused_while_one_is_running(make):
