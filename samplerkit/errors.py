@@ -74,7 +74,7 @@ class SamplerBusy(SamplerError):
 
 
 class SamplerClosed(SamplerError):
-    """A sampler was used after its shutdown."""
+    """A sampler was used after its shutdown, or in a process that was forked from its own."""
 
 
 class UnsupportedFeature(SamplerError):

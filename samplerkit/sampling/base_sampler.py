@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import inspect
+import os
 import threading
 import time
 import warnings
@@ -229,6 +230,8 @@ class BaseSampler(Sampler):
 
     def shutdown_worker(self) -> None:
         """See `Sampler.shutdown_worker`."""
+        if self._is_inherited:
+            return
         with self._ending:  # who comes second waits until it is done
             over = self._closed is not None and not self._to_stop
             if over or self._is_ending:
@@ -378,6 +381,10 @@ class BaseSampler(Sampler):
             self._lock.release()
 
     def _check_open(self) -> None:
+        if self._is_inherited:
+            raise SamplerClosed(
+                "this sampler belongs to the process that made it, which forked this one: make a new one here"
+            )
         if self._closed is not None:
             raise SamplerClosed(f"this sampler cannot be used: {self._closed}. Make a new one.")
 
@@ -531,6 +538,9 @@ class BaseSampler(Sampler):
     _to_stop = False
     """Whether there is, or may be, anything of workers that is to be stopped."""
 
+    _process: int | None = None
+    """Whose workers these are: a process that it forks must not touch them."""
+
     _is_ending = False
     """Whether a shutdown is at work."""
 
@@ -576,6 +586,7 @@ class BaseSampler(Sampler):
 
     def _bring_up(self) -> None:
         self._release()  # Ctrl-C may have left something
+        self._process = os.getpid()
         self._to_stop = True
         try:
             self._start(self._record)
@@ -584,6 +595,10 @@ class BaseSampler(Sampler):
             self._tell_observers("error", error)
             raise
         self._started = True
+
+    @property
+    def _is_inherited(self) -> bool:
+        return self._to_stop and self._process != os.getpid()
 
     def _release(self) -> None:
         """Stop what there is of workers; what Ctrl-C twice keeps this from is left to the next time."""
@@ -635,15 +650,16 @@ class BaseSampler(Sampler):
         return _restored, (type(self), arguments, self.get_state())
 
     def __del__(self) -> None:
-        if getattr(self, "_closed", "") is None and self._started:
+        if not self._to_stop or self._is_inherited:
+            return
+        if self._closed is None and self._started:
             warnings.warn(
                 f"{type(self).__name__} was dropped without shutdown_worker(); use it in a with statement",
                 ResourceWarning,
                 source=self,
                 stacklevel=2,
             )
-        if self._to_stop:
-            self.shutdown_worker()
+        self.shutdown_worker()
 
 
 def _restored(cls: type[BaseSampler], arguments: dict[str, Any], state: dict[str, Any]) -> BaseSampler:

@@ -187,6 +187,28 @@ def test_a_script_without_a_main_guard_works_and_its_main_module_runs_once(tmp_p
 
 
 @pytest.mark.slow
+def test_a_forked_process_that_ends_leaves_its_parent_s_workers_alone(tmp_path):
+    script = run_script(
+        tmp_path,
+        """
+        import os, time
+        s = make("multiprocessing", n_processes=2, stateful=True)
+        s.obtain_samples(0, 100)
+        child = os.fork()
+        if child == 0:
+            sys.exit(0)
+        os.waitpid(child, 0)
+        time.sleep(0.3)
+        s.obtain_samples(0, 100)
+        s.shutdown_worker()
+        print("both calls")
+        """,
+    )
+    out, err = script.communicate(timeout=30)
+    assert out.splitlines()[-1] == "both calls", err
+
+
+@pytest.mark.slow
 def test_a_program_that_forgets_to_shut_down_ends_and_leaves_nothing(tmp_path):
     script = run_script(
         tmp_path,

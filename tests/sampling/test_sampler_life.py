@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
 import pickle
 import warnings
 from functools import partial
@@ -182,6 +183,73 @@ def test_the_number_of_workers_is_that_of_a_list_else_of_the_cores(make):
     assert make([ProbePolicy()] * 3, n_workers=None).n_workers == 3
     assert make(envs=[TattooEnv] * 4, n_workers=None).n_workers == 4
     assert make(n_workers=None).n_workers == (psutil.cpu_count(logical=False) or psutil.cpu_count())
+
+
+# -- forked processes ----------------------------------------------------------------------------
+
+
+def forked(function):
+    """Return what a function returns, or raises, in a process that is forked from this one."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                result = function()
+            result = [str(warning.message) for warning in caught] or result
+        except BaseException as error:
+            result = error
+        os.write(writer, cloudpickle.dumps(result))
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as file:
+        result = pickle.load(file)
+    os.waitpid(child, 0)
+    return result
+
+
+def outcome(call):
+    try:
+        return call()
+    except SamplerClosed as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda s: s.obtain_samples(0, 1), lambda s: s.set_state(s.get_state())],
+    ids=["obtain", "set_state"],
+)
+def test_a_forked_process_is_told_that_a_sampler_is_not_its_own(make, call):
+    sampler = make()
+    assert "make a new one here" in forked(lambda: outcome(lambda: call(sampler)))
+
+
+def test_what_a_forked_process_does_to_a_sampler_does_it_no_harm(ledger):
+    def shut_down_and_drop():
+        nonlocal sampler
+        sampler.shutdown_worker()
+        sampler = None
+        gc.collect()
+        return unclosed(ledger)
+
+    env = lambda: TattooEnv(ledger=ledger)  # noqa: E731
+    sampler = LocalSampler(ProbePolicy(), env, n_workers=1, seed=1, max_episode_length=3)
+    assert list(forked(shut_down_and_drop).values()) == [1], "its environment is the parent's to close"
+    sampler.obtain_samples(0, 1)
+    sampler.shutdown_worker()
+    assert unclosed(ledger) == {}
+
+
+def test_a_copy_that_a_forked_process_makes_is_its_own(make):
+    sampler = make()
+
+    def use_a_copy():
+        with pickle.loads(pickle.dumps(sampler)) as other:
+            return other.obtain_samples(0, 20)
+
+    assert forked(use_a_copy).equals(sampler.obtain_samples(0, 20))
 
 
 # -- state ---------------------------------------------------------------------------------------
