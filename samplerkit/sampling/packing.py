@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import operator
 import pickle
+import sys
 import zlib
 from typing import Any, SupportsIndex, cast
 
@@ -104,8 +105,18 @@ def _weights(value: object, size: int) -> bytes:
     return b"".join(with_buffers(head, buffers))
 
 
+def let_main_travel_by_value() -> None:
+    """Have cloudpickle take the main module for one that others do not have, whatever it is called here.
+
+    It knows ``__main__`` only; in children of multiprocessing the same module has another name.
+    """
+    main = sys.modules.get("__mp_main__")
+    if main is not None:
+        cloudpickle.register_pickle_by_value(main)
+
+
 def pack(value: object, what: str) -> Packed:
-    """Pickle a caller's object; what comes from ``__main__`` travels by value.
+    """Pickle a caller's object; what comes from the main module travels by value.
 
     Raises:
         TypeError: if it cannot be pickled; it says what to pass instead.
@@ -113,6 +124,7 @@ def pack(value: object, what: str) -> Packed:
     size = _bytes_of_arrays(value)
     if size is not None:
         return Packed(_weights(value, size))
+    let_main_travel_by_value()
     try:
         file = io.BytesIO()
         _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(value)

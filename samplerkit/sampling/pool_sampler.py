@@ -13,6 +13,7 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from multiprocessing import util
 from typing import Any, ClassVar, Generic
 
 from samplerkit.episodes import EpisodeSlice, RecycledMemory, span_of
@@ -578,13 +579,20 @@ class PoolSampler(BaseSampler, Generic[C]):
 _live: weakref.WeakSet[PoolSampler[Any]] = weakref.WeakSet()
 
 
+_at_end_of_child: util.Finalize | None = None
+
+
 def _close_at_exit(sampler: PoolSampler[Any]) -> None:
     """See to it that a program which forgets the shutdown leaves nothing."""
+    global _at_end_of_child
     _live.add(sampler)
     # Again each time, because the last to register runs first: before the hooks of whatever libraries the
     # transport is made of (multiprocessing's would wait for the processes).
     atexit.unregister(_close_live)
     atexit.register(_close_live)
+    # Children that multiprocessing started wait for their own before that, if they get there at all.
+    if _at_end_of_child is None or not _at_end_of_child.still_active():
+        _at_end_of_child = util.Finalize(None, _close_live, exitpriority=100)
 
 
 def _close_live() -> None:

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import gymnasium
@@ -158,11 +159,11 @@ make = lambda name, **options: samplerkit.make_sampler(
 """
 
 
-def run_script(tmp_path: Path, body: str, **arguments) -> subprocess.Popen[str]:
+def run_script(tmp_path: Path, body: str, argv: Sequence[str] = (), **arguments) -> subprocess.Popen[str]:
     path = tmp_path / "script.py"
     path.write_text(SCRIPT + textwrap.dedent(body))
     return subprocess.Popen(
-        [sys.executable, str(path)],
+        [sys.executable, str(path), *argv],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -222,6 +223,40 @@ def test_a_program_that_forgets_to_shut_down_ends_and_leaves_nothing(tmp_path):
     out, err = script.communicate(timeout=30)
     assert script.returncode == 0, err
     assert_gone(out.splitlines()[-1].split(), within=2)
+
+
+IN_A_CHILD = """
+import multiprocessing
+forgotten = []
+
+class Own(samplerkit.DefaultWorker):
+    pass
+
+def sample():
+    with make("local") as t:
+        wanted = t.obtain_samples(0, 100)
+    forgotten.append(make("multiprocessing", n_processes=2, worker_class=Own))
+    print(forgotten[0].obtain_samples(0, 100).equals(wanted))
+    import psutil
+    print(*[p.pid for p in psutil.Process().children(recursive=True)], flush=True)
+
+if __name__ == "__main__":
+    child = multiprocessing.get_context(sys.argv[1]).Process(target=sample)
+    child.start()
+    child.join(15)
+    print(child.exitcode)
+    child.kill()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start_method", ["fork", "forkserver", "spawn"])
+def test_a_child_of_multiprocessing_samples_and_ends_though_it_forgets_to_shut_down(tmp_path, start_method):
+    script = run_script(tmp_path, IN_A_CHILD, argv=[start_method])
+    out, err = script.communicate(timeout=30)
+    equal, pids, status = out.splitlines()[-3:]
+    assert (equal, status) == ("True", "0"), err
+    assert_gone(pids.split(), within=2)
 
 
 @pytest.mark.slow

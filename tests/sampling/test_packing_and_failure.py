@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pickle
+import sys
 import threading
+import types
 
+import cloudpickle
 import gymnasium
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from samplerkit import WorkerError
 from samplerkit.contract.probes import UnpicklableError
 from samplerkit.contract.probes.faults import OddError
 from samplerkit.sampling.failure import Failure
+from samplerkit.sampling.messages import by_value
 from samplerkit.sampling.packing import Packed, pack
 
 
@@ -227,3 +232,19 @@ def test_a_copy_of_an_environment_has_its_attributes_and_ran_no_setter():
     assert (copy.unwrapped.level, copy.unwrapped.sets) == (3, 0)
     assert copy.__dict__.keys() == env.__dict__.keys()
     assert copy.env is copy.unwrapped
+
+
+@pytest.mark.parametrize(
+    "packed", [lambda kind: pack(kind, "agents").data, by_value], ids=["pack", "by_value"]
+)
+def test_what_comes_from_the_main_module_of_a_child_travels_by_value(monkeypatch, packed):
+    main = types.ModuleType("__mp_main__")
+    exec("class Policy: answer = 42", main.__dict__)
+    with monkeypatch.context() as here:
+        here.setitem(sys.modules, "__mp_main__", main)
+        try:
+            data = packed(main.Policy)
+        finally:
+            with contextlib.suppress(ValueError):
+                cloudpickle.unregister_pickle_by_value(main)
+    assert pickle.loads(data).answer == 42, "where there is no such module"
