@@ -95,7 +95,12 @@ class LocalSampler(BaseSampler):
         plan = seating(self._keys, wanted)
         # Until it has worked out, a seat counts as unknown, and would be built again.
         self._keys = {seat: key for seat, key in self._keys.items() if plan.get(seat) == key}
-        failures = host.configure(self._seed, plan, self._resumptions(plan), self._streams_from)
+        try:
+            failures = host.configure(self._seed, plan, self._resumptions(plan), self._streams_from)
+        finally:
+            if self._closed is not None:
+                host.close()  # what came up since another thread closed all there was
+        self._check_not_closed()
         self._gave_up(host.given_up)
         failed = {failure.worker for failure in failures}
         self._keys = {seat: recipe.key for seat, recipe in wanted.items() if seat not in failed}

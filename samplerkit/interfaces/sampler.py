@@ -118,7 +118,9 @@ class Sampler(abc.ABC):
     def shutdown_worker(self) -> None:
         """Stop the workers and close their environments. May be called any number of times.
 
-        From another thread it ends a running call with `SamplerClosed`.
+        From another thread, or from a signal's handler, it ends a running call with `SamplerClosed`. Called
+        inside the call, by such a handler or an observer, it returns at once: the workers are stopped when
+        the call has ended.
         """
 
     @abc.abstractmethod

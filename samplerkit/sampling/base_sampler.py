@@ -56,6 +56,8 @@ from samplerkit.workers import DefaultWorker, WorkerFactory
 _COLUMN_BYTES = 1 << 16
 """Bytes of a column from which on its memory is used again."""
 
+_SHUT_DOWN = "it was shut down"
+
 _COLUMNS = 12
 """Columns of a batch whose memory is kept for the next one."""
 
@@ -232,6 +234,11 @@ class BaseSampler(Sampler):
         """See `Sampler.shutdown_worker`."""
         if self._is_inherited:
             return
+        if self._caller == threading.get_ident():
+            # Of a signal's handler, or of an observer: what the call is using is stopped when it has ended.
+            self._closed = self._closed or _SHUT_DOWN
+            self._interrupt()
+            return
         with self._ending:  # who comes second waits until it is done
             over = self._closed is not None and not self._to_stop
             if over or self._is_ending:
@@ -243,7 +250,7 @@ class BaseSampler(Sampler):
                 self._is_ending = False
 
     def _end(self) -> None:
-        self._closed = self._closed or "it was shut down"
+        self._closed = self._closed or _SHUT_DOWN
         mine = False
         try:
             self._interrupt()
@@ -343,7 +350,8 @@ class BaseSampler(Sampler):
                         self._tell_observers("updated", record.agent_version, record.env_version)
                     self._tell_observers("batch_collected", batch, time.monotonic() - began)
             except BaseException as error:
-                self._forget()
+                if self._closed is None:
+                    self._forget()
                 if self._stateful:
                     # The workers that were touched are built again.
                     self._lose_memory()
@@ -373,12 +381,20 @@ class BaseSampler(Sampler):
         if not self._lock.acquire(blocking=False):
             raise SamplerBusy("another call of this sampler is running: wait for it, or use a second sampler")
         try:
+            self._caller = threading.get_ident()
             self._check_open()  # a shutdown may have come in between
             if not self._started:
                 self._bring_up()
             yield
+        except Exception as error:
+            if not isinstance(error, SamplerClosed):
+                self._check_not_closed(error)  # what a shutdown by force has brought about
+            raise
         finally:
+            self._caller = None
             self._lock.release()
+            if self._closed is not None and not self._is_ending:
+                self.shutdown_worker()
 
     def _check_open(self) -> None:
         if self._is_inherited:
@@ -387,6 +403,11 @@ class BaseSampler(Sampler):
             )
         if self._closed is not None:
             raise SamplerClosed(f"this sampler cannot be used: {self._closed}. Make a new one.")
+
+    def _check_not_closed(self, cause: Exception | None = None) -> None:
+        """Raise `SamplerClosed` if there was a shutdown since the present call began."""
+        if self._closed is not None:
+            raise SamplerClosed("the sampler was shut down while this call was running") from cause
 
     def _batch(self, units: Sequence[EpisodeSlice], record: Record, *, by_worker: bool) -> EpisodeBatch:
         numbers = np.arange(self._cursor, self._cursor + len(units), dtype=np.int64)
@@ -541,6 +562,9 @@ class BaseSampler(Sampler):
     _process: int | None = None
     """Whose workers these are: a process that it forks must not touch them."""
 
+    _caller: int | None = None
+    """The thread of the present call."""
+
     _is_ending = False
     """Whether a shutdown is at work."""
 
@@ -590,7 +614,9 @@ class BaseSampler(Sampler):
         self._to_stop = True
         try:
             self._start(self._record)
+            self._check_not_closed()
         except BaseException as error:
+            self._to_stop = True  # something may have come up since a shutdown by force
             self._release()
             self._tell_observers("error", error)
             raise

@@ -208,6 +208,8 @@ class WorkerHost:
                 _update_env(worker, env)
             if isinstance(worker, ContinuingWorker):
                 self._bring_back(seat, worker)
+            if self._seats.get(seat) is not live:
+                raise RuntimeError("the worker's place was closed while it was built")
         except BaseException:
             self._shut(worker)
             raise

@@ -17,7 +17,7 @@ from multiprocessing import util
 from typing import Any, ClassVar, Generic
 
 from samplerkit.episodes import EpisodeSlice, RecycledMemory, span_of
-from samplerkit.errors import SamplerClosed, SamplerError, WorkerDied, describe_exit
+from samplerkit.errors import SamplerError, WorkerDied, describe_exit
 from samplerkit.interfaces import IN_CARRIERS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal, Result, in_spans
 from samplerkit.sampling.base_sampler import BaseSampler
@@ -272,6 +272,8 @@ class PoolSampler(BaseSampler, Generic[C]):
         except BaseException as error:
             came = (admission.next - admission.first) * self._units_each
             self._count(units_discarded=came, env_steps_discarded=admission.steps)
+            if self._closed is not None:
+                raise
             self._ahead += admission.surplus()
             self._new_epoch()
             self._cancel_units()
@@ -296,8 +298,6 @@ class PoolSampler(BaseSampler, Generic[C]):
                     self._began_unit(member, reply, dealer)
                 else:
                     self._finished(member, reply, dealer)
-            if self._closed is not None:
-                raise SamplerClosed("the sampler was shut down while this call was running")
             late = [it for it in self._members if it.epoch != self._epoch and self._is_up(it.index)]
             if late:
                 self._configure(late, record)  # which takes them about as long as dealing does
@@ -330,6 +330,7 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _replies(self, timeout: float | None) -> list[tuple[_Member[C], Reply | None]]:
         by_carrier = {id(member.carrier): member for member in self._members}
         received = self._link.receive([member.carrier for member in self._members], timeout)
+        self._check_not_closed()
         try:
             return [
                 (by_carrier[id(carrier)], None if data is None else decode(data, self.n_workers))

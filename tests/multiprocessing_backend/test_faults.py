@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
 import time
 import types
 
+import cloudpickle
 import pytest
 from fault_probes import FaultyEnv
 
@@ -287,6 +289,48 @@ def test_a_shutdown_from_another_thread_ends_a_hanging_call():
         timer.join()
     with pytest.raises(samplerkit.SamplerClosed):
         s.obtain_samples(0, 100)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stateful", [False, True])
+@pytest.mark.parametrize("exits", [False, True])
+def test_a_shutdown_in_a_signal_s_handler_ends_the_call_that_it_interrupts(stateful, exits):
+    s = sampler(Ponderous, stateful=stateful)
+
+    def end(number, frame):
+        s.shutdown_worker()
+        if exits:
+            raise SystemExit(3)
+
+    handler = signal.signal(signal.SIGALRM, end)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with deadline(2), pytest.raises(SystemExit if exits else samplerkit.SamplerClosed):
+            s.obtain_samples(0, 100)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    assert not [p for p in multiprocessing.active_children() if p.name.startswith("samplerkit-")]
+
+
+@pytest.mark.slow
+def test_a_shutdown_from_another_thread_ends_a_call_that_brings_workers_up(tmp_path):
+    slow = tmp_path / "slow"
+
+    class SlowToBuild(FaultyEnv):
+        def __init__(self):
+            super().__init__()
+            if slow.exists():
+                time.sleep(30)
+
+    with sampler(SlowToBuild) as s:
+        copy = pickle.loads(cloudpickle.dumps(s))
+    slow.touch()
+    timer = threading.Timer(0.5, copy.shutdown_worker)
+    timer.start()
+    with deadline(3), pytest.raises(samplerkit.SamplerClosed):
+        copy.obtain_samples(0, 100)
+    timer.join()
+    assert not [p for p in multiprocessing.active_children() if p.name.startswith("samplerkit-")]
 
 
 @pytest.mark.slow

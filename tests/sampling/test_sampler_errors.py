@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import pickle
+import signal
 import threading
 import time
 
+import cloudpickle
 import gymnasium
 import numpy as np
 import pytest
@@ -33,6 +36,7 @@ from samplerkit.contract.probes import (
     unclosed,
     unit_key,
 )
+from samplerkit.interfaces import Observer
 
 SEED = 1
 GOOD = {"agent_update": {"version": np.array([3])}, "env_update": SetTaskUpdate(TattooEnv, 9)}
@@ -412,8 +416,8 @@ def test_a_feature_that_a_class_does_not_declare_is_refused_by_name():
 
 
 class Slow(TattooEnv):
-    def __init__(self, lengths=(10**6,)):
-        super().__init__(lengths=lengths, infos="none")
+    def __init__(self, lengths=(10**6,), ledger=None):
+        super().__init__(lengths=lengths, infos="none", ledger=ledger)
 
     def step(self, action):
         time.sleep(0.001)
@@ -520,3 +524,88 @@ def test_a_call_that_meets_a_shutdown_is_told_so(make):
     sampler._lock = Slipping()
     with pytest.raises(SamplerClosed):
         sampler.obtain_samples(0, 1)
+
+
+@pytest.fixture
+def alarm():
+    """Have a signal's handler called after some seconds."""
+    before = signal.getsignal(signal.SIGALRM)
+
+    def set_alarm(seconds, handler):
+        signal.signal(signal.SIGALRM, lambda number, frame: handler())
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    yield set_alarm
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_a_shutdown_in_a_signal_s_handler_ends_the_call_that_it_interrupts(make, alarm, tmp_path):
+    sampler = make(envs=lambda: Slow((10**6,), ledger=tmp_path / "l"), max_episode_length=10**6)
+    alarm(0.1, sampler.shutdown_worker)
+    start = time.monotonic()
+    with pytest.raises(SamplerClosed):
+        sampler.obtain_samples(0, 10**6)
+    assert time.monotonic() - start < 1
+    assert unclosed(tmp_path / "l") == {}
+
+
+class EndsIt(Observer):
+    def batch_collected(self, sampler, batch, seconds):
+        sampler.shutdown_worker()
+
+
+def test_a_shutdown_in_an_observer_stops_the_workers_when_the_call_has_ended(make, tmp_path):
+    sampler = make(envs=lambda: TattooEnv(ledger=tmp_path / "l"))
+    sampler.observers = (EndsIt(),)
+    start = time.monotonic()
+    assert len(sampler.obtain_samples(0, 5).rewards) >= 5
+    assert time.monotonic() - start < 1
+    assert unclosed(tmp_path / "l") == {}
+    with pytest.raises(SamplerClosed):
+        sampler.obtain_samples(0, 5)
+
+
+class ClosedUnderIt(TattooEnv):
+    """Its step hangs until somebody closes it."""
+
+    def __init__(self):
+        super().__init__()
+        self.closing = threading.Event()
+
+    def step(self, action):
+        self.closing.wait(10)
+        raise OSError("the simulator is gone")
+
+    def close(self):
+        self.closing.set()
+
+
+@pytest.mark.slow
+def test_what_a_shutdown_by_force_brings_about_is_no_error_of_the_worker(make):
+    sampler = make(envs=ClosedUnderIt)
+    running = Background(sampler.obtain_samples, 0, 1)
+    sampler.shutdown_worker()
+    running.join()
+    assert isinstance(running.error, SamplerClosed)
+    assert "the simulator is gone" in str(running.error.__cause__)
+
+
+@pytest.mark.slow
+def test_environments_that_are_built_during_a_shutdown_are_closed(make, tmp_path):
+    slow = tmp_path / "slow"
+
+    def build():
+        if slow.exists():
+            time.sleep(3.5)  # longer than a shutdown waits
+        return TattooEnv(ledger=tmp_path / "l")
+
+    sampler = make(envs=[lambda: build(), lambda: TattooEnv(ledger=tmp_path / "l")])
+    copy = pickle.loads(cloudpickle.dumps(sampler))
+    sampler.shutdown_worker()
+    slow.touch()
+    running = Background(copy.obtain_samples, 0, 1)
+    copy.shutdown_worker()
+    running.join()
+    assert isinstance(running.error, SamplerClosed)
+    assert unclosed(tmp_path / "l") == {}
