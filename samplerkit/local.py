@@ -65,7 +65,7 @@ class LocalSampler(BaseSampler):
                         self._schedule.ended(len(numbers), result.n_steps)
                         admission.offer_all(in_spans(numbers, _span(numbers, result, placed)))
                     if admission.complete:
-                        self._note_hidden(host, seats)
+                        self._note_hidden(host, seats, admission.next)
                         units = admission.admitted()
                         self._placing.learn(units)
                         return units
@@ -85,10 +85,17 @@ class LocalSampler(BaseSampler):
         self._under_way += len(run)
         return run
 
-    def _note_hidden(self, host: WorkerHost, seats: tuple[int, ...]) -> None:
-        if self._passage is not None:
-            for seat in seats:
-                self._passage.note_hidden(seat, host.hidden_state(seat))
+    def _note_hidden(self, host: WorkerHost, seats: tuple[int, ...], stop: int) -> None:
+        """Note the hidden states after the last units, those before `stop`, of workers whose episodes go on."""
+        if self._passage is None:
+            return
+        n = len(seats)
+        for worker, seat in enumerate(seats):
+            number = stop - 1 - (stop - 1 - worker) % n
+            hidden = host.hidden_state(seat, number)
+            if isinstance(hidden, Failure):
+                raise hidden.to_error()
+            self._passage.note_hidden(number, hidden)
 
     def _bring_to(self, host: WorkerHost, record: Record) -> None:
         wanted = {seat: record.recipes[seat] for seat in record.seats(self._bound)}

@@ -282,7 +282,7 @@ class _Carrier:
                 self._open.pop(number, None)
 
     def _asking(self, number: int) -> HiddenState:
-        return functools.partial(self._host.hidden_state, self._seats[number % len(self._seats)])
+        return functools.partial(self._host.hidden_state, self._seats[number % len(self._seats)], number)
 
     def _sleep(self) -> None:
         """Wait until there is something to do."""

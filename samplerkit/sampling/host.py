@@ -234,10 +234,22 @@ class WorkerHost:
         assert isinstance(live.worker, StreamingWorker), "samplers begin streams of such workers only"
         live.worker.begin_stream(self._seeds.unit(cursor + (seat - cursor) % self._setup.n_workers))
 
-    def hidden_state(self, seat: int) -> bytes | None:
-        """Return the hidden state of a policy whose episodes go on; None for all others."""
+    def hidden_state(self, seat: int, number: int) -> bytes | None | Failure:
+        """Return the hidden state of a policy whose episodes go on; None for all others.
+
+        Args:
+            seat: of the worker.
+            number: of its last unit, which has failed if the state cannot be had.
+        """
         worker = self._seats[seat].worker
-        return worker.hidden_state() if isinstance(worker, ContinuingWorker) else None
+        if not isinstance(worker, ContinuingWorker):
+            return None
+        try:
+            return worker.hidden_state()
+        except self._interrupts:
+            raise
+        except BaseException as error:
+            return Failure.of(error, number % self._setup.n_workers, number)
 
     def _update_agent(self, live: _Seat, worker: Worker, update: Packed) -> None:
         # Whatever it draws from the global generators is the same everywhere, and when it is built again.

@@ -29,7 +29,7 @@ twice as many.
 """
 
 
-HiddenState: TypeAlias = Callable[[], bytes | None]
+HiddenState: TypeAlias = Callable[[], bytes | None | Failure]
 
 
 class Outbox:
@@ -108,8 +108,9 @@ class Outbox:
         Args:
             number: of the unit.
             result: its result.
-            hidden: where episodes go on from call to call, returns the policy's hidden state; asked when this
-                is sent as the last result of its worker, in the thread that put it here.
+            hidden: where episodes go on from call to call, returns the policy's hidden state, or how this
+                unit has failed after all; asked when this is sent as the last result of its worker, in the
+                thread that put it here.
         """
         with self._lock:
             if isinstance(result, Failure):
@@ -178,7 +179,10 @@ class Outbox:
     def _flush(self, quietly: bool = False) -> None:
         for number, hidden in self._ask.values():
             state = hidden()
-            if state is not None:
+            if isinstance(state, Failure):
+                self._failures[number] = state
+                self._results = [result for result in self._results if number not in result[0]]
+            elif state is not None:
                 self._hidden[number] = state
         self._ask.clear()
         if self._results or self._failures:

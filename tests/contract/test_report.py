@@ -23,7 +23,7 @@ from samplerkit.local import LocalSampler
 
 QUICK = PROFILES["quick"]
 MINE = dataclasses.replace(
-    subject_of(LocalSampler, name="mine", options={"n_threads": 2}), distribution="numpy", api=(1, 2)
+    subject_of(LocalSampler, name="mine"), options={"n_threads": 2}, distribution="numpy", api=(1, 2)
 )
 CHECKS = [fakes.breaks, fakes.holds, fakes.does_not_apply, fakes.hangs, fakes.raises, fakes.breaks_too]
 CLAUSES = {check: fakes.fake(check) for check in CHECKS}

@@ -13,7 +13,7 @@ import pytest
 from gymnasium import spaces
 
 import samplerkit
-from samplerkit import EpisodeBatch, StepType
+from samplerkit import EpisodeBatch, StepType, WorkerError
 from samplerkit.policies import RandomPolicy
 
 
@@ -154,6 +154,31 @@ def test_a_policy_with_get_state_goes_on_after_new_weights():
     got = continued(WithState(), update=(np.array([3]),))
     assert wanted[-1].difference(got[-1]) is None
     assert got[-1].provenance.abandoned == ()
+
+
+class WithoutItsState(WithState):
+    """Cannot say where it stands."""
+
+    def get_state(self, rows):
+        if self.refuses:
+            raise LookupError("no state to be had")
+        return super().get_state(rows)
+
+    refuses = True
+
+
+class Recovered(WithoutItsState):
+    refuses = False
+
+
+@pytest.mark.parametrize("name", ["fragment", "multiprocessing+fragment"])
+def test_a_policy_that_cannot_say_where_it_stands_is_the_failure_of_its_unit(name):
+    with sampler(WithoutItsState(), Long, name=name) as s:
+        with pytest.raises(WorkerError, match="worker 0 raised LookupError in unit [0-9].*no state to be had"):
+            s.obtain_samples(0, 12)
+        got = s.obtain_samples(0, 12, Recovered())
+    with sampler(WithState(), Long) as s:
+        assert s.obtain_samples(0, 12).difference(got) is None
 
 
 def test_a_policy_without_get_state_is_not_guessed_at_after_new_weights():

@@ -487,6 +487,14 @@ def test_a_policy_is_asked_for_its_hidden_state_when_the_last_call_of_its_worker
     assert bench.sent[-1].hidden == {}
 
 
+def test_a_unit_whose_hidden_state_cannot_be_had_has_failed_after_all(make):
+    bench = make()
+    for number in range(4):
+        bench.box.put(number, bench.episode(number), lambda number=number: failure(number))
+    bench.box.flush()
+    assert came(bench) == {0: 0.0, 1: 1.0, 2: failure(2), 3: failure(3)}
+
+
 def test_a_policy_that_is_at_work_is_not_asked_for_its_hidden_state(monkeypatch):
     monkeypatch.setattr(module, "_LATEST", 0.01)
     bench, asked = Bench(patience=1e9), threading.Event()

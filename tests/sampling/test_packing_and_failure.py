@@ -18,7 +18,6 @@ from samplerkit import WorkerError
 from samplerkit.contract.probes import UnpicklableError
 from samplerkit.contract.probes.faults import OddError
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.messages import by_value
 from samplerkit.sampling.packing import Packed, pack
 
 
@@ -234,16 +233,13 @@ def test_a_copy_of_an_environment_has_its_attributes_and_ran_no_setter():
     assert copy.env is copy.unwrapped
 
 
-@pytest.mark.parametrize(
-    "packed", [lambda kind: pack(kind, "agents").data, by_value], ids=["pack", "by_value"]
-)
-def test_what_comes_from_the_main_module_of_a_child_travels_by_value(monkeypatch, packed):
+def test_what_comes_from_the_main_module_of_a_child_travels_by_value(monkeypatch):
     main = types.ModuleType("__mp_main__")
     exec("class Policy: answer = 42", main.__dict__)
     with monkeypatch.context() as here:
         here.setitem(sys.modules, "__mp_main__", main)
         try:
-            data = packed(main.Policy)
+            data = pack(main.Policy, "agents").data
         finally:
             with contextlib.suppress(ValueError):
                 cloudpickle.unregister_pickle_by_value(main)

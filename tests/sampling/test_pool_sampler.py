@@ -367,7 +367,7 @@ def test_what_was_admitted_is_not_counted_as_dropped(pool):
         ({"unit_timeout": "1"}, TypeError),
         ({"unit_timeout": True}, TypeError),
         ({"no_such": 1}, TypeError),
-        ({"worker_args": {"it": threading.Lock()}}, TypeError),
+        pytest.param({"worker_args": {"it": threading.Lock()}}, TypeError, id="no pickle of an argument"),
     ],
     ids=str,
 )
