@@ -86,7 +86,7 @@ class LocalSampler(BaseSampler):
         return run
 
     def _note_hidden(self, host: WorkerHost, seats: tuple[int, ...], stop: int) -> None:
-        """Note the hidden states after the last units, those before `stop`, of workers whose episodes go on."""
+        """Note the policies' hidden states after the last units before `stop`, where episodes go on."""
         if self._passage is None:
             return
         n = len(seats)

@@ -234,7 +234,7 @@ class WorkerHost:
         assert isinstance(live.worker, StreamingWorker), "samplers begin streams of such workers only"
         live.worker.begin_stream(self._seeds.unit(cursor + (seat - cursor) % self._setup.n_workers))
 
-    def hidden_state(self, seat: int, number: int) -> bytes | None | Failure:
+    def hidden_state(self, seat: int, number: int) -> bytes | Failure | None:
         """Return the hidden state of a policy whose episodes go on; None for all others.
 
         Args:

@@ -29,7 +29,7 @@ twice as many.
 """
 
 
-HiddenState: TypeAlias = Callable[[], bytes | None | Failure]
+HiddenState: TypeAlias = Callable[[], bytes | Failure | None]
 
 
 class Outbox:
