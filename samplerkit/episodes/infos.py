@@ -60,12 +60,12 @@ def concatenate_infos(parts: Sequence[Columns], rows: Sequence[int], name: str =
         for part, keys, count in zip(parts, own, rows, strict=True):
             mask = _presence(key, part, count) if key in keys else np.zeros(count, np.bool_)
             masks.append(mask)
-            if key in keys:
+            if mask.any():  # the type of a column of which no row counts is somebody else's
                 dense.append(part[key] if mask.all() else rows_of(part[key], mask))
                 counts.append(int(mask.sum()))
         present = np.concatenate(masks)
         if not present.any():
-            continue  # somebody beside them had it, who is not among these
+            continue
         joined = _join(dense, counts, f"{name}[{key!r}]")
         if present.all():
             columns[key] = joined

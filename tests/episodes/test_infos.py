@@ -174,6 +174,12 @@ def test_a_key_that_no_row_has_any_more_is_left_out():
     assert_same(concatenate_infos([last, last], [1, 1]), stack_infos([{"b": {"c": 4}}] * 2))
 
 
+def test_the_type_of_a_key_that_a_part_does_not_have_any_more_does_not_count():
+    rows = stack_infos([{"a": 1}, {"a": 1, "word": "long"}])
+    parts = [rows_of_each(rows, slice(0, 1)), stack_infos([{"a": 2, "word": "b"}])]
+    assert_same(concatenate_infos(parts, [1, 1]), stack_infos([{"a": 1}, {"a": 2, "word": "b"}]))
+
+
 def test_a_clash_between_batches_is_refused():
     with pytest.raises(ValueError, match="'_x' is the name of the mask"):
         concatenate_infos([stack_infos([{"x": 1}]), stack_infos([{"_x": True}])], [1, 1])

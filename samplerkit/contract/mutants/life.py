@@ -109,6 +109,7 @@ class LeaksOnBadStart(AnySampler):
     """If a worker cannot start, those that were started already are left."""
 
     def _bring_up(self) -> None:
+        self._process = os.getpid()
         self._start(self._record)
         self._started = self._to_stop = True
 
