@@ -89,7 +89,7 @@ def examine(it: Clause, lab: Lab, *, smallest: bool = True) -> Verdict:
             State.FAILED,
             what=_sentence(error),
             script=script.short(),
-            code=script.code(lab.subject.name, lab.subject.options),
+            code=script.code(lab.subject.name, lab.subject.given),
             details=details,
         )
     except Violation as violation:

@@ -35,7 +35,7 @@ def replay(backend: Any, script: Script, *, options: Mapping[str, Any] | None = 
     wrong = [_first(trace), *_clauses(lab, script)]
     lines = [line for line in wrong if line]
     if lines:
-        raise Violation("\n".join(lines), code=script.code(subject.name, subject.options)) from trace.error
+        raise Violation("\n".join(lines), code=script.code(subject.name, subject.given)) from trace.error
     return trace
 
 

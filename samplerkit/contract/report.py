@@ -43,8 +43,8 @@ def header(subject: Subject, profile: Profile, version: tuple[int, int]) -> str:
         *_wrapped("Declares: ", ", ".join(has) or "nothing", ""),
         *(_wrapped("Declares not to have: ", ", ".join(lacks), "") if lacks else ()),
     ]
-    if subject.options:
-        options = ", ".join(f"{key}={value!r}" for key, value in subject.options.items())
+    if subject.given:
+        options = ", ".join(f"{key}={value!r}" for key, value in subject.given.items())
         lines += _wrapped("Options: ", options, "")
     return "\n".join(lines)
 
@@ -147,7 +147,7 @@ def _program(it: Clause, verdict: Verdict, subject: Subject) -> list[str]:
     code, doing = verdict.code, verdict.script
     if not code and doing.startswith(f"{it.id}: Script("):
         doing = doing.removeprefix(f"{it.id}: ")
-        options = f", options={dict(subject.options)!r}" if subject.options else ""
+        options = f", options={dict(subject.given)!r}" if subject.given else ""
         code = (
             "from samplerkit.contract import replay\nfrom samplerkit.contract.script import Op, Script\n\n"
             f"replay({subject.name!r}, {doing}{options})"
@@ -175,7 +175,7 @@ def _output(verdict: Verdict, most: int = 8) -> list[str]:
 
 
 def _options(subject: Subject, profile: Profile) -> str:
-    given = "".join(f" --option {key}={value}" for key, value in subject.options.items())
+    given = "".join(f" --option {key}={value}" for key, value in subject.given.items())
     return given if profile.name == "quick" else f" --profile {profile.name}{given}"
 
 
@@ -259,7 +259,7 @@ def _subject_as_json(subject: Subject) -> dict[str, Any]:
         "version": version_of(subject.distribution),
         "api": dotted(subject.api),
         "worker": subject.worker.__name__ if subject.worker is not None else None,
-        "options": {key: _plain(value) for key, value in subject.options.items()},
+        "options": {key: _plain(value) for key, value in subject.given.items()},
         "capabilities": {
             name: {"yes": bool(support), "reason": support.reason}
             for name, support in sorted(subject.capabilities.items())

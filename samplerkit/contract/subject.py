@@ -54,6 +54,11 @@ class Subject:
         """Whether batches hold fragments of episodes."""
         return bool(self.capabilities.get("fragments"))
 
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The options by which it is found again: of the sampler, and of the kind of worker."""
+        return {**self.options, **self.worker_args}
+
     def make(
         self, agents: Any, envs: Any, *, layout: int = 0, pace: Pace | None = None, **arguments: Any
     ) -> Sampler:

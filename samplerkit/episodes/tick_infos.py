@@ -43,8 +43,8 @@ class TickInfos:
         """Record the infos of a tick; ticks come in order.
 
         Returns:
-            False if these do not fit into columns of one dtype and shape, or not to those before. Nothing of
-            this tick may be used then.
+            False if these do not fit into columns of one dtype and shape, or not to those before, or a key
+            has the name of the mask of another. Nothing of this tick may be used then.
         """
         plain = self._plain
         if plain is not None and len(plain) == len(infos):
@@ -84,7 +84,7 @@ class TickInfos:
         self._plain = plain if len(plain) == len(items) else None
 
     def _open(self, key: Any, value: Any, tick: int) -> _Values | _Nested | None:
-        if not isinstance(key, str):
+        if not isinstance(key, str) or f"_{key}" in self._columns or self._is_a_mask(key):
             return None
         column: _Values | _Nested
         if isinstance(value, Mapping):
@@ -97,6 +97,9 @@ class TickInfos:
             column.open_mask()
         self._columns[key] = column
         return column
+
+    def _is_a_mask(self, key: str) -> bool:
+        return key[:1] == "_" and key[1:] in self._columns
 
     def grow(self, capacity: int) -> None:
         """Make room for this many ticks, and keep those there are."""

@@ -20,6 +20,7 @@ from samplerkit.contract.option_values import parse_options
 from samplerkit.contract.profiles import PROFILES
 from samplerkit.contract.report import as_json, failure, failures, footer, header, summary, write_json
 from samplerkit.contract.script import Op, Script
+from samplerkit.contract.subject import find_subject
 from samplerkit.local import LocalSampler
 
 QUICK = PROFILES["quick"]
@@ -80,6 +81,11 @@ def test_a_failure_ends_with_what_was_printed_meanwhile() -> None:
     assert "Printed meanwhile; the end of it:\n      line 12\n" in text
     assert "      line 19\n" in text
     assert "line 11" not in text
+
+
+def test_options_of_the_kind_of_worker_are_among_those_that_reproduce_a_failure() -> None:
+    subject = find_subject("local+vectorized", {"n_envs": 3})
+    assert "--only F9.breaks --option n_envs=3" in failure(CLAUSES[fakes.breaks], BROKEN, subject, QUICK)
 
 
 def test_a_failure_of_another_profile_is_reproduced_with_it() -> None:

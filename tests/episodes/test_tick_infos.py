@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from samplerkit.episodes.tick_infos import TickInfos, row_infos
 
@@ -55,6 +56,13 @@ def test_what_fits_into_no_column_is_refused():
     assert put(TickInfos(2, 4), {"a": [1, 2]}) == [False]
     assert put(TickInfos(2, 4), {"a": np.zeros(3)}) == [False]
     assert put(TickInfos(2, 4), {"a": np.zeros((2, 3))}, {"a": np.zeros((2, 1))}) == [True, False]
+
+
+@pytest.mark.parametrize(("first", "then"), [("a", "_a"), ("_a", "a")])
+def test_a_key_with_the_name_of_anothers_mask_is_refused_whenever_it_comes(first, then):
+    infos = TickInfos(2, 4)
+    assert infos.put(0, {first: np.array([1, 2])})
+    assert not infos.put(1, {then: np.array([1, 2])})
 
 
 def test_columns_that_moved_or_grew_are_the_same():
