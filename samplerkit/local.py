@@ -14,12 +14,12 @@ from samplerkit.episodes import EpisodeSlice, Span
 from samplerkit.episodes.recording import is_placed
 from samplerkit.episodes.tick_recording import one_by_one
 from samplerkit.errors import SamplerClosed
+from samplerkit.global_random import GlobalRandomState
 from samplerkit.interfaces import IN_PROCESS, Capabilities
+from samplerkit.interfaces.asking import InGroups
 from samplerkit.sampling.admission import Admission, Goal, in_spans
-from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.failure import Failure, raise_first
-from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import WorkerHost, seating
 from samplerkit.sampling.placement import OwnBlocks, PlacedCall, Placing
 from samplerkit.sampling.recipes import Record

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from samplerkit.interfaces import Unit
-from samplerkit.sampling.asking import InGroups
+from samplerkit.interfaces.asking import InGroups
 
 
 class Line:

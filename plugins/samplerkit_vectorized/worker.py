@@ -9,8 +9,8 @@ import gymnasium
 
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, join
 from samplerkit.interfaces import StreamingWorker, Unit, UnitCancelled
+from samplerkit.interfaces.asking import InGroups
 from samplerkit.sampling import check_count
-from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.options import check_flag
 from samplerkit.workers.native_slots import NativeSlots, VectorEnv, seeds_each_slot
 from samplerkit.workers.native_stream import StreamSlots

@@ -18,8 +18,8 @@ from samplerkit.contract.environment_layers import chain_text
 from samplerkit.contract.unit_runs import undisturbed
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeRecorder, episode_limit
 from samplerkit.episodes.columns import arrays_of
+from samplerkit.global_random import may_draw_from_globals, seed_globals
 from samplerkit.interfaces import Env, layers_of
-from samplerkit.sampling.global_random import may_draw_from_globals, seed_globals
 from samplerkit.sampling.packing import pack
 
 _STEPS = 200

@@ -15,7 +15,7 @@ import numpy as np
 from samplerkit.contract.probes import ProbePolicy
 from samplerkit.contract.reference import unit_seeds
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeRecorder, Provenance, StepType
-from samplerkit.episodes.tick_infos import row_infos
+from samplerkit.episodes.vector_infos import row_infos
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import threadpoolctl
 
 from samplerkit.episodes import EpisodeBatch
+from samplerkit.global_random import GlobalRandomState
 from samplerkit.interfaces import EnvUpdate, UnitCancelled
 from samplerkit.sampling import boundary
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.numbering import update_seed
 from samplerkit.sampling.recipes import Recipe

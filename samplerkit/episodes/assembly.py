@@ -20,7 +20,7 @@ from samplerkit.episodes.columns import (
 )
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.finals import as_slice
-from samplerkit.episodes.ground import Ground, fits
+from samplerkit.episodes.ground import Ground, same_layout
 from samplerkit.episodes.joining import merged
 from samplerkit.episodes.placed import Placed
 from samplerkit.episodes.recycling import RecycledMemory
@@ -188,7 +188,7 @@ class _Rows:
         ground: Ground | None = None,
     ) -> Self:
         """Return room for as many steps as are expected, given the first ones."""
-        if ground is not None and not fits(ground.column, observations):
+        if ground is not None and not same_layout(ground.column, observations):
             ground = None
         # Pages that are never written cost nothing.
         episodes = math.ceil(len(batch.lengths) / len(batch.rewards) * expected * _ROOM)
@@ -261,11 +261,11 @@ class _Rows:
 
     def finish(self) -> EpisodeBatch:
         """Return the batch."""
-        rest = EpisodeBatch.concatenate(*self._rest)
-        rest.__dict__["observations"] = map_column(self._without_room, self._observations)
-        rest.__dict__["actions"] = map_column(self._without_room, self._actions)
-        rest.__dict__["last_observations"] = map_column(self._without_final_room, self._finals)
-        return rest
+        return EpisodeBatch.concatenate(*self._rest).with_columns(
+            observations=map_column(self._without_room, self._observations),
+            actions=map_column(self._without_room, self._actions),
+            last_observations=map_column(self._without_final_room, self._finals),
+        )
 
     def _with_room(self, array: Array) -> Array:
         roomy = self._memory.array((self._capacity, *array.shape[1:]), array.dtype)

@@ -150,3 +150,26 @@ def _concatenate_arrays(parts: Sequence[Column], first: Array, path: str) -> Arr
                 f"{part.shape[1:]} in another: concatenate batches of equal spaces."
             )
     return np.concatenate(cast("Sequence[Array]", parts))
+
+
+def fits(place: Column, values: Any) -> bool:
+    """Whether values may be assigned to a column as they are: same structure, dtypes and shapes."""
+    if isinstance(place, dict):
+        same = isinstance(values, Mapping) and values.keys() == place.keys()
+        return same and all(fits(child, values[key]) for key, child in place.items())
+    if isinstance(place, tuple):
+        same = isinstance(values, tuple) and len(values) == len(place)
+        return same and all(fits(child, value) for child, value in zip(place, values, strict=True))
+    return type(values) is np.ndarray and values.dtype == place.dtype and values.shape == place.shape
+
+
+def assign(place: Column, values: Any) -> None:
+    """Copy values, for which `fits` holds, into a column."""
+    if isinstance(place, dict):
+        for key, child in place.items():
+            assign(child, values[key])
+    elif isinstance(place, tuple):
+        for child, value in zip(place, values, strict=True):
+            assign(child, value)
+    else:
+        place[...] = values

@@ -133,6 +133,15 @@ class EpisodeBatch(PaddedColumns, TimeStepBatch):
         )
         return batch
 
+    def with_columns(self, **columns: Column) -> EpisodeBatch:
+        """Return the same batch with some of its columns, right by construction, in the place of others."""
+        batch = object.__new__(EpisodeBatch)
+        batch.__dict__.update(self.__dict__)
+        if "last_observations" in columns:
+            batch.__dict__.pop("finals", None)
+        batch.__dict__.update(columns)
+        return batch
+
     def with_finals(self, finals: Finals) -> EpisodeBatch:
         """Return the same batch, whose last observations are copied from where they stand when they are asked
         for. So it is on its way to whoever gets arrays of his own.

@@ -104,7 +104,7 @@ def layout(space: Space) -> Layout:
     return tuple(_leaves(space, ""))
 
 
-def fits(column: Column, rows: Column) -> bool:
+def same_layout(column: Column, rows: Column) -> bool:
     """Return whether arrays of a column and of rows have the same names, dtypes and shapes."""
     return [(path, a.dtype, a.shape[1:]) for path, a in arrays_of(column)] == [
         (path, a.dtype, a.shape[1:]) for path, a in arrays_of(rows)

@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 
 from samplerkit.episodes.beginnings import put_rows
-from samplerkit.episodes.columns import Array, Column, row_of
+from samplerkit.episodes.columns import Array, Column, assign, fits, row_of
 from samplerkit.episodes.step_type import StepType
-from samplerkit.episodes.tick_infos import row_infos
 from samplerkit.episodes.tick_recorder import TickRecorder, fill
-
-_FINAL_OBSERVATION = ("final_obs", "final_observation")
-_FINAL = (*_FINAL_OBSERVATION, "final_info")
+from samplerkit.episodes.vector_infos import final_observations, row_infos, step_infos
 
 
 class NativeRecorder(TickRecorder):
@@ -167,29 +164,6 @@ class NativeRecorder(TickRecorder):
                 self._env_infos[slot].add(self._tick - self._starts[slot], info)
 
 
-def fits(place: Column, values: Any) -> bool:
-    """Whether values may be assigned to a column as they are: same structure, dtypes and shapes."""
-    if isinstance(place, dict):
-        same = isinstance(values, Mapping) and values.keys() == place.keys()
-        return same and all(fits(child, values[key]) for key, child in place.items())
-    if isinstance(place, tuple):
-        same = isinstance(values, tuple) and len(values) == len(place)
-        return same and all(fits(child, value) for child, value in zip(place, values, strict=True))
-    return type(values) is np.ndarray and values.dtype == place.dtype and values.shape == place.shape
-
-
-def assign(place: Column, values: Any) -> None:
-    """Copy values, for which `fits` holds, into a column."""
-    if isinstance(place, dict):
-        for key, child in place.items():
-            assign(child, values[key])
-    elif isinstance(place, tuple):
-        for child, value in zip(place, values, strict=True):
-            assign(child, value)
-    else:
-        place[...] = values
-
-
 def checked_rewards(rewards: Any, n: int) -> Array:
     """Return the rewards of a tick.
 
@@ -202,46 +176,3 @@ def checked_rewards(rewards: Any, n: int) -> Array:
     if array.shape != (n,):
         raise ValueError(f"rewards have shape {array.shape}, but must be one number for each of {n} slots")
     return array
-
-
-def final_observations(infos: Mapping[str, Any], over: Array) -> tuple[Any, Array] | None:
-    """Return the final observations in the infos of an environment that resets itself, and of whom."""
-    for key in _FINAL_OBSERVATION:
-        if key in infos:
-            return infos[key], np.asarray(infos.get("_" + key, over))
-    return None
-
-
-def reset_infos(infos: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the infos without those of last steps, of an environment that resets itself in the same step."""
-    return {key: column for key, column in infos.items() if key.removeprefix("_") not in _FINAL}
-
-
-def step_infos(infos: Mapping[str, Any], over: Array) -> dict[str, Any]:
-    """Return the infos of the steps that were taken, where some slots reset themselves in the same step.
-
-    What stands in `infos` for these (`over`) belongs to their next episodes; the infos of their last steps
-    are in ``final_info``. Without that, nobody can tell, and the infos are taken as they are.
-    """
-    merged = reset_infos(infos)
-    last = infos.get("final_info")
-    if last is None:
-        return merged
-    names = [key for key in {**merged, **last} if not (key[:1] == "_" and key[1:] in {**merged, **last})]
-    result: dict[str, Any] = {}
-    for key in names:
-        one, other = merged.get(key), last.get(key)
-        has = np.asarray(merged.get("_" + key, np.full(len(over), one is not None))) & ~over
-        had = np.asarray(last.get("_" + key, over)) & over if other is not None else np.zeros_like(over)
-        if isinstance(one, Mapping) or isinstance(other, Mapping):
-            result[key] = step_infos({**(one or {}), "final_info": other or {}}, over)
-        elif one is None or other is None:
-            result[key] = one if other is None else other
-        else:
-            result[key] = np.where(_along(had, other), other, one).astype(np.asarray(one).dtype, copy=False)
-        result["_" + key] = has | had
-    return result
-
-
-def _along(flags: Array, column: Any) -> Array:
-    return flags.reshape(-1, *[1] * (np.asarray(column).ndim - 1))

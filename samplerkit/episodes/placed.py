@@ -42,16 +42,15 @@ class Placed(GatheringStore):
             return self.gather(range(episodes.start, episodes.stop))
         first = int(self._standing[episodes.start])
         standing = slice(first, first + rows.stop - rows.start)
-        batch = self._rest.view(episodes, rows)
-        batch.__dict__["observations"] = rows_of(self._ground.column, standing)
-        return batch
+        observations = rows_of(self._ground.column, standing)
+        return self._rest.view(episodes, rows).with_columns(observations=observations)
 
     def gather(self, episodes: Sequence[int]) -> EpisodeBatch:
         """See `GatheringStore`."""
-        batch = self.light(episodes)
-        batch.__dict__["observations"] = rows_of(self._ground.column, self._rows(self._standing, episodes))
-        batch.__dict__["last_observations"] = rows_of(self._rest.last_observations, np.array(episodes))
-        return batch
+        return self.light(episodes).with_columns(
+            observations=rows_of(self._ground.column, self._rows(self._standing, episodes)),
+            last_observations=rows_of(self._rest.last_observations, np.array(episodes)),
+        )
 
     def light(self, episodes: Sequence[int]) -> EpisodeBatch:
         """See `GatheringStore`."""

@@ -111,11 +111,7 @@ def light(piece: EpisodeSlice) -> EpisodeBatch:
 
 def without_observations(batch: EpisodeBatch) -> EpisodeBatch:
     """Return a batch that lacks its observations and final ones, and is the same otherwise."""
-    stripped = object.__new__(EpisodeBatch)
-    stripped.__dict__.update(batch.__dict__)
-    stripped.__dict__.pop("finals", None)
-    stripped.__dict__.update(observations=(), last_observations=())
-    return stripped
+    return batch.with_columns(observations=(), last_observations=())
 
 
 def _inverse(places: Sequence[Array]) -> Array:

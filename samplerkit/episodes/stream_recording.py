@@ -6,9 +6,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from samplerkit.episodes.columns import Array, map_column, map_pair, row_of, rows_of, rows_of_array
+from samplerkit.episodes.columns import Array, fits, map_column, map_pair, row_of, rows_of, rows_of_array
 from samplerkit.episodes.episode_batch import EpisodeBatch
-from samplerkit.episodes.native_recorder import fits
 from samplerkit.episodes.recording import step_types
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType

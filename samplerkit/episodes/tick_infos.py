@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from samplerkit.episodes.columns import Array, Column, Columns, row_of, rows_of_array, spread_rows
+from samplerkit.episodes.columns import Array, Column, Columns, rows_of_array, spread_rows
 from samplerkit.episodes.dtypes import DType
+from samplerkit.episodes.vector_infos import is_flags
 
 Rows = Any
 """A slice or an array of row numbers."""
@@ -205,29 +206,8 @@ class _Nested(_Column):
         return into
 
 
-def row_infos(infos: Mapping[str, Any], row: int) -> dict[str, Any]:
-    """Return the infos of one row of a dict of columns: the keys that it has, with their values.
-
-    Values are what stands in the columns, not copied: numbers, or views of arrays. Keys that are no strings
-    are left to whoever records them.
-    """
-    single: dict[str, Any] = {}
-    for key, column in infos.items():
-        if isinstance(key, str) and key[:1] == "_" and _is_flags(column) and key[1:] in infos:
-            continue
-        mask = infos.get(f"_{key}")
-        if mask is not None and _is_flags(mask) and not mask[row]:
-            continue
-        single[key] = row_infos(column, row) if isinstance(column, Mapping) else row_of(column, row)
-    return single
-
-
-def _is_flags(column: Any) -> bool:
-    return isinstance(column, np.ndarray) and column.dtype == np.bool_ and column.ndim == 1
-
-
 def _is_mask(key: str, infos: Mapping[str, Any], n_rows: int) -> bool:
-    return key in infos and _is_flags(infos[key]) and len(infos[key]) == n_rows
+    return key in infos and is_flags(infos[key]) and len(infos[key]) == n_rows
 
 
 def _is_column(value: Any, n_rows: int) -> bool:

@@ -18,8 +18,9 @@ from samplerkit.episodes.slices import EpisodeSlice
 from samplerkit.episodes.space_columns import ScalarColumn
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
-from samplerkit.episodes.tick_infos import TickInfos, row_infos
+from samplerkit.episodes.tick_infos import TickInfos
 from samplerkit.episodes.tick_recording import TickRecording, one_by_one, usual_ticks
+from samplerkit.episodes.vector_infos import row_infos
 
 _CLOSED = -1
 
@@ -337,7 +338,7 @@ class TickRecorder:
     ) -> list[tuple[int, StepType]]:
         """Step the environments of the live slots, record what comes of it, and go on to the next tick.
 
-        Every step of every looped slot passes here: it is written for speed, like `EpisodeRecorder.record`.
+        Every step of every looped slot passes here: it is written for speed, like `EpisodeRecorder.episodes`.
 
         Args:
             steps: for each slot its environment's `step`.

@@ -371,17 +371,14 @@ class TickRecording(GatheringStore):
     def _batch(self, episodes: Sequence[int], *, fresh: bool) -> EpisodeBatch:
         steps: Any = self.steps_of(episodes)
         if fresh:
-            batch = self._light(episodes, steps)
-            batch.__dict__["observations"] = self.observations.rows(steps)
-            batch.__dict__["last_observations"] = self._finals_of(episodes, fresh=True)
-            return batch
+            finals = self._finals_of(episodes, fresh=True)
+            light = self._light(episodes, steps)
+            return light.with_columns(observations=self.observations.rows(steps), last_observations=finals)
         rows = as_slice(steps)
-        batch = self._light(episodes, rows)
-        batch.__dict__["observations"] = self.observations.rows(rows)
+        batch = self._light(episodes, rows).with_columns(observations=self.observations.rows(rows))
         if len(episodes) > 1 and self.env_spec.step_bytes >= LARGE:
             return batch.with_finals(self._among(episodes, steps))
-        batch.__dict__["last_observations"] = self._finals_of(episodes, fresh=False)
-        return batch
+        return batch.with_columns(last_observations=self._finals_of(episodes, fresh=False))
 
     def _light(self, episodes: Sequence[int], steps: Any) -> EpisodeBatch:
         lengths = _some(self._lengths, episodes)

@@ -142,7 +142,7 @@ class Worker(abc.ABC):
 
         Samplers call this; a worker that overlaps units (a vectorized one) overrides it. One that keeps
         the episodes of many units in one place yields slices of it, whose rows must not change any more.
-        Units that `samplerkit.sampling.asking.InGroups` handed out may be yielded as a list, where they have
+        Units that `InGroups` handed out may be yielded as a list, where they have
         an episode each and a slice has all of these.
         """
         for unit in units:

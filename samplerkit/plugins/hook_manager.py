@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import pluggy
 
+from samplerkit.global_random import GlobalRandomState
 from samplerkit.plugins import hookspecs
-from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.observing import Isolation
 from samplerkit.version import API
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samplerkit.episodes.columns import row_of
-from samplerkit.episodes.tick_infos import row_infos
+from samplerkit.episodes.vector_infos import row_infos
 from samplerkit.policies.base import RowPolicy
 from samplerkit.policies.rows import RowRandom
 from samplerkit.policies.stacking import rows_in, stack_infos, stack_rows

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from samplerkit.episodes import Assembly, EpisodeSlice, Ground, RecycledMemory, Span
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.work import runs
+from samplerkit.sampling.numbering import runs
 
 Result: TypeAlias = tuple[int, Span | Failure]
 """What came of a unit, with its number; of several whose numbers follow each other with that of the first."""

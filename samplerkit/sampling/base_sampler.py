@@ -29,11 +29,9 @@ from samplerkit.errors import SamplerBusy, SamplerClosed, UnsupportedFeature
 from samplerkit.interfaces import (
     CallShape,
     Capabilities,
-    ContinuingWorker,
     Resumption,
     Sampler,
     Statistics,
-    StreamingWorker,
     Support,
     Worker,
     check_capability,
@@ -131,7 +129,7 @@ class BaseSampler(Sampler):
         self._stateful = self._stateful_env or self._factory.worker_class.stateful
         if self._stateful:
             self._require("stateful")
-        self._shape = _call_shape(self._factory)
+        self._shape = self._factory.call_shape
         agent_changes = each_given(self._agent_changes(agents), "agents")
         env_changes = each_given(self._env_changes(envs, version=0), "envs")
         self._record = first_record(agent_changes, env_changes)
@@ -336,16 +334,8 @@ class BaseSampler(Sampler):
             if self._continuation is not None:
                 self._passage = Passage(self._continuation.changed(agents, envs))
             try:
-                if self._streams_from is not None:
-                    batch, n_units = self._streamed(record, goal)
-                else:
-                    units = self._run(record, goal)
-                    n_units = len(units)
-                    if self._passage is None:
-                        batch = self._batch(units, record, by_worker=isinstance(goal, Units))
-                    else:
-                        batch, self._next = self._fragments(units, record, self._passage)
-                with self._committed(record, n_units, len(batch.rewards)):
+                batch, n_units, after = self._sampled(record, goal)
+                with self._committed(record, after, n_units, len(batch.rewards)):
                     if updated:
                         self._tell_observers("updated", record.agent_version, record.env_version)
                     self._tell_observers("batch_collected", batch, time.monotonic() - began)
@@ -361,13 +351,25 @@ class BaseSampler(Sampler):
                 self._passage = None
             return batch
 
+    def _sampled(self, record: Record, goal: Goal) -> tuple[EpisodeBatch, int, Continuation | None]:
+        """Return the batch of a call, how many units it has, and where workers stand whose episodes go on."""
+        if self._streams_from is not None:
+            return (*self._streamed(record, goal), None)
+        units = self._run(record, goal)
+        if self._passage is None:
+            return self._batch(units, record, by_worker=isinstance(goal, Units)), len(units), None
+        batch, after = self._fragments(units, record, self._passage)
+        return batch, len(units), after
+
     @contextmanager
-    def _committed(self, record: Record, n_units: int, env_steps: int) -> Iterator[None]:
+    def _committed(
+        self, record: Record, continuation: Continuation | None, n_units: int, env_steps: int
+    ) -> Iterator[None]:
         """Commit a call; take it back if Ctrl-C comes meanwhile, or while observers are told."""
         before = self._record, self._continuation, self._cursor, self._statistics
         try:
             self._record = record
-            self._continuation = self._next
+            self._continuation = continuation
             self._cursor += n_units
             self._count(calls=1, units=n_units, env_steps=env_steps)
             yield
@@ -449,12 +451,8 @@ class BaseSampler(Sampler):
         numbers = range(self._cursor, self._cursor + len(calls))
         after, units = passage.after(numbers, episodes_of_each(calls), batch)
         n_steps = len(batch.rewards)
-        provenance = Provenance(
-            units=np.array(units, dtype=np.int64),
-            workers=np.array(units, dtype=np.int64) % self.n_workers,
-            agent_versions=np.full(len(units), record.agent_version, dtype=np.int64),
-            env_versions=np.full(len(units), record.env_version, dtype=np.int64),
-            reproducible=self._reproducible,
+        provenance = replace(
+            self._provenance(np.array(units, dtype=np.int64), record),
             abandoned=after.abandoned,
             step_agent_versions=np.full(n_steps, record.agent_version, dtype=np.int64),
             step_env_versions=np.full(n_steps, record.env_version, dtype=np.int64),
@@ -517,7 +515,7 @@ class BaseSampler(Sampler):
             return None
         if isinstance(update, list):
             self._require("per_worker_envs")
-        native_slots = self._factory.worker_class.native_slots(**(self._factory.worker_args or {}))
+        native_slots = self._factory.native_slots
         spread = self._factory.prepare_worker_messages(update)
         return boundary.for_each_distinct(
             lambda worker, value: boundary.env_change(
@@ -572,9 +570,7 @@ class BaseSampler(Sampler):
     """What a call of a worker yields whose episodes go on from call to call; None for all other workers."""
 
     _continuation: Continuation | None = None
-    """Where such workers stand, as committed; `_next` is what the present call will commit."""
-
-    _next: Continuation | None = None
+    """Where such workers stand, as committed."""
 
     _passage: Passage | None = None
     """Such workers in the present call."""
@@ -582,10 +578,7 @@ class BaseSampler(Sampler):
     @property
     def _units_each(self) -> int:
         """How many units a worker's result has: one, or those of a piece of its stream."""
-        factory = self._factory
-        if not self._streams or not issubclass(factory.worker_class, StreamingWorker):
-            return 1
-        return factory.worker_class.piece_size(**(factory.worker_args or {}))
+        return self._factory.piece_size if self._streams else 1
 
     @property
     def _bound(self) -> bool:
@@ -658,7 +651,7 @@ class BaseSampler(Sampler):
     @property
     def _overlap(self) -> int:
         """How many units a worker runs at once."""
-        return 1 if self._streams else self._factory.worker_class.overlap(**(self._factory.worker_args or {}))
+        return 1 if self._streams else self._factory.overlap
 
     @property
     def _places(self) -> bool:
@@ -692,7 +685,7 @@ def _restored(cls: type[BaseSampler], arguments: dict[str, Any], state: dict[str
     """Make an unpickled sampler; its workers start at the first call."""
     sampler = cls.__new__(cls)
     factory: WorkerFactory = arguments.pop("worker_factory")
-    sampler._shape = _call_shape(factory)
+    sampler._shape = factory.call_shape
     saved = load_state(state, n_workers=factory.n_workers or 0, shape=sampler._shape)
     sampler._stateful_env = arguments.pop("stateful")
     sampler._reseed = arguments.pop("reseed")
@@ -710,10 +703,3 @@ def _restored(cls: type[BaseSampler], arguments: dict[str, Any], state: dict[str
     sampler._statistics = Statistics(env_steps=saved.total_env_steps)
     sampler._closed = None
     return sampler
-
-
-def _call_shape(factory: WorkerFactory) -> CallShape | None:
-    """Return what a call of the workers yields, where their episodes go on from call to call."""
-    if not issubclass(factory.worker_class, ContinuingWorker):
-        return None
-    return factory.worker_class.call_shape(**(factory.worker_args or {}))

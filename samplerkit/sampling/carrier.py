@@ -18,13 +18,14 @@ import threadpoolctl
 
 from samplerkit.episodes import EnvSpec, EpisodeSlice, Ground, Place, RecycledMemory
 from samplerkit.episodes.tick_recording import lengths_of
-from samplerkit.sampling.asking import InGroups
+from samplerkit.interfaces.asking import InGroups
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Run, Started, decode, encode
+from samplerkit.sampling.numbering import runs
 from samplerkit.sampling.outbox import HiddenState, Outbox
 from samplerkit.sampling.placement import Placement
-from samplerkit.sampling.work import Claim, Need, SharedWork, runs
+from samplerkit.sampling.work import Claim, Need, SharedWork
 
 _PATIENCE = 0.1
 """Seconds that a result waits for others to travel with, where the pool can see what runs."""

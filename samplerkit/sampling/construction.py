@@ -9,9 +9,9 @@ from typing import Any
 
 import psutil
 
+from samplerkit.global_random import GlobalRandomState
 from samplerkit.interfaces import StreamingWorker
 from samplerkit.sampling import boundary
-from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
 from samplerkit.workers import WorkerFactory
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, Place, whole
+from samplerkit.global_random import may_draw_from_globals, seed_globals
 from samplerkit.interfaces import (
     ContinuingWorker,
     Resumption,
@@ -22,9 +23,8 @@ from samplerkit.interfaces import (
     is_policy,
     layers_of,
 )
-from samplerkit.sampling.asking import InGroups
+from samplerkit.interfaces.asking import InGroups
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.global_random import may_draw_from_globals, seed_globals
 from samplerkit.sampling.numbering import UnitSeeds, agent_seed
 from samplerkit.sampling.packing import Packed, pack
 from samplerkit.sampling.recipes import Change, EnvChange, Recipe
@@ -64,10 +64,9 @@ class HostSetup:
         Raises:
             TypeError: if the factory cannot be pickled.
         """
-        kind, arguments = factory.worker_class, factory.worker_args or {}
         packed = pack(factory, "worker_class with its worker_args")
-        continues = issubclass(kind, ContinuingWorker)
-        return cls(packed, n_workers, reseed, one_at_a_time, continues, kind.overlap(**arguments) > 1)
+        continues = factory.call_shape is not None
+        return cls(packed, n_workers, reseed, one_at_a_time, continues, factory.overlap > 1)
 
 
 Seating = Mapping[int, Recipe | Change | int]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from samplerkit.interfaces import Unit, Units
-from samplerkit.sampling.work import runs
 
 BLOCK = 256
 """Seeds are drawn for this many units at a time: one `SeedSequence` a unit would cost 20 µs."""
@@ -108,3 +107,16 @@ def agent_seed(seed: int, checksum: int) -> int:
     """
     digest = hashlib.blake2b(b"%d %d" % (seed, checksum), digest_size=8).digest()
     return int.from_bytes(digest, "little")
+
+
+def runs(numbers: Iterable[int]) -> Iterator[range]:
+    """Yield numbers as ranges, in the same order, of as many as follow each other."""
+    start = stop = 0
+    for number in numbers:
+        if number != stop:
+            if start != stop:
+                yield range(start, stop)
+            start = number
+        stop = number + 1
+    if start != stop:
+        yield range(start, stop)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from samplerkit.episodes.columns import Array
@@ -37,19 +37,6 @@ class Claim(NamedTuple):
     def since(self, number: int) -> Claim:
         """Return what is left of the entry from one of its units on."""
         return self._replace(first=number, n_units=self.first + self.n_units - number)
-
-
-def runs(numbers: Iterable[int]) -> Iterator[range]:
-    """Yield numbers as ranges, in the same order, of as many as follow each other."""
-    start = stop = 0
-    for number in numbers:
-        if number != stop:
-            if start != stop:
-                yield range(start, stop)
-            start = number
-        stop = number + 1
-    if start != stop:
-        yield range(start, stop)
 
 
 class Running(NamedTuple):

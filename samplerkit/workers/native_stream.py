@@ -9,18 +9,12 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from samplerkit.episodes import EnvSpec, EpisodeSlice, StepType, whole
-from samplerkit.episodes.columns import Array, Column, map_column, row_of
-from samplerkit.episodes.native_recorder import (
-    assign,
-    checked_rewards,
-    final_observations,
-    fits,
-    reset_infos,
-    step_infos,
-)
+from samplerkit.episodes.columns import Array, Column, assign, fits, map_column, row_of
+from samplerkit.episodes.native_recorder import checked_rewards
 from samplerkit.episodes.stream_recording import StreamRecording
 from samplerkit.episodes.tick_recorder import check_rows
 from samplerkit.episodes.tick_recording import RecordedInfos, usual_ticks
+from samplerkit.episodes.vector_infos import final_observations, reset_infos, step_infos
 from samplerkit.interfaces import Unit, UnitCancelled, Worker
 from samplerkit.workers.native_slots import NativeSlots, VectorEnv
 from samplerkit.workers.seeded_when_made import takes_no_seed

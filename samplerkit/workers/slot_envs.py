@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import random
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import gymnasium
-import numpy as np
 
 from samplerkit.episodes.spec import space_of
+from samplerkit.global_random import global_state, set_global_state
 from samplerkit.interfaces import Env, EnvUpdate, close_others
 
 VectorEnv = gymnasium.vector.VectorEnv
@@ -105,7 +103,7 @@ def _same_draws(n: int) -> Iterator[Any]:
 
     A constructor that draws from them makes the same environment in every slot, as it does in every process.
     """
-    state = _global_state()
+    state = global_state()
     for index in range(n):
         yield _from(state if index else None)
 
@@ -113,13 +111,5 @@ def _same_draws(n: int) -> Iterator[Any]:
 @contextmanager
 def _from(state: tuple[Any, ...] | None) -> Iterator[None]:
     if state is not None:
-        random.setstate(state[0])
-        np.random.set_state(state[1])
-        if state[2] is not None:
-            sys.modules["torch"].set_rng_state(state[2])
+        set_global_state(state)
     yield
-
-
-def _global_state() -> tuple[Any, ...]:
-    torch: Any = sys.modules.get("torch")
-    return random.getstate(), np.random.get_state(), None if torch is None else torch.get_rng_state()

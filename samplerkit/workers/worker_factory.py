@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any, Self
 
-from samplerkit.interfaces import Worker
+from samplerkit.interfaces import CallShape, ContinuingWorker, StreamingWorker, Worker
 from samplerkit.workers.default_worker import DefaultWorker
 
 
@@ -73,8 +73,35 @@ class WorkerFactory:
             seed=self.seed,
             max_episode_length=length,
             worker_number=worker_number,
-            **(self.worker_args or {}),
+            **self._arguments,
         )
+
+    @property
+    def overlap(self) -> int:
+        """How many units a worker runs at once: see `Worker.overlap`."""
+        return self.worker_class.overlap(**self._arguments)
+
+    @property
+    def native_slots(self) -> int | None:
+        """See `Worker.native_slots`."""
+        return self.worker_class.native_slots(**self._arguments)
+
+    @property
+    def call_shape(self) -> CallShape | None:
+        """What a call of a `ContinuingWorker` yields; None for all other workers."""
+        cls = self.worker_class
+        return cls.call_shape(**self._arguments) if issubclass(cls, ContinuingWorker) else None
+
+    @property
+    def piece_size(self) -> int:
+        """How many units a piece of a worker's stream has: see `StreamingWorker`; 1 for all other workers."""
+        cls = self.worker_class
+        return cls.piece_size(**self._arguments) if issubclass(cls, StreamingWorker) else 1
+
+    @property
+    def _arguments(self) -> Mapping[str, Any]:
+        assert self.worker_args is not None, "made a dict when it was checked"
+        return self.worker_args
 
     def completed(self, **fields: Any) -> Self:
         """Return a copy with some fields filled in."""

@@ -7,7 +7,7 @@ import pytest
 
 from samplerkit.episodes.beginnings import Beginning, columns_of, put_rows, shared_infos
 from samplerkit.episodes.infos import concatenate_infos, stack_infos
-from samplerkit.episodes.tick_infos import row_infos
+from samplerkit.episodes.vector_infos import row_infos
 
 INFOS = {
     "seed": np.arange(5),

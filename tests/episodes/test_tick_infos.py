@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from samplerkit.episodes.tick_infos import TickInfos, row_infos
+from samplerkit.episodes.tick_infos import TickInfos
+from samplerkit.episodes.vector_infos import row_infos
 
 
 def put(infos, *ticks):

@@ -13,8 +13,8 @@ from gymnasium.wrappers import TimeLimit
 
 from samplerkit import EnvUpdate, ExistingEnvUpdate, NewEnvUpdate, SetTaskUpdate
 from samplerkit.contract.probes import ProbePolicy, TattooEnv, read_ledger, unclosed
+from samplerkit.global_random import GlobalRandomState
 from samplerkit.sampling import boundary
-from samplerkit.sampling.global_random import GlobalRandomState
 
 
 class Limited(TattooEnv):

@@ -14,10 +14,10 @@ from gymnasium import spaces
 
 from samplerkit import DefaultWorker, WorkerFactory
 from samplerkit.episodes.ground import layout
+from samplerkit.global_random import GlobalRandomState
 from samplerkit.policies import RandomPolicy
 from samplerkit.sampling import Claim, Need, SharedWork, boundary, carrier, outbox, serve
 from samplerkit.sampling.carrier import CarrierSetup
-from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import HostSetup
 from samplerkit.sampling.messages import (
     Cancel,

@@ -13,10 +13,10 @@ import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.wrappers import RecordEpisodeStatistics, TransformReward
 
+from samplerkit import global_random
+from samplerkit.global_random import GlobalRandomState, may_draw_from_globals, seed_globals
 from samplerkit.interfaces import layers_of
 from samplerkit.policies import GRUPolicy, MLPPolicy, RandomPolicy, from_callable
-from samplerkit.sampling import global_random
-from samplerkit.sampling.global_random import GlobalRandomState, may_draw_from_globals, seed_globals
 
 
 def draws():

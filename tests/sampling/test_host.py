@@ -22,12 +22,12 @@ from samplerkit import DefaultWorker, EpisodeBatch, SetTaskUpdate, WorkerFactory
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, mark_of, read_ledger, unclosed, unit_key
 from samplerkit.contract.probes.oracle import unit_seeds
 from samplerkit.episodes import EpisodeSlice, whole
+from samplerkit.global_random import GlobalRandomState
+from samplerkit.interfaces.asking import InGroups
 from samplerkit.policies import RandomPolicy, from_callable
 from samplerkit.sampling import boundary
 from samplerkit.sampling import host as module
-from samplerkit.sampling.asking import InGroups
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import HostSetup, WorkerHost, seating
 from samplerkit.sampling.recipes import Recipe
 

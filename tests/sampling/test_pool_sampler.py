@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from samplerkit import LocalSampler, SamplerClosed, SetTaskUpdate, WorkerError
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, unclosed, unit_key
+from samplerkit.global_random import GlobalRandomState
 from samplerkit.sampling import Option, PoolSampler, Transport, check_count, pool_sampler, serve
-from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.messages import Started
 
 SEED = 1

@@ -12,10 +12,10 @@ from gymnasium import Env, spaces
 
 from samplerkit import WorkerFactory
 from samplerkit.episodes import RecycledMemory
+from samplerkit.global_random import GlobalRandomState
 from samplerkit.policies import RandomPolicy
 from samplerkit.sampling import Service, boundary, carrier, serve
 from samplerkit.sampling.carrier import CarrierSetup
-from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import HostSetup, WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Finished, Run, decode, encode
 from samplerkit.sampling.recipes import Recipe

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerkit.sampling.work import runs
+from samplerkit.sampling.numbering import runs
 
 
 @given(st.lists(st.integers(0, 9), max_size=30))

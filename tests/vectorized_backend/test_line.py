@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from samplerkit.sampling.asking import Asking, InGroups
+from samplerkit.interfaces.asking import Asking, InGroups
 from samplerkit.sampling.numbering import UnitSeeds
 from samplerkit_vectorized.line import Line
 

@@ -16,7 +16,7 @@ from samplerkit.contract.reference import unit_seeds
 from samplerkit.contract.script import Op, Script
 from samplerkit.contract.views import column_violation, in_words
 from samplerkit.episodes import EpisodeBatch
-from samplerkit.sampling.global_random import GlobalRandomState
+from samplerkit.global_random import GlobalRandomState
 
 _BASE = Script(
     ops=(Op(25), Op(9, agent="weights"), Op(1, env="new"), Op(12, agent="policy", env="task")),

@@ -14,8 +14,7 @@ from samplerkit.contract.mutants.bases import FRAGMENT, FRAGMENT_LOCAL, FRAGMENT
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.contract.mutants.in_slots import SlotDefects
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, TickRecorder, join, whole
-from samplerkit.episodes.columns import rows_of
-from samplerkit.episodes.native_recorder import assign
+from samplerkit.episodes.columns import assign, rows_of
 from samplerkit.interfaces import Resumption, Unit
 from samplerkit.sampling.admission import Calls, Goal
 from samplerkit.sampling.continuation import Continuation

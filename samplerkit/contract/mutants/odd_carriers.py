@@ -13,11 +13,11 @@ from samplerkit.contract.mutants.bases import LOCAL
 from samplerkit.contract.mutants.odd import FORGETFUL, odd
 from samplerkit.episodes import EpisodeSlice
 from samplerkit.errors import SamplerClosed
+from samplerkit.global_random import GlobalRandomState
 from samplerkit.interfaces import IN_PROCESS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.global_random import GlobalRandomState
 from samplerkit.sampling.host import WorkerHost
 from samplerkit.sampling.recipes import Record
 

@@ -11,9 +11,9 @@ import numpy as np
 from samplerkit.contract.mutants.bases import VECTORIZED, mapped
 from samplerkit.contract.mutants.in_slots import SlotDefects
 from samplerkit.episodes import EpisodeSlice, StepType, TickRecorder
-from samplerkit.episodes.columns import Column
+from samplerkit.episodes.columns import Column, assign
 from samplerkit.episodes.finals import Standing
-from samplerkit.episodes.native_recorder import NativeRecorder, assign
+from samplerkit.episodes.native_recorder import NativeRecorder
 from samplerkit.episodes.tick_recording import TickRecording
 from samplerkit.interfaces import Unit
 from samplerkit.workers.native_slots import NativeSlots
