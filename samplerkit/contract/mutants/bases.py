@@ -15,7 +15,7 @@ from samplerkit.sampling.packing import pack
 from samplerkit.workers import DefaultWorker
 
 LOCAL, PROCESSES, STATEFUL, STATEFUL_PROCESSES = "local", "processes", "stateful", "stateful-processes"
-VECTORIZED, FRAGMENT = "vectorized", "fragment"
+WORKER, VECTORIZED, FRAGMENT = "worker", "vectorized", "fragment"
 FRAGMENT_LOCAL, FRAGMENT_PROCESSES = "fragment-local", "fragment-processes"
 EVERYWHERE = (LOCAL, PROCESSES, STATEFUL)
 
@@ -79,6 +79,7 @@ BASES: Mapping[str, Callable[[], type[BaseSampler] | type[Worker]]] = {
     PROCESSES: _processes,
     STATEFUL: lambda: _stateful(LocalSampler),
     STATEFUL_PROCESSES: lambda: _stateful(_processes()),
+    WORKER: lambda: DefaultWorker,
     VECTORIZED: lambda: _kind("vectorized"),
     FRAGMENT: lambda: _kind("fragment"),
     FRAGMENT_LOCAL: lambda: _fragments(LocalSampler),

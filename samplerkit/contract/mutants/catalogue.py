@@ -22,6 +22,7 @@ THEMES = (
     "seeding",
     "updates",
     "arguments",
+    "beginnings",
     "failures",
     "messages",
     "life",
