@@ -42,8 +42,11 @@ class Trace:
         expected: what each call should return.
         fragments: whether that are fragments of episodes.
         batches: what each call returned, up to the first that raised.
-        copies: the same, copied right away: later calls must not change a batch.
-        doing: what was done last: "the constructor", "call 0", …, "the shutdown".
+        copies: the same, copied right away: later calls must not change a batch. One that cannot be taken
+            apart stays as it is.
+        wrong: why those batches cannot be taken apart that cannot, by the indices of their calls.
+        doing: what was done last: "the constructor", "call 0", "reading the batch of call 0", …, "the
+            shutdown".
         error: what that raised, if it did.
         totals: ``total_env_steps`` after each call.
         cursors: the cursor in the state after each call.
@@ -58,6 +61,7 @@ class Trace:
     fragments: bool = False
     batches: list[EpisodeBatch] = field(default_factory=list)
     copies: list[EpisodeBatch] = field(default_factory=list)
+    wrong: dict[int, str] = field(default_factory=dict)
     doing: str = "the constructor"
     error: BaseException | None = None
     totals: list[int] = field(default_factory=list)
@@ -67,11 +71,21 @@ class Trace:
     events: list[Event] = field(default_factory=list)
     callers: set[str] = field(default_factory=set)
 
-    @cached_property
+    def take(self, index: int, batch: Any) -> None:
+        """Keep what a call returned, and a copy; a batch may raise when somebody reads it."""
+        self.batches.append(batch)
+        self.doing = f"reading the batch of call {index}"
+        wrong = malformation(batch)
+        copy = batch if wrong is not None else EpisodeBatch.concatenate(batch)
+        wrong = wrong or malformation(copy)
+        if wrong is not None:
+            self.wrong[index] = wrong
+        self.copies.append(copy)
+
+    @property
     def malformed(self) -> list[str]:
-        """Why batches cannot be taken apart, where they cannot."""
-        found = [(index, malformation(copy)) for index, copy in enumerate(self.copies)]
-        return [f"call {index}, {what}" for index, what in found if what is not None]
+        """Why batches cannot be taken apart, where they cannot, as returned or as copied."""
+        return [f"call {index}, {what}" for index, what in self.wrong.items()]
 
     @cached_property
     def calls(self) -> list[CallView]:
@@ -80,7 +94,7 @@ class Trace:
         return [
             CallView(self.script, index, batch, wanted, self.fragments)
             for index, (batch, wanted) in pairs
-            if malformation(batch) is None
+            if index not in self.wrong
         ]
 
     def all_returned(self) -> None:
@@ -165,8 +179,8 @@ class Lab:
         else:
             batch = sampler.obtain_samples(index, op.count, agent_update, env_update)
         trace.globals_moved += [f"{name} after call {index}" for name in moved(before, global_state())]
-        trace.batches.append(batch)
-        trace.copies.append(EpisodeBatch.concatenate(batch) if isinstance(batch, EpisodeBatch) else batch)
+        trace.take(index, batch)
+        trace.doing = f"asking for total_env_steps and statistics() after call {index}"
         trace.totals.append(sampler.total_env_steps)
         trace.statistics.append(sampler.statistics())
         with contextlib.suppress(Exception):

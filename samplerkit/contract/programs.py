@@ -83,4 +83,7 @@ def run(subject: Subject, body: str) -> Ended:
             out, err = started.communicate(timeout=_TO_END)
         except subprocess.TimeoutExpired:
             raise Violation(f"a program that uses the sampler did not end within {_TO_END:g} s") from None
+        if started.returncode:
+            # The report of the clause that ran it shows what was printed meanwhile.
+            sys.stderr.write(err)
         return Ended(out, err, started.returncode)

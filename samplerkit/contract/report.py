@@ -8,6 +8,7 @@ import platform
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,12 @@ def failure(it: Clause, verdict: Verdict, subject: Subject, profile: Profile) ->
 
 
 def failures(report: Report) -> Iterator[str]:
-    """Yield the report on each clause that is broken, notices last."""
+    """Yield the report on each clause that is broken, notices last; a program that shows several, once."""
+    shown: dict[tuple[str, str], str] = {}
     for verdict in (*report.of(State.FAILED, State.HUNG), *report.of(State.NOTICE)):
+        first = shown.setdefault((verdict.what, verdict.code), verdict.clause)
+        if verdict.code and first != verdict.clause:
+            verdict = replace(verdict, code="", script=f"the same program as under {first}, above")
         yield failure(report.clause(verdict.clause), verdict, report.subject, report.profile)
 
 

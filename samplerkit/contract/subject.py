@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from samplerkit.contract.fitting import check_kind, check_options, refusing
+from samplerkit.contract.fitting import check_declarations, check_kind, check_options, refusing
 from samplerkit.interfaces import Capabilities, Sampler, Worker
 from samplerkit.local import LocalSampler
 from samplerkit.plugins.making import registry
@@ -109,6 +109,8 @@ def find_subject(name: str, options: Mapping[str, Any] | None = None) -> Subject
     tested = registry.find(kind) if kind else backend
     capabilities = {**backend.capabilities, **(tested.capabilities if kind else {})}
     cls, options, own = get_backend(sampler_name), dict(options or {}), dict[str, Any]()
+    with refusing(name):
+        check_declarations(cls)
     if worker is not None:
         with refusing(name):
             options, own = split_options(name, cls, worker, options)
@@ -131,7 +133,7 @@ def find_subject(name: str, options: Mapping[str, Any] | None = None) -> Subject
 def subject_of(cls: Any, *, name: str = "", options: Mapping[str, Any] | None = None) -> Subject:
     """Return the subject that a class is: a sampler, or a kind of worker on the local sampler.
 
-    A function that makes samplers will do; to see that it does, one is made.
+    A function that makes samplers will do. One is made first, to see that it does, and what it can do.
 
     Raises:
         CannotBeChecked: if it makes neither, or has no such options.
@@ -140,6 +142,7 @@ def subject_of(cls: Any, *, name: str = "", options: Mapping[str, Any] | None = 
     name = name or f"{module}:{getattr(cls, '__qualname__', repr(cls))}"
     with refusing(name):
         check_kind(cls)
+        check_declarations(cls)
     worker = cls if isinstance(cls, type) and issubclass(cls, Worker) else None
     sampler = cls if worker is None else LocalSampler
     given, own = dict(options or {}), dict[str, Any]()
@@ -157,8 +160,8 @@ def subject_of(cls: Any, *, name: str = "", options: Mapping[str, Any] | None = 
         distribution=_distribution(module.partition(".")[0]),
     )
     with refusing(name):
-        check_options(subject)
-    return subject
+        made = check_options(subject)
+    return subject if made is None else replace(subject, capabilities=dict(getattr(made, "capabilities", {})))
 
 
 def _distribution(package: str) -> str:

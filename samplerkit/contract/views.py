@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -13,7 +14,7 @@ from samplerkit.contract.differences import expected_and_got
 from samplerkit.contract.probes import mark_of
 from samplerkit.contract.reference import Expected, unit_seeds
 from samplerkit.contract.script import Op, Script
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EnvSpec, EpisodeBatch, Provenance
 from samplerkit.episodes.bits import column_differences
 from samplerkit.episodes.columns import Array, Column, Columns, arrays_of, rows_of_each
 
@@ -171,10 +172,23 @@ class CallView:
         return int(mark_of(self.wanted.batch.observations)[starts[index], 2])
 
 
+_KINDS: Mapping[str, type[Any]] = {
+    "env_spec": EnvSpec,
+    "env_infos": dict,
+    "agent_infos": dict,
+    "episode_infos_by_episode": dict,
+}
+"""What some parts of a batch are, whatever is in them."""
+
+
 def malformation(batch: Any) -> str | None:
     """Say why a batch cannot be taken apart into episodes; None if it can."""
     if not isinstance(batch, EpisodeBatch):
         return f"expected an EpisodeBatch, got {type(batch).__name__}"
+    for name, kind in _KINDS.items():
+        got = getattr(batch, name)
+        if not isinstance(got, kind):
+            return f"{name}: expected {kind.__name__}, got {type(got).__name__}"
     lengths = batch.lengths
     if not isinstance(lengths, np.ndarray) or lengths.ndim != 1 or lengths.dtype.kind not in "iu":
         return f"lengths: expected a one-dimensional array of integers, got {lengths!r}"
@@ -199,6 +213,8 @@ def _wrong_rows(batch: EpisodeBatch, steps: int, episodes: int) -> str | None:
             got = len(array) if isinstance(array, np.ndarray) and array.ndim else None
             if got != rows:
                 return f"{path}: expected {rows} rows, by the lengths {batch.lengths.tolist()}, got {got}"
+    if not isinstance(batch.provenance, Provenance | None):
+        return f"provenance: expected a Provenance, got {type(batch.provenance).__name__}"
     if batch.provenance is not None and len(batch.provenance.units) != episodes:
         return f"provenance: expected {episodes} entries, got {len(batch.provenance.units)}"
     return None

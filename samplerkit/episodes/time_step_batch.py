@@ -169,7 +169,10 @@ class TimeStepBatch:
         """
         if type(self) is not type(other):
             return f"One is a {type(self).__name__}, the other a {type(other).__name__}."
-        if spec_key(self.env_spec) != spec_key(other.env_spec):
+        kinds = [type(batch.env_spec) for batch in (self, other)]
+        if kinds[0] is not kinds[1]:  # of a batch that was made unchecked
+            return f"env_spec is of type {kinds[0].__name__} here and {kinds[1].__name__} there."
+        if issubclass(kinds[0], EnvSpec) and spec_key(self.env_spec) != spec_key(other.env_spec):
             return f"env_spec is {self.env_spec} here and {other.env_spec} there."
         found = list(self._differences(other))
         if not found:

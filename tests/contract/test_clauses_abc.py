@@ -15,6 +15,7 @@ from samplerkit import DefaultWorker, EpisodeBatch, LocalSampler
 from samplerkit.contract import State, all_clauses, subject_of
 from samplerkit.contract.examine import examine
 from samplerkit.contract.lab import Lab
+from samplerkit.contract.mutants.bases import altered
 from samplerkit.contract.profiles import PROFILES
 from samplerkit.sampling.admission import Steps
 from samplerkit.sampling.base_sampler import BaseSampler
@@ -276,6 +277,63 @@ def test_a_batch_that_cannot_be_taken_apart_is_named_once():
     failed = {name for name, verdict in verdicts.items() if verdict.bad}
     assert failed == {"A0.reference", "B1.rows"}
     assert "by the lengths" in verdicts["B1.rows"].what
+
+
+class Spoilt(LocalSampler):
+    """Returns batches whose parts are not what they should be."""
+
+    changes = None
+
+    def _obtain(self, goal, agent_update, env_update):
+        return altered(super()._obtain(goal, agent_update, env_update), **self.changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("lengths", [1], "call 0, lengths: expected a one-dimensional array of integers, got [1]"),
+        ("env_infos", None, "call 0, env_infos: expected dict, got NoneType"),
+        ("env_spec", None, "call 0, env_spec: expected EnvSpec, got NoneType"),
+        ("provenance", {"units": 3}, "call 0, provenance: expected a Provenance, got dict"),
+    ],
+)
+def test_a_part_of_another_type_is_named_by_the_batch_as_it_was_returned(name, value, what):
+    lab = Lab(subject_of(type("Spoilt", (Spoilt,), {"changes": {name: value}})), BRIEF)
+    verdicts = {
+        id: examine(CLAUSES[id], lab, smallest=False) for id in ("B1.rows", "B5.unchanged", "B5.apart")
+    }
+    assert verdicts.pop("B1.rows").what == what
+    assert not [verdict.what for verdict in verdicts.values() if verdict.bad]
+
+
+def test_a_batch_that_raises_when_it_is_read_is_not_blamed_on_the_call():
+    class Unread(EpisodeBatch):
+        @property
+        def rewards(self):
+            raise OSError("the store is gone")
+
+    class Lazy(LocalSampler):
+        def _obtain(self, goal, agent_update, env_update):
+            batch = object.__new__(Unread)
+            given = super()._obtain(goal, agent_update, env_update).__dict__
+            batch.__dict__.update({key: part for key, part in given.items() if key != "rewards"})
+            return batch
+
+    found = examine(CLAUSES["B1.rows"], Lab(subject_of(Lazy), BRIEF), smallest=False)
+    assert found.what == "reading the batch of call 0 raised OSError: the store is gone"
+
+
+def test_clauses_about_states_do_not_apply_to_whose_data_are_others():
+    class Shifted(LocalSampler):
+        def _obtain(self, goal, agent_update, env_update):
+            batch = super()._obtain(goal, agent_update, env_update)
+            return altered(batch, rewards=batch.rewards + 1)
+
+    lab = Lab(subject_of(Shifted), BRIEF)
+    for id in ("A10.other-backends", "A10.same-state"):
+        found = examine(CLAUSES[id], lab)
+        assert found.state is State.NOT_APPLICABLE
+        assert "A0.reference" in found.what
 
 
 _FIELDS = (

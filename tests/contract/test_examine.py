@@ -75,7 +75,7 @@ class NoShutdown(LocalSampler):
     [
         (fakes.NeverUp, "A3.shortest-run", "the constructor raised RuntimeError: no carrier came up"),
         (fakes.NeverReturns, "B1.steps", "call 0 raised RuntimeError: no batch came"),
-        (fakes.NeverReturns, "F3.api", "call 0 raised RuntimeError: no batch came"),
+        (fakes.NeverReturns, "F4.options", "call 0 raised RuntimeError: no batch came"),
         (OneCallOnly, "A5.cursor", "call 1 raised RuntimeError: worn out"),
         (NoExactEpisodes, "A4.exact-episodes", "call 3 raised RuntimeError: cannot count"),
         (NoBatch, "C1.agents", "call 0: expected an EpisodeBatch, got NoneType"),

@@ -131,6 +131,20 @@ def test_long_tracebacks_and_texts_are_cut() -> None:
     assert len(failure(CLAUSES[fakes.raises], long, MINE, QUICK).splitlines()) < 40
 
 
+def test_a_program_that_shows_several_failures_is_shown_once() -> None:
+    code = "print('a long program')"
+    same = [
+        verdict(check, State.FAILED, "a script failed: no", code=code)
+        for check in (fakes.breaks, fakes.raises)
+    ]
+    other = verdict(fakes.breaks_too, State.FAILED, "a script failed: yes", code=code)
+    first, second, third = failures(report(*same, other))
+    assert code in first
+    assert code not in second
+    assert "the same program as under F9.breaks, above" in second
+    assert code in third, "it shows something else"
+
+
 def test_the_header_names_backend_versions_capabilities_and_options() -> None:
     text = header(MINE, QUICK, (1, 4))
     assert "Sampler contract 1.4, profile quick, samplerkit " in text

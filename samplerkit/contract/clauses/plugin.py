@@ -47,7 +47,7 @@ print(*[module for module in {heavy!r} if module in sys.modules])
 )
 def light_import(lab: Lab) -> None:
     """Load the descriptions in a Python of their own and look at its modules."""
-    names = [name for name in lab.subject.name.split("+") if _spec(name) is not None]
+    names = _installed(lab.subject)
     required = [module for name in names for module in _spec(name).requires]
     factories = [
         path.partition(":")[0]
@@ -61,6 +61,14 @@ def light_import(lab: Lab) -> None:
     require(ended.returncode == 0, f"import samplerkit failed: {ended.stderr[-200:]}")
     loaded = ended.stdout.split()
     require(not loaded, f"loading the description of {lab.subject.name} imports {', '.join(loaded)}")
+
+
+def _installed(subject: Subject) -> list[str]:
+    """Return the names of the plugins that a subject is made of; a class or a function is none."""
+    names = [name for name in subject.name.split("+") if _spec(name) is not None]
+    if not names:
+        raise NotApplicable(f"{subject.name} is not an installed backend")
+    return names
 
 
 def _spec(name: str) -> Any:
@@ -79,10 +87,7 @@ def _spec(name: str) -> Any:
 )
 def state(lab: Lab) -> None:
     """Look it up."""
-    names = [name for name in lab.subject.name.split("+") if _spec(name) is not None]
-    if not names:
-        raise NotApplicable(f"{lab.subject.name} is a class, and no installed backend")
-    for name in names:
+    for name in _installed(lab.subject):
         found = registry.find(name)
         require(found.state is State.OK, f"backend {name!r} is {found.state}: {found.reason}")
 
@@ -95,6 +100,7 @@ def state(lab: Lab) -> None:
 )
 def api(lab: Lab) -> None:
     """Compare the numbers."""
+    _installed(lab.subject)
     stated = lab.subject.api
     whole = isinstance(stated, tuple) and len(stated) == 2 and all(type(part) is int for part in stated)
     require(whole, f"api: expected two integers such as (1, 0), got {stated!r}")

@@ -6,12 +6,12 @@ import copy
 import pickle
 from typing import Any
 
-from samplerkit.contract.clause import Violation, clause, require
+from samplerkit.contract.clause import NotApplicable, Violation, clause, require
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import ProbePolicy, TattooEnv
 from samplerkit.contract.subject import Subject
 from samplerkit.contract.views import in_words
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeBatch, Provenance
 from samplerkit.interfaces import Sampler, SetTaskUpdate
 
 _N_WORKERS = 2
@@ -62,14 +62,17 @@ def _local_told(lab: Lab) -> _Told:
     return lab.once("A10, local", lambda: _Told(lab.local))
 
 
-def _differ(told: _Told, local: _Told) -> bool:
-    """Whether the data, or where they are said to come from, are others anyway: A0 and B6 say so."""
+def _require_same_data(lab: Lab, told: _Told, local: _Told) -> None:
+    """Raise `NotApplicable` where the data, or where they are said to come from, are others anyway."""
     pairs = zip(told.batches, local.batches, strict=True)
-    return any(one.difference(other) or not _same_origin(one, other) for one, other in pairs)
+    if any(one.difference(other) or not _same_origin(one, other) for one, other in pairs):
+        raise NotApplicable(
+            f"the batches of {lab.subject.name} are not the local sampler's: see A0.reference, B6.provenance"
+        )
 
 
 def _same_origin(one: EpisodeBatch, other: EpisodeBatch) -> bool:
-    if one.provenance is None or other.provenance is None:
+    if not (isinstance(one.provenance, Provenance) and isinstance(other.provenance, Provenance)):
         return one.provenance is other.provenance
     return one.provenance.equals(other.provenance)
 
@@ -82,7 +85,8 @@ def _require_next(wanted: list[EpisodeBatch], got: list[EpisodeBatch], how: str)
             f"call {index} after set_state, {how}: expected the batch that would have come: "
             f"{in_words(difference)}",
         )
-        if one.provenance is None or other.provenance is None:  # B6.provenance says so
+        # B6.provenance and B1.rows say so.
+        if not (isinstance(one.provenance, Provenance) and isinstance(other.provenance, Provenance)):
             continue
         for name in ("units", "workers", "agent_versions", "env_versions"):
             before, after = getattr(one.provenance, name).tolist(), getattr(other.provenance, name).tolist()
@@ -132,8 +136,7 @@ def restore(lab: Lab) -> None:
 def other_backends(lab: Lab) -> None:
     """Exchange states with the local sampler, both ways."""
     told, local = _subject_told(lab), _local_told(lab)
-    if _differ(told, local):
-        return
+    _require_same_data(lab, told, local)
     with _make(lab.local, version=77, seed=1234) as sampler:
         sampler.set_state(pickle.loads(told.state))
         _require_next(told.batches, _next_calls(sampler), f"from {lab.subject.name} to the local sampler")
@@ -155,8 +158,7 @@ def same_state(lab: Lab) -> None:
         told.state == told.state_later,
         "expected a state to stay as it was when it was taken, got another one after two more calls",
     )
-    if _differ(told, _local_told(lab)):
-        return
+    _require_same_data(lab, told, _local_told(lab))
     wanted, got = _plain(pickle.loads(_local_told(lab).state)), _plain(pickle.loads(told.state))
     for path in {**wanted, **got}:
         require(
