@@ -65,6 +65,15 @@ def test_the_trials_on_the_page_about_vectorized_workers_are_cut_into_their_epis
     assert run.stdout == "True\n", run.stdout + run.stderr
 
 
+@pytest.mark.slow
+def test_the_sampler_in_a_sampler_on_the_page_about_backends_keeps_the_contract(tmp_path):
+    program = first_program(ROOT / "docs" / "backends.md", holding="class ProfiledSampler")
+    (tmp_path / "profiled.py").write_text(program)
+    command = [sys.executable, "-m", "samplerkit.cli", "check", "profiled:ProfiledSampler"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr
+
+
 def can_be_had(dotted: str) -> bool:
     """Whether a module, or a name in one, can be imported."""
     with contextlib.suppress(ModuleNotFoundError):

@@ -1,7 +1,7 @@
 """What all samplers share; for authors of backends.
 
 A backend whose workers live elsewhere is a `Transport` and a `PoolSampler` that makes it; `serve` is the far
-end. `BaseSampler` is for one that runs units itself.
+end. `BaseSampler` is what that and the local sampler are made of.
 """
 
 from samplerkit.sampling.base_sampler import BaseSampler
