@@ -11,32 +11,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium.wrappers import TimeLimit
 
 from samplerkit.contract.attempts import PATIENCE, Outcome, attempt, within
 from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.probes import ProbePolicy, TattooEnv, mark_of, read_ledger
+from samplerkit.contract.probes import ProbePolicy, TattooEnv, limited, mark_of, read_ledger
 from samplerkit.contract.reference import unit_seeds
 from samplerkit.contract.subject import Pace
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import Sampler
 from samplerkit.workers import WorkerFactory
 
-_LIMIT = 1_100
-"""Steps that the environment itself allows: more than the 1000 that many a library takes for granted."""
-
-
-def _limited() -> gymnasium.Env[Any, Any]:
-    return TimeLimit(TattooEnv(tag=1, lengths=(2 * _LIMIT,), infos="none"), _LIMIT)
+_LIMITS = (1_100, 5)
+"""Steps that environments themselves allow: once more than the 1000 that many a library takes for granted."""
 
 
 @contextmanager
-def _made(lab: Lab, what: str, agents: Any, **given: Any) -> Iterator[Sampler]:
-    """Make a sampler of nothing but what is given; where it gathers fragments, they are whole episodes."""
-    made = attempt(what, lambda: lab.subject.make(agents, _limited, **given))
+def _made(lab: Lab, what: str, agents: Any, limit: int, **given: Any) -> Iterator[Sampler]:
+    """Make a sampler of nothing but what is given, and an environment with a limit of its own."""
+    made = attempt(what, lambda: lab.subject.make(agents, partial(limited, limit), **given))
     if made.error is not None:
         raise Violation(f"{what}: expected a sampler, {made}") from made.error
     try:
@@ -64,18 +58,18 @@ def defaults(lab: Lab) -> None:
     agents: Any = [ProbePolicy(1)] * 3 if listed else ProbePolicy(1)
     what, given = ("made of 3 agents only", {}) if listed else ("made of n_workers=3", {"n_workers": 3})
     drawn: list[int] = []
-    for _ in range(2):
-        with _made(lab, what, agents, pace=Pace(1, _LIMIT), **given) as sampler:
+    for limit in _LIMITS:
+        with _made(lab, what, agents, limit, pace=Pace(1, limit), **given) as sampler:
             _require_numbers(sampler, what, n_workers=3)
             batch = sampler.obtain_samples(0, 1)
-            _require_lengths(batch, _LIMIT, f"an environment whose own limit is {_LIMIT}, and no other")
+            _require_lengths(batch, limit, f"an environment whose own limit is {limit}, and no other")
             drawn.append(_seed_used(sampler, batch, "seed=None"))
     require(
         drawn[0] != drawn[1], f"two samplers made with seed=None: expected two seeds, both have {drawn[0]}"
     )
     numbers = {"seed": np.int64(3), "n_workers": np.int16(2), "max_episode_length": np.uint8(4)}
     what = f"made of {', '.join(f'{name}={number!r}' for name, number in numbers.items())}"
-    with _made(lab, what, ProbePolicy(1), pace=Pace(1, 4), **numbers) as sampler:
+    with _made(lab, what, ProbePolicy(1), limit, pace=Pace(1, 4), **numbers) as sampler:
         _require_numbers(sampler, what, n_workers=2, seed=3)
         batch = sampler.obtain_samples(0, 4 * 4)
         _require_lengths(batch, 4, what)
@@ -94,7 +88,10 @@ def _check_factory(lab: Lab) -> None:
     factory = WorkerFactory(seed=5, n_workers=3, max_episode_length=steps, **of_worker)
     what = f"made of a worker_factory with seed 5, n_workers 3 and max_episode_length {steps}"
     made = attempt(
-        what, lambda: subject.sampler(ProbePolicy(1), _limited, **subject.options, worker_factory=factory)
+        what,
+        lambda: subject.sampler(
+            ProbePolicy(1), partial(limited, 5), **subject.options, worker_factory=factory
+        ),
     )
     if made.error is not None:
         raise Violation(f"{what}: expected a sampler, {made}") from made.error

@@ -20,6 +20,7 @@ from samplerkit.episodes import EpisodeBatch, EpisodeSlice
 from samplerkit.interfaces import CAPABILITIES, YES, Capabilities, Statistics, no
 from samplerkit.sampling import Claim, Transport
 from samplerkit.sampling.admission import Admission, Goal, Steps, Units
+from samplerkit.sampling.continuation import Continuation
 from samplerkit.sampling.dealing import Dealer
 from samplerkit.sampling.messages import Cancel, Close, Finished, Reply, decode
 from samplerkit.sampling.recipes import Record
@@ -112,11 +113,11 @@ class _Denies(AnySampler):
 
 @odd("recopied", LOCAL)
 class Recopied(AnySampler):
-    """Every batch is pickled and unpickled before it is returned."""
+    """Every batch is pickled and unpickled before anybody gets it."""
 
-    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
-        batch: EpisodeBatch = pickle.loads(pickle.dumps(super()._obtain(goal, agent_update, env_update)))
-        return batch
+    def _sampled(self, record: Record, goal: Goal) -> tuple[EpisodeBatch, int, Continuation | None]:
+        batch, n_units, after = super()._sampled(record, goal)
+        return pickle.loads(pickle.dumps(batch)), n_units, after
 
 
 @odd("odd-statistics", LOCAL)

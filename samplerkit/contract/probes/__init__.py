@@ -13,6 +13,7 @@ from samplerkit.contract.probes.faults import (
     raise_value,
 )
 from samplerkit.contract.probes.ledger import note, read_ledger, unclosed
+from samplerkit.contract.probes.limited import limited
 from samplerkit.contract.probes.oracle import assert_whole, expected_batch, unit_key
 from samplerkit.contract.probes.pictures import PictureEnv, differing_pictures
 from samplerkit.contract.probes.policies import GlobalDrawPolicy, ProbePolicy
@@ -57,6 +58,7 @@ __all__ = [
     "crash",
     "differing_pictures",
     "expected_batch",
+    "limited",
     "mark_of",
     "note",
     "raise_odd",
