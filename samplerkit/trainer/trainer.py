@@ -241,17 +241,18 @@ class Trainer:
             slot = SamplerSlot.of(sampler, sampler_options)
         folder = continue_run(self.snapshotter.snapshot_dir, restored.folder)
         rows = read_progress(restored.folder, before_epoch=args.start_epoch)
-        return self._run(slot, args, RunStart(folder, args.n_epochs, args.start_epoch, rows), resumed=True)
+        return self._run(slot, args, RunStart(folder, args.n_epochs, args.start_epoch, rows))
 
-    def _run(self, slot: SamplerSlot, args: TrainArgs, start: RunStart, *, resumed: bool = False) -> Any:
+    def _run(self, slot: SamplerSlot, args: TrainArgs, start: RunStart) -> Any:
         with contextlib.ExitStack() as stack:
             stack.callback(slot.stop)
             self._start(slot)
             stack.callback(self._recorder.close)
-            self._recorder.open(start)
-            # What is likely to fail stands above, and has left the trainer and the snapshots as they were.
-            if resumed:
-                remove_snapshots_after(start.folder, start.start_epoch - 1)
+            # The snapshots before the rows: whoever is killed in between has rows too many, which resuming
+            # drops, and never too few. What is likely to fail comes first, and leaves both as they were.
+            self._recorder.open(
+                start, before_first=lambda: remove_snapshots_after(start.folder, start.start_epoch - 1)
+            )
             self._slot, self._train_args = slot, args
             stack.callback(self.shutdown)
             self._start_sampler()

@@ -11,6 +11,7 @@ import pytest
 from samplerkit.errors import UnknownBackend
 from samplerkit.trainer import (
     TIMING_COLUMNS,
+    CsvOutput,
     NotSetupError,
     SnapshotConfig,
     SnapshotError,
@@ -407,6 +408,44 @@ def test_later_snapshots_stay_when_an_output_cannot_open(tmp_path: Path, backend
         trainer.resume(sampler="other")
     assert {f"itr_{epoch}.pkl" for epoch in range(4)} <= names(tmp_path)
     assert backends.made[-1][1].shutdowns == 1
+
+
+def killed_at_call(number: int, function: Any) -> Any:
+    """The function, but its process dies when it is called so often; SystemExit stands for the death."""
+    calls = iter(range(1, number + 1))
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        if next(calls) == number:
+            raise SystemExit
+        return function(*arguments, **named)
+
+    return call
+
+
+@pytest.mark.parametrize("death", [(Path, "unlink", 1), (Path, "unlink", 2), (CsvOutput, "open", 1)])
+def test_a_process_that_dies_while_it_goes_back_leaves_no_gap_in_the_rows(
+    tmp_path: Path, backends: Any, monkeypatch: pytest.MonkeyPatch, death: tuple[Any, str, int]
+) -> None:
+    trained(tmp_path / "whole", backends.new_algo(), 6)
+    trainer = rewound(tmp_path / "run", backends.new_algo())
+    where, name, number = death
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, killed_at_call(number, getattr(where, name)))
+        with pytest.raises(SystemExit):
+            trainer.resume(6)
+    trainer = Trainer()
+    trainer.restore(tmp_path / "run")
+    trainer.resume(6)
+    assert reproducible(tmp_path / "run") == reproducible(tmp_path / "whole")
+
+
+def test_rows_stay_when_an_output_cannot_open(tmp_path: Path, backends: Any) -> None:
+    trainer = rewound(tmp_path, backends.new_algo())
+    trainer.add_output(CannotOpen())
+    before = reproducible(tmp_path)
+    with pytest.raises(OSError, match="disk"):
+        trainer.resume()
+    assert reproducible(tmp_path) == before
 
 
 def test_resuming_in_another_folder_takes_the_earlier_rows_along(tmp_path: Path, backends: Any) -> None:
