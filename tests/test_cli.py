@@ -342,6 +342,16 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("events.*"))) == 1
 
 
+@pytest.mark.parametrize(
+    "words", [["--sampler", "lokal"], ["--set", "sampler.no_such_option=1"], ["--sampler", "fragment"]]
+)
+def test_overwriting_changes_nothing_when_the_new_run_cannot_begin(tmp_path: Path, words: list[str]) -> None:
+    assert train(tmp_path) == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert train(tmp_path, "--overwrite", *words) != 0
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 # ---- resume
 
 

@@ -32,6 +32,8 @@ class CsvOutput:
         self._columns = list(dict.fromkeys(key for row in self._rows for key in row))
         if self._rows:
             self._rewrite()
+        else:
+            self._path.unlink(missing_ok=True)
 
     def write(self, row: Mapping[str, Number]) -> None:
         """Append the row, in one write."""

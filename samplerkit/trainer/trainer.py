@@ -134,6 +134,7 @@ class Trainer:
         plot: bool = False,
         store_episodes: bool = False,
         pause_for_plot: bool = False,
+        overwrite: bool = False,
     ) -> Any:
         """Train from the first epoch.
 
@@ -143,18 +144,20 @@ class Trainer:
             plot: There is no live plotter; True gives a warning.
             store_episodes: Keep what the algorithm leaves in ``step_episode`` in the snapshot.
             pause_for_plot: As ``plot``.
+            overwrite: Drop the rows and snapshots of another run in the folder, when the sampler is up: a
+                call that cannot begin changes nothing.
 
         Returns:
             What the algorithm's ``train`` returns, by custom the average return of the last epoch.
 
         Raises:
             NotSetupError: Before `setup`.
-            FileExistsError: The folder holds another run.
+            FileExistsError: The folder holds another run, and ``overwrite`` is False.
         """
         slot = self._require_setup("train")
         check_count("n_epochs", n_epochs)
         _warn_of_plots(plot or pause_for_plot)
-        folder = begin_run(self.snapshotter.snapshot_dir)
+        folder = begin_run(self.snapshotter.snapshot_dir, overwrite=overwrite)
         self._stats = ExperimentStats()
         self._clock = RunClock()
         args = TrainArgs(n_epochs, batch_size, store_episodes=store_episodes)

@@ -247,6 +247,27 @@ def test_a_folder_with_another_run_is_refused(tmp_path: Path, backends: Any, fak
         trained(tmp_path, fake_algo, 1)
 
 
+def test_overwriting_drops_the_rows_and_snapshots_of_the_other_run(tmp_path: Path, backends: Any) -> None:
+    trained(tmp_path / "whole", backends.new_algo(), 2)
+    rewound(tmp_path / "run", backends.new_algo())
+    seed_globals()
+    trainer = Trainer(SnapshotConfig(tmp_path / "run"))
+    trainer.setup(backends.new_algo(), None, sampler="fake", sampler_options={"seed": 5})
+    trainer.train(2, 20, overwrite=True)
+    assert reproducible(tmp_path / "run") == reproducible(tmp_path / "whole")
+    assert names(tmp_path / "run") == {"progress.csv", "params.pkl"}
+
+
+def test_overwriting_that_cannot_begin_drops_nothing(tmp_path: Path, backends: Any) -> None:
+    rewound(tmp_path, backends.new_algo())
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    trainer = Trainer(SnapshotConfig(tmp_path))
+    trainer.setup(backends.new_algo(), None, sampler="unknown")
+    with pytest.raises(UnknownBackend):
+        trainer.train(2, 20, overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 @pytest.mark.parametrize(("n_epochs", "error"), [(0, ValueError), (2.0, TypeError), (True, TypeError)])
 def test_a_number_of_epochs_that_makes_no_sense_is_refused(
     tmp_path: Path, fake_algo: Any, n_epochs: Any, error: type[Exception]
