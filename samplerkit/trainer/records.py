@@ -66,8 +66,11 @@ class Recorder:
 
         Raises:
             TypeError: A value is not one number (bools and numpy scalars are numbers).
+            ValueError: A key is one of the two by which rows are found again.
         """
         for key, value in values.items():
+            if prefix + key in (EPOCH, TOTAL_ENV_STEPS):
+                raise ValueError(f"{prefix + key!r} is the trainer's own column: record it by another name.")
             self._row[prefix + key] = as_number(key, value)
 
     def open(self, start: RunStart, *, before_first: Callable[[], None] | None = None) -> None:

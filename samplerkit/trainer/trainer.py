@@ -104,6 +104,8 @@ class Trainer:
     ) -> None:
         """Take the algorithm, its environment, and where samples come from.
 
+        A sampler that the trainer made for an earlier algorithm is shut down.
+
         Args:
             algo: An algorithm; see `samplerkit.trainer.Algorithm`.
             env: What `samplerkit.make_sampler` takes as ``envs``; kept in every snapshot.
@@ -116,7 +118,10 @@ class Trainer:
             TypeError: ``sampler`` is neither, or there are options without a name.
         """
         own = getattr(algo, "_sampler", None) if sampler is None else sampler
-        self._slot = SamplerSlot.of(own, sampler_options)
+        slot = SamplerSlot.of(own, sampler_options)
+        if own is None or own is not self.sampler:  # which an algorithm may have been given before
+            self.shutdown()
+        self._slot = slot
         self.algo, self.env = algo, env
         self._restored = None
 
@@ -365,6 +370,7 @@ class Trainer:
 
         Raises:
             TypeError: A value is not one number.
+            ValueError: A key is ``Epoch`` or ``TotalEnvSteps``, which the trainer records itself.
         """
         self._recorder.record(values, prefix=prefix)
 

@@ -241,6 +241,40 @@ def test_after_training_the_trainer_samples_on_where_it_stopped(
     assert second.shutdowns == 1
 
 
+def test_a_trainer_that_is_set_up_again_stops_its_sampler(tmp_path: Path, backends: Any) -> None:
+    trainer = trained(tmp_path, backends.new_algo(), 1)
+    trainer.obtain_episodes(1, 20)
+    trainer.setup(backends.new_algo(), None, sampler="other")
+    assert [sampler.shutdowns for _, sampler in backends.made] == [1, 1]
+
+
+def test_a_trainer_that_restores_stops_its_sampler(tmp_path: Path, backends: Any) -> None:
+    trainer = trained(tmp_path, backends.new_algo(), 1)
+    trainer.obtain_episodes(1, 20)
+    trainer.restore(tmp_path)
+    assert [sampler.shutdowns for _, sampler in backends.made] == [1, 1]
+
+
+def test_a_setup_that_is_refused_stops_nothing(tmp_path: Path, backends: Any) -> None:
+    trainer = trained(tmp_path, backends.new_algo(), 1)
+    trainer.obtain_episodes(1, 20)
+    with pytest.raises(TypeError):
+        trainer.setup(backends.new_algo(), None, sampler=5)  # type: ignore[arg-type]
+    trainer.obtain_episodes(2, 20)
+    trainer.shutdown()
+
+
+def test_the_trainers_sampler_stays_up_when_the_algorithm_brings_it_again(
+    tmp_path: Path, backends: Any, fake_algo: Any
+) -> None:
+    fake_algo._sampler = None
+    trainer = trained(tmp_path, fake_algo, 1)
+    fake_algo._sampler = None
+    trainer.obtain_episodes(1, 20)
+    trainer.setup(fake_algo, None)
+    trainer.obtain_episodes(2, 20)
+
+
 def test_a_folder_with_another_run_is_refused(tmp_path: Path, backends: Any, fake_algo: Any) -> None:
     trained(tmp_path, fake_algo, 1)
     with pytest.raises(FileExistsError, match="another run"):
@@ -276,6 +310,14 @@ def test_a_number_of_epochs_that_makes_no_sense_is_refused(
     trainer.setup(fake_algo, None)
     with pytest.raises(error, match="n_epochs"):
         trainer.train(n_epochs)
+
+
+@pytest.mark.parametrize(("prefix", "key"), [("", "Epoch"), ("", "TotalEnvSteps"), ("Total", "EnvSteps")])
+def test_the_columns_by_which_rows_are_found_again_cannot_be_recorded(
+    tmp_path: Path, prefix: str, key: str
+) -> None:
+    with pytest.raises(ValueError, match="the trainer's own column"):
+        Trainer(SnapshotConfig(tmp_path)).record({key: 1}, prefix=prefix)
 
 
 def test_what_is_no_number_cannot_be_recorded(tmp_path: Path) -> None:
