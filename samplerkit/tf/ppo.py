@@ -133,6 +133,10 @@ class PPO:
         Returns:
             Entropy, KL (estimated, of the old to the new policy), ClipFraction and ValueLoss, means over the
             last pass, ExplainedVariance before it, and LearningRate.
+
+        Raises:
+            FloatingPointError: the batch has numbers that are not finite (nothing was learned), or the update
+                ended in such (policy and value function are of no use any more, earlier snapshots are).
         """
         settings = self.settings
         sequences = Sequences.of(episodes, encode_actions=self.policy.encode_actions)
@@ -145,18 +149,18 @@ class PPO:
             figures = [self._update(rates, **part) for part in parts]
         self._epochs_learned += 1
         means = np.mean([figure.numpy() for figure in figures], axis=0)
-        return {
-            **dict(zip(("Entropy", "KL", "ClipFraction", "ValueLoss"), means.tolist(), strict=True)),
-            "ExplainedVariance": explained_variance,
-            "LearningRate": learning_rate,
-        }
+        learned = dict(zip(("Entropy", "KL", "ClipFraction", "ValueLoss"), means.tolist(), strict=True))
+        self._require_finite_end(learned)
+        return {**learned, "ExplainedVariance": explained_variance, "LearningRate": learning_rate}
 
     def _prepare(self, sequences: Sequences) -> tuple[Columns, float]:
         """Advantages and returns of the batch, and everything the update needs, as columns of sequences."""
         mask = sequences.mask
         values = self._values(tf.constant(sequences.observations)).numpy().astype(np.float64)
-        # Nothing is earned after an episode that terminated; one that was cut off would have gone on.
-        values[np.arange(len(values)), sequences.lengths] *= ~sequences.terminated
+        # Nothing is earned after an episode that terminated; one that was cut off would have gone on. What the
+        # network says behind the end is not looked at: a simulation that blew up may end with NaN.
+        n_valued = sequences.lengths + ~sequences.terminated
+        values = np.where(np.arange(values.shape[1]) < n_valued[:, None], values, 0.0)
         advantages = generalized_advantages(
             sequences.rewards,
             values,
@@ -166,17 +170,31 @@ class PPO:
         )
         returns = advantages + values[:, :-1]
         columns: Columns = {
-            "observations": sequences.observations[:, :-1],
+            "observations": np.where(mask[..., None] > 0, sequences.observations[:, :-1], np.float32(0.0)),
             "actions": sequences.actions,
             "log_probs": sequences.log_probs,
             "advantages": standardized(advantages, mask).astype(np.float32),
             "returns": returns.astype(np.float32),
             "mask": mask,
         }
+        _require_finite({"rewards": sequences.rewards, **columns})
         unexplained = np.var(advantages[mask > 0]) / max(float(np.var(returns[mask > 0])), 1e-12)
         if not self._recurrent:  # every step is a sequence of its own
             columns = {name: column[mask > 0][:, None] for name, column in columns.items()}
         return columns, float(1.0 - unexplained)
+
+    def _require_finite_end(self, figures: dict[str, float]) -> None:
+        nets = {"policy": self.policy, "value function": self.baseline}
+        lost = [name for name, value in figures.items() if not np.isfinite(value)]
+        for name, net in nets.items():
+            if not all(np.isfinite(value).all() for value in net.get_param_values().values()):
+                lost.append(f"weights of the {name}")
+        if lost:
+            raise FloatingPointError(
+                f"PPO's update ended with {', '.join(lost)} not finite, so nothing can be learned from here: go "
+                "back to an earlier snapshot, with a lower learning_rate (now "
+                f"{self.settings.learning_rate:g}), fewer update_epochs, or smaller rewards and observations."
+            )
 
     def _compile(self) -> None:
         settings, policy, baseline, adam = self.settings, self.policy, self.baseline, self._adam
@@ -229,3 +247,23 @@ class PPO:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._compile()
+
+
+_REASONS = {
+    "rewards": "the environment gave NaN or infinity",
+    "observations": "the environment gave NaN, infinity, or numbers beyond float32",
+    "actions": "the policy gave NaN or infinity, as it does where its weights or observations are such",
+    "log_probs": "the policy gave NaN or infinity, as it does where its weights or observations are such",
+    "advantages": "the value of an observation is such, perhaps of the final one of an episode that was cut off",
+    "returns": "rewards are too large for float32",
+}
+
+
+def _require_finite(columns: Columns) -> None:
+    """Refuse a batch that would make NaN of every weight."""
+    for name, reason in _REASONS.items():
+        wrong = int(np.count_nonzero(~np.isfinite(columns[name])))
+        if wrong:
+            raise FloatingPointError(
+                f"PPO cannot learn from this batch, and has not: {wrong} of its {name} are not finite; {reason}."
+            )
