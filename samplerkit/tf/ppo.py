@@ -6,7 +6,10 @@ minibatches of whole episodes (recurrent policies) or of steps (others).
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,24 +31,48 @@ if TYPE_CHECKING:
 Columns = dict[str, npt.NDArray[Any]]
 
 
+_AT_LEAST_0 = "at least 0", lambda value: value >= 0.0
+_ABOVE_0 = "above 0", lambda value: value > 0.0
+_SHARE = "from 0 to 1", lambda value: 0.0 <= value <= 1.0
+_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "discount": _SHARE,
+    "gae_lambda": _SHARE,
+    "lr_clip_range": _ABOVE_0,
+    "policy_ent_coeff": _AT_LEAST_0,
+    "final_policy_ent_coeff": _AT_LEAST_0,
+    "learning_rate": _AT_LEAST_0,
+    "final_learning_rate": _AT_LEAST_0,
+    # Not infinity either: TensorFlow makes NaN of it.
+    "max_grad_norm": _ABOVE_0,
+    # With 1 the mean would stay at nothing, by which Adam divides.
+    "adam_beta2": ("from 0 to below 1", lambda value: 0.0 <= value < 1.0),
+}
+_MAY_BE_NONE = ("final_policy_ent_coeff", "final_learning_rate")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PPOSettings:
     """What can be tuned. The names of garage's PPO are kept where it has the thing.
 
     Attributes:
-        discount: gamma.
-        gae_lambda: lambda of the advantage estimates.
-        lr_clip_range: epsilon, how far the likelihood ratio may leave 1 before its gradient is cut.
-        policy_ent_coeff: weight of the entropy bonus.
+        discount: gamma, from 0 to 1.
+        gae_lambda: lambda of the advantage estimates, from 0 to 1.
+        lr_clip_range: epsilon, how far the likelihood ratio may leave 1 before its gradient is cut; above 0.
+        policy_ent_coeff: weight of the entropy bonus, at least 0.
         final_policy_ent_coeff: the bonus decays linearly to this; None: constant.
-        learning_rate: of Adam.
+        learning_rate: of Adam, at least 0.
         final_learning_rate: it decays linearly to this; None: constant.
         decay_epochs: the number of training epochs over which both decay; must be given where one does.
         update_epochs: passes over each batch.
         minibatch_size: episodes of a minibatch for recurrent policies, steps for others.
-        max_grad_norm: gradients of policy and of value function are scaled down to this norm, each apart.
-        adam_beta2: decay of Adam's mean of squared gradients.
+        max_grad_norm: gradients of policy and of value function are scaled down to this norm, each apart;
+            above 0.
+        adam_beta2: decay of Adam's mean of squared gradients, from 0 to below 1.
         jit_compile: whether XLA compiles the update: a few seconds once, then several times faster.
+
+    Raises:
+        ValueError: a number is out of its range, NaN or infinite; or something decays without `decay_epochs`.
+        TypeError: what should be a number is none; a count that is no integer.
     """
 
     discount: float = 0.99
@@ -72,6 +99,14 @@ class PPOSettings:
             check_count(name, getattr(self, name))
         if self.decay_epochs is not None:
             check_count("decay_epochs", self.decay_epochs)
+        for name, (said, fits) in _RANGES.items():
+            value = getattr(self, name)
+            if value is None and name in _MAY_BE_NONE:
+                continue
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise TypeError(f"{name} must be a number, {said}, not {value!r}")
+            if not (math.isfinite(value) and fits(float(value))):
+                raise ValueError(f"{name} must be {said}, not {value}")
 
     def learning_rate_at(self, epoch: int) -> float:
         """Adam's step size in a training epoch."""

@@ -198,6 +198,29 @@ def test_a_decay_needs_its_number_of_epochs():
         PPOSettings(minibatch_size=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("discount", (99, -0.1), "from 0 to 1"),
+        ("gae_lambda", (-1, 1.5), "from 0 to 1"),
+        ("lr_clip_range", (0, -1), "above 0"),
+        ("policy_ent_coeff", (-0.1,), "at least 0"),
+        ("final_policy_ent_coeff", (-0.1,), "at least 0"),
+        ("learning_rate", (-1,), "at least 0"),
+        ("final_learning_rate", (-1,), "at least 0"),
+        ("max_grad_norm", (0, -1), "above 0"),
+        ("adam_beta2", (1.0, -0.5), "from 0 to below 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(name, values, said):
+    for value in (*values, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"{name} must be {said}, not {value}"):
+            PPOSettings(**{name: value}, decay_epochs=3)
+    with pytest.raises(TypeError, match=f"{name} must be a number, {said}, not '1'"):
+        PPOSettings(**{name: "1"}, decay_epochs=3)
+    PPOSettings(**{name: np.float32(0.5)}, decay_epochs=3)
+
+
 @pytest.mark.parametrize("name", ["update_epochs", "minibatch_size", "decay_epochs"])
 @pytest.mark.parametrize("count", [2.5, 2.0, True])
 def test_settings_that_count_are_integers(name, count):
