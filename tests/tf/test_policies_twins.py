@@ -22,6 +22,7 @@ ACTIONS = {
     "discrete": spaces.Discrete(4, start=2),
     "multi-discrete": spaces.MultiDiscrete([2, 3]),
     "box": spaces.Box(-1, 1, (2, 2), np.float32),
+    "half": spaces.Box(-1, 1, (3,), np.float16),
 }
 KINDS = {"mlp": (TFMLPPolicy, {"hidden_sizes": (16, 8)}), "gru": (TFGRUPolicy, {"hidden_size": 12})}
 
