@@ -24,6 +24,9 @@ SPACES = {
     "bytes": spaces.Box(0, 255, (4,), np.uint8),
     "all of int64": spaces.Box(np.iinfo(np.int64).min, np.iinfo(np.int64).max, (2,), np.int64),
     "all of uint64": spaces.Box(0, np.iinfo(np.uint64).max, (2,), np.uint64),
+    "nothing of a box": spaces.Box(-1, 1, (0,), np.float32),
+    "nothing in rows": spaces.Box(0, 9, (2, 0), np.int64),
+    "no classes": spaces.MultiDiscrete(np.zeros(0, np.int64)),
     "binary": spaces.MultiBinary([2, 2]),
     "multi": spaces.MultiDiscrete([2, 5], start=[0, 3]),
     "nested": spaces.Dict(
