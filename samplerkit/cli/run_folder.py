@@ -58,8 +58,9 @@ def clear_run(folder: Path) -> None:
 class ConfigOutput:
     """Writes config.toml when training begins, and not before: a run that cannot start leaves no trace.
 
-    A new run's folder is cleared first of what another one has left there: `choose_folder` has seen to it
-    that this was asked for. Nor does one that ends before its first epoch in a folder that was empty: all in there is the run's own.
+    Nor does one that ends before its first epoch in a folder that was empty: all in there is the run's own.
+    What another run has left is deleted when a new one begins: `choose_folder` has seen to it that this was
+    asked for.
 
     Args:
         text: The file's text.

@@ -219,7 +219,7 @@ class GaussianHead:
 
     def _noise_of(self, actions: Actions, means: Array) -> Array:
         """The noise that would have given these very actions, rounded as they are."""
-        noise: Array = (actions.astype(np.float32) - means) / self._std
+        noise: Array = np.divide(actions.astype(np.float32) - means, self._std, dtype=np.float32)
         return noise
 
     def one(self, outputs: Array, streams: RowStreams, deterministic: bool) -> tuple[Any, np.float32]:

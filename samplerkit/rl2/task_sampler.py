@@ -113,8 +113,8 @@ class SetTaskSampler(TaskSampler):
     ) -> None:
         if not isinstance(env_constructor, type):
             raise ValueError(
-                f"env_constructor must be the environment's class, not {env_constructor!r}: workers that have "
-                "an environment of it keep that one. Make variants in subclasses, or in a "
+                f"env_constructor must be the environment's class, not {env_constructor!r}: workers tell "
+                "the task to an environment of exactly that class. Make variants in subclasses, or in a "
                 "ConstructEnvsSampler, which takes any callable"
             )
         self._env_constructor = env_constructor

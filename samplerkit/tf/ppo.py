@@ -192,8 +192,8 @@ class PPO:
         """Advantages and returns of the batch, and everything the update needs, as columns of sequences."""
         mask = sequences.mask
         values = self._values(tf.constant(sequences.observations)).numpy().astype(np.float64)
-        # Nothing is earned after an episode that terminated; one that was cut off would have gone on. What the
-        # network says behind the end is not looked at: a simulation that blew up may end with NaN.
+        # Nothing is earned after an episode that terminated; one that was cut off would have gone on. And
+        # nothing is multiplied with what stands behind the end: a simulation that blew up ends with NaN.
         n_valued = sequences.lengths + ~sequences.terminated
         values = np.where(np.arange(values.shape[1]) < n_valued[:, None], values, 0.0)
         advantages = generalized_advantages(
@@ -226,8 +226,8 @@ class PPO:
                 lost.append(f"weights of the {name}")
         if lost:
             raise FloatingPointError(
-                f"PPO's update ended with {', '.join(lost)} not finite, so nothing can be learned from here: go "
-                "back to an earlier snapshot, with a lower learning_rate (now "
+                f"PPO's update ended with {', '.join(lost)} not finite, so nothing can be learned from here on: "
+                "go back to an earlier snapshot, with a lower learning_rate (it is "
                 f"{self.settings.learning_rate:g}), fewer update_epochs, or smaller rewards and observations."
             )
 
@@ -289,7 +289,7 @@ _REASONS = {
     "observations": "the environment gave NaN, infinity, or numbers beyond float32",
     "actions": "the policy gave NaN or infinity, as it does where its weights or observations are such",
     "log_probs": "the policy gave NaN or infinity, as it does where its weights or observations are such",
-    "advantages": "the value of an observation is such, perhaps of the final one of an episode that was cut off",
+    "advantages": "an observation's value is such, perhaps that of the last one of an episode that was cut off",
     "returns": "rewards are too large for float32",
 }
 
@@ -300,5 +300,6 @@ def _require_finite(columns: Columns) -> None:
         wrong = int(np.count_nonzero(~np.isfinite(columns[name])))
         if wrong:
             raise FloatingPointError(
-                f"PPO cannot learn from this batch, and has not: {wrong} of its {name} are not finite; {reason}."
+                f"PPO cannot learn from this batch, and has not: {wrong} of its {name} are not finite; "
+                f"{reason}."
             )

@@ -166,7 +166,7 @@ def test_observations_that_are_not_finite_are_refused():
 def test_an_update_that_ends_in_nan_is_an_error():
     env = RightOrWrong()
     algo = mlp(env, settings=PPOSettings(jit_compile=False, learning_rate=1e38))
-    with pytest.raises(FloatingPointError, match="weights of the policy.* not finite.* lower learning_rate"):
+    with pytest.raises(FloatingPointError, match=r"weights of the policy.* not finite.* lower learning_rate"):
         algo.learn(sampled(env, algo.policy, 64, length=1))
 
 
