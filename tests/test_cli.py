@@ -169,6 +169,36 @@ def test_options_of_the_backend_in_the_file_do_not_go_to_another(tmp_path: Path)
     assert run("train", config, "--sampler", "local", "--logdir", str(tmp_path / "b")) == 0
 
 
+def sampler_table(folder: Path) -> dict[str, Any]:
+    tables = tomllib.loads((folder / "config.toml").read_text())
+    table: dict[str, Any] = tables["sampler"]
+    return table
+
+
+def test_what_means_the_same_on_every_backend_goes_to_another(tmp_path: Path) -> None:
+    common = {"seed": 7, "reseed": False, "stateful": True, "n_workers": 2, "max_episode_length": 50}
+    words = [
+        word for key, value in common.items() for word in ("--set", f"sampler.{key}={json.dumps(value)}")
+    ]
+    assert train(tmp_path / "a", *words, "--set", "sampler.is_tf_worker=false") == 0
+    config = str(tmp_path / "a" / "config.toml")
+    assert run("train", config, "--sampler", "multiprocessing", "--logdir", str(tmp_path / "b")) == 0
+    assert reproducible(tmp_path / "b") == reproducible(tmp_path / "a")
+    assert sampler_table(tmp_path / "b") == {**common, "is_tf_worker": False, "name": "multiprocessing"}
+    assert run("resume", str(tmp_path / "b"), "--sampler", "local", "--n-epochs", "4") == 0
+    assert sampler_table(tmp_path / "b") == {**common, "is_tf_worker": False, "name": "local"}
+
+
+def test_options_of_the_kind_of_worker_go_to_another_backend_with_it(tmp_path: Path) -> None:
+    words = ["--sampler", "multiprocessing+vectorized", "--set", "sampler.n_processes=1"]
+    assert train(tmp_path / "a", *words, "--set", "sampler.n_envs=3") == 0
+    config = str(tmp_path / "a" / "config.toml")
+    assert run("train", config, "--sampler", "vectorized", "--logdir", str(tmp_path / "b")) == 0
+    assert sampler_table(tmp_path / "b") == {"name": "vectorized", "n_workers": 4, "n_envs": 3}
+    assert run("train", config, "--sampler", "local", "--logdir", str(tmp_path / "c")) == 0
+    assert sampler_table(tmp_path / "c") == {"name": "local", "n_workers": 4}
+
+
 def test_without_a_seed_one_is_drawn_and_kept(tmp_path: Path) -> None:
     text = "\n".join(
         [

@@ -13,6 +13,7 @@ from typing import Any
 
 from samplerkit.cli.quiet import without_native_chatter
 from samplerkit.trainer.experiment import Experiment, ExperimentConfig
+from samplerkit.trainer.sampler_slot import kept_on_another
 from samplerkit.trainer.tables import ConfigError, suggestion
 
 CONFIG_FILE = "config.toml"
@@ -77,11 +78,11 @@ def resolve(
 
 
 def choose_sampler(tables: Tables, name: str) -> None:
-    """Name another backend; the options of the one in the file, such as ``n_processes``, go with it."""
+    """Name another backend; the own options of the one in the file, such as ``n_processes``, go with it."""
     table = tables.setdefault("sampler", {})
-    if table.get("name", "local") != name:
-        common = {key: value for key, value in table.items() if key in ("n_workers", "max_episode_length")}
-        tables["sampler"] = {**common, "name": name}
+    before = table.get("name", "local")
+    if before != name:
+        tables["sampler"] = {**kept_on_another(table, before, name), "name": name}
 
 
 def apply_setting(tables: Tables, setting: str) -> None:

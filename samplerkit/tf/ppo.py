@@ -226,7 +226,7 @@ class PPO:
                 lost.append(f"weights of the {name}")
         if lost:
             raise FloatingPointError(
-                f"PPO's update ended with {', '.join(lost)} not finite, so nothing can be learned from here on: "
+                f"PPO's update ended with {', '.join(lost)} not finite, so nothing can be learned from it: "
                 "go back to an earlier snapshot, with a lower learning_rate (it is "
                 f"{self.settings.learning_rate:g}), fewer update_epochs, or smaller rewards and observations."
             )
@@ -289,7 +289,7 @@ _REASONS = {
     "observations": "the environment gave NaN, infinity, or numbers beyond float32",
     "actions": "the policy gave NaN or infinity, as it does where its weights or observations are such",
     "log_probs": "the policy gave NaN or infinity, as it does where its weights or observations are such",
-    "advantages": "an observation's value is such, perhaps that of the last one of an episode that was cut off",
+    "advantages": "an observation's value is such, perhaps that of the last in an episode that was cut off",
     "returns": "rewards are too large for float32",
 }
 

@@ -162,13 +162,24 @@ def _kept_options(record: SamplerRecord, name: str, given: Mapping[str, Any]) ->
     if name == record.name:
         kept = dict(record.options)
     else:
-        common = {*COMMON_OPTIONS, *_worker_options(record.name, name)}
-        kept = {key: value for key, value in record.options.items() if key in common}
+        kept = kept_on_another(record.options, record.name, name)
     if given.get("worker_factory") is not None:
         return {key: value for key, value in kept.items() if key not in _FACTORY_FIELDS}
     if name != record.name and "worker_class" in kept:
         return _without_named_class(kept, name, given)
     return kept
+
+
+def kept_on_another(options: Mapping[str, Any], before: str | None, now: str) -> dict[str, Any]:
+    """The options that mean the same when the backend changes; those that are its own go with it.
+
+    Args:
+        options: Arguments of `samplerkit.make_sampler`.
+        before: The backend's name so far; None for a sampler that was handed over as an object.
+        now: The other one's.
+    """
+    common = {*COMMON_OPTIONS, *_worker_options(before, now)}
+    return {key: value for key, value in options.items() if key in common}
 
 
 def _worker_options(before: str | None, now: str) -> tuple[str, ...]:
