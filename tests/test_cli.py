@@ -220,6 +220,76 @@ def test_a_builder_may_stand_beside_its_configuration(tmp_path: Path) -> None:
     assert run("train", str(tmp_path / "x.toml"), "--logdir", str(tmp_path / "a")) == 0
 
 
+BESIDE = """
+from samplerkit.trainer.experiment import Experiment
+from samplerkit.trainer.reinforce import LinearSoftmaxPolicy, Reinforce
+
+
+class Own(Reinforce):
+    pass
+
+
+def build(config):
+    policy = LinearSoftmaxPolicy(4, 2, seed=config.seed)
+    return Experiment(algo=Own(policy, learning_rate=0.1, discount=0.99), env="CartPole-v1")
+"""
+
+
+@pytest.fixture
+def run_of_a_builder_beside(tmp_path: Path) -> Path:
+    """The folder of a run whose builder and algorithm stand beside its configuration, and nowhere else."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "own_builder.py").write_text(BESIDE)
+    (tmp_path / "mine" / "x.toml").write_text(
+        '[experiment]\nname = "x"\nbuild = "own_builder:build"\nseed = 1\n'
+        "[train]\nn_epochs = 1\nbatch_size = 50\n[sampler]\nn_workers = 1\n"
+    )
+    assert elsewhere(tmp_path, "train", "mine/x.toml", "--logdir", "run").returncode == 0
+    return tmp_path / "run"
+
+
+def elsewhere(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, with this working directory."""
+    return subprocess.run(
+        [sys.executable, "-m", "samplerkit.cli", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_run_whose_builder_stands_beside_its_configuration_goes_on_anywhere(
+    run_of_a_builder_beside: Path,
+) -> None:
+    folder = run_of_a_builder_beside
+    (folder.parent / "other").mkdir()
+    for words in (["resume", str(folder), "--n-epochs", "2"], ["evaluate", str(folder), "--trials", "2"]):
+        done = elsewhere(folder.parent / "other", *words)
+        assert done.returncode == 0, done.stderr
+    assert len(reproducible(folder)) == 2
+
+
+def test_a_builder_that_has_moved_is_sought_where_the_run_says(run_of_a_builder_beside: Path) -> None:
+    folder = run_of_a_builder_beside
+    config = folder / "config.toml"
+    before = str(folder.parent / "mine")
+    (folder.parent / "mine").rename(folder.parent / "moved")
+    done = elsewhere(folder, "resume", ".", "--n-epochs", "2")
+    assert done.returncode == 2
+    assert f"sought in {before}, which is not there any more" in done.stderr
+    assert "write another folder under [experiment]" in done.stderr
+    config.write_text(config.read_text().replace(before, "../moved"))
+    done = elsewhere(folder, "resume", ".", "--n-epochs", "2")
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads(config.read_text())["experiment"]["folder"] == str(folder.parent / "moved")
+
+
+def test_a_configuration_that_comes_along_names_no_folder(tmp_path: Path) -> None:
+    assert train(tmp_path) == 0
+    assert "folder" not in tomllib.loads((tmp_path / "config.toml").read_text())["experiment"]
+
+
 def test_without_a_logdir_the_first_free_folder_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

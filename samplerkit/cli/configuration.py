@@ -45,16 +45,33 @@ def find_configuration(name: str) -> Path:
     )
 
 
+def read_configuration(name: str) -> Tables:
+    """The tables of a configuration by its name or path; that of a file knows in which folder it stands.
+
+    Raises:
+        ConfigError: There is none, or it is not TOML.
+    """
+    tables = read_tables(find_configuration(name))
+    experiment = tables.setdefault("experiment", {})
+    if name not in named_configurations() and isinstance(experiment, dict):
+        experiment.setdefault("folder", str(Path(name).resolve().parent))
+    return tables
+
+
 def read_tables(path: Path) -> Tables:
-    """The tables of a TOML file.
+    """The tables of a TOML file; a folder that it names is sought from where it stands itself.
 
     Raises:
         ConfigError: It is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not a TOML file: {error}.") from error
+    experiment = tables.get("experiment")
+    if isinstance(experiment, dict) and isinstance(experiment.get("folder"), str):
+        experiment["folder"] = str((path.parent / experiment["folder"]).resolve())
+    return tables
 
 
 def resolve(
@@ -118,12 +135,23 @@ def configuration_text(config: ExperimentConfig) -> str:
 
 
 def build(config: ExperimentConfig) -> Experiment:
-    """Call the configuration's builder.
+    """Call the configuration's builder, which may stand in a module beside its file.
 
     Raises:
         ConfigError: There is no such function, or it returns something else.
     """
-    builder = load_name(config.build, what="experiment.build")
+    if config.folder is not None:
+        allow_builders_in(config.folder)
+    try:
+        builder = load_name(config.build, what="experiment.build")
+    except ConfigError as error:
+        if config.folder is None or not isinstance(error.__cause__, ModuleNotFoundError):
+            raise
+        gone = "" if Path(config.folder).is_dir() else ", which is not there any more"
+        raise ConfigError(
+            f"{error} Modules beside the configuration are sought in {config.folder}{gone}: put them there, "
+            "or write another folder under [experiment] of the configuration, the config.toml of a run."
+        ) from error
     experiment = builder(config)
     if not isinstance(experiment, Experiment):
         raise ConfigError(f"{config.build} returned {type(experiment).__name__}, not an Experiment.")
@@ -151,9 +179,8 @@ def load_name(reference: str, *, what: str) -> Any:
         raise ConfigError(f"{what}: {error}.") from error
 
 
-def allow_builders_beside(path: Path) -> None:
-    """Let a configuration name a builder in a module beside its file."""
-    folder = str(path.resolve().parent)
+def allow_builders_in(folder: str) -> None:
+    """Let a configuration name a builder in a module in this folder."""
     if folder not in sys.path:
         sys.path.append(folder)
 

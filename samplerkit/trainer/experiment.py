@@ -119,6 +119,8 @@ class ExperimentConfig:
         seed: Seeds policy weights, the algorithm's draws and the sampler; always a number here (drawn where
             the file gives none) and kept in the run's config.toml.
         description: One line for ``samplerkit train --list``.
+        folder: Where modules of the builder are found, beside those that Python finds: that of the
+            configuration's file. None for a configuration that comes with samplerkit, or that is no file.
         algo, env, policy: Free tables, checked by the builder.
         sampler, train, evaluation, chart: See their classes.
     """
@@ -128,6 +130,7 @@ class ExperimentConfig:
     seed: int
     train: TrainSettings
     description: str = ""
+    folder: str | None = None
     algo: Table = field(default_factory=dict)
     env: Table = field(default_factory=dict)
     policy: Table = field(default_factory=dict)
@@ -175,6 +178,7 @@ class _ExperimentTable:
     build: str
     seed: int
     description: str = ""
+    folder: str | None = None
 
 
 _TABLES = ("experiment", "algo", "env", "policy", "sampler", "train", "evaluation", "chart")

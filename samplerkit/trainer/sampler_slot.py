@@ -159,10 +159,9 @@ def _options_of(sampler: Sampler) -> dict[str, Any]:
 
 def _kept_options(record: SamplerRecord, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The recorded options that a sampler of this name goes on with, beside those given now."""
-    if name == record.name:
-        kept = dict(record.options)
-    else:
-        kept = kept_on_another(record.options, record.name, name)
+    kept = dict(record.options)
+    if name != record.name:
+        kept = kept_on_another(kept, record.name, name)
     if given.get("worker_factory") is not None:
         return {key: value for key, value in kept.items() if key not in _FACTORY_FIELDS}
     if name != record.name and "worker_class" in kept:
