@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from samplerkit.episodes import EpisodeBatch, StepType
 from samplerkit.trainer.records import Number
-
-if TYPE_CHECKING:
-    from samplerkit.episodes import EpisodeBatch
-
-_TERMINAL = 2
 
 
 def episode_returns(episodes: EpisodeBatch, *, discount: float = 1.0) -> npt.NDArray[np.float64]:
@@ -39,7 +35,7 @@ def performance(episodes: EpisodeBatch, *, discount: float = 1.0) -> dict[str, N
     return {
         "NumEpisodes": len(lengths),
         "AverageEpisodeLength": float(lengths.mean()),
-        "TerminationRate": float(np.mean(np.asarray(episodes.step_types)[ends] == _TERMINAL)),
+        "TerminationRate": float(np.mean(np.asarray(episodes.step_types)[ends] == StepType.TERMINAL)),
         **_summary("Return", episode_returns(episodes)),
         **_summary("DiscountedReturn", episode_returns(episodes, discount=discount)),
     }
