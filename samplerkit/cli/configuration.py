@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from samplerkit.cli.quiet import without_native_chatter
+from samplerkit.spelling import did_you_mean
 from samplerkit.trainer.experiment import Experiment, ExperimentConfig
-from samplerkit.trainer.tables import ConfigError, suggestion
+from samplerkit.trainer.tables import ConfigError
 
 CONFIG_FILE = "config.toml"
 Tables = dict[str, dict[str, Any]]
@@ -39,7 +40,7 @@ def find_configuration(name: str) -> Path:
     if path.is_file():
         return path
     raise ConfigError(
-        f"There is no configuration {name!r}, neither by name nor as a file.{suggestion(name, named)} "
+        f"There is no configuration {name!r}, neither by name nor as a file.{did_you_mean(name, named)} "
         f"Names: {', '.join(named)}."
     )
 
