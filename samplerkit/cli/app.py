@@ -92,6 +92,7 @@ def train(
     from samplerkit.cli import configuration
     from samplerkit.cli.run_folder import choose_folder
     from samplerkit.cli.running import train_run
+    from samplerkit.cli.search_path import search_in
 
     if list_them:
         return _list_configurations()
@@ -100,7 +101,7 @@ def train(
             "Which configuration? Pass a name or a TOML file; `samplerkit train --list` lists the names."
         )
     path = configuration.find_configuration(config)
-    configuration.allow_builders_beside(path)
+    search_in(path.resolve().parent)  # a configuration may name a builder in a module beside its file
     tables = configuration.read_tables(path)
     resolved = configuration.resolve(tables, sampler=sampler, seed=seed, settings=settings or ())
     folder = choose_folder(logdir, resolved.name, overwrite=overwrite)

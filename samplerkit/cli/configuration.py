@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.resources
 import secrets
-import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from samplerkit.cli.quiet import without_native_chatter
+from samplerkit.plugins.option_words import value_of
 from samplerkit.spelling import did_you_mean
 from samplerkit.trainer.experiment import Experiment, ExperimentConfig
 from samplerkit.trainer.tables import ConfigError
@@ -100,14 +100,7 @@ def apply_setting(tables: Tables, setting: str) -> None:
         table = table.setdefault(word, {})
         if not isinstance(table, dict):
             raise ConfigError(f"--set {setting!r}: {word!r} is a value and has no keys below it.")
-    table[words[-1]] = _value(text.strip())
-
-
-def _value(text: str) -> object:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+    table[words[-1]] = value_of(text.strip())
 
 
 def configuration_text(config: ExperimentConfig) -> str:
@@ -149,13 +142,6 @@ def load_name(reference: str, *, what: str) -> Any:
         ) from error
     except AttributeError as error:
         raise ConfigError(f"{what}: {error}.") from error
-
-
-def allow_builders_beside(path: Path) -> None:
-    """Let a configuration name a builder in a module beside its file."""
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
 
 
 def _install_hint(error: ImportError) -> str:
