@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 from gymnasium.vector.utils import batch_space
 
-VectorEnv = gymnasium.vector.VectorEnv[Any, Any, Any]
+from samplerkit.interfaces import VectorEnv
 
 
 class SeededWhenMade(gymnasium.vector.VectorEnv[Any, Any, Any]):
