@@ -63,7 +63,8 @@ _COLUMNS = 12
 class BaseSampler(Sampler):
     """A sampler that lacks only the place where units run.
 
-    A subclass implements `_start`, `_run`, `_interrupt` and `_stop`, and states its `capabilities`.
+    A subclass implements `_start`, `_run`, `_interrupt` and `_stop`, `_forget` where anything runs ahead,
+    and states its `capabilities`.
 
     Args:
         agents: a policy, or a list with one for each worker.
@@ -94,6 +95,33 @@ class BaseSampler(Sampler):
 
     layouts: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
     """Sets of options that change where units run and nothing else; the contract suite tries them all."""
+
+    _started = False
+    """Whether workers are up."""
+
+    _to_stop = False
+    """Whether there is, or may be, anything of workers that is to be stopped."""
+
+    _process: int | None = None
+    """Whose workers these are: a process that it forks must not touch them."""
+
+    _caller: int | None = None
+    """The thread of the present call."""
+
+    _is_ending = False
+    """Whether a shutdown is at work."""
+
+    _shape: CallShape | None = None
+    """What a call of a worker yields whose episodes go on from call to call; None for all other workers."""
+
+    _continuation: Continuation | None = None
+    """Where such workers stand, as committed."""
+
+    _passage: Passage | None = None
+    """Such workers in the present call."""
+
+    _streams = False
+    """Whether the episodes of a worker are a stream; see `StreamingWorker`."""
 
     def __init__(
         self,
@@ -186,6 +214,12 @@ class BaseSampler(Sampler):
         """Shut the workers down, by force if need be, and release everything.
 
         Called again where Ctrl-C came in the middle: it then goes on with what is left, and at once.
+        """
+
+    def _forget(self) -> None:
+        """Drop whatever ran ahead, and what stateful workers remember.
+
+        The record was replaced, or a call did not happen.
         """
 
     # -- the interface ---------------------------------------------------------------------------
@@ -551,30 +585,6 @@ class BaseSampler(Sampler):
 
     # -- life ------------------------------------------------------------------------------------
 
-    _started = False
-    """Whether workers are up."""
-
-    _to_stop = False
-    """Whether there is, or may be, anything of workers that is to be stopped."""
-
-    _process: int | None = None
-    """Whose workers these are: a process that it forks must not touch them."""
-
-    _caller: int | None = None
-    """The thread of the present call."""
-
-    _is_ending = False
-    """Whether a shutdown is at work."""
-
-    _shape: CallShape | None = None
-    """What a call of a worker yields whose episodes go on from call to call; None for all other workers."""
-
-    _continuation: Continuation | None = None
-    """Where such workers stand, as committed."""
-
-    _passage: Passage | None = None
-    """Such workers in the present call."""
-
     @property
     def _units_each(self) -> int:
         """How many units a worker's result has: one, or those of a piece of its stream."""
@@ -584,9 +594,6 @@ class BaseSampler(Sampler):
     def _bound(self) -> bool:
         """Whether units of a worker run in order, in one place."""
         return self._stateful or self._shape is not None or self._streams
-
-    _streams: bool = False
-    """Whether the episodes of a worker are a stream; see `StreamingWorker`."""
 
     @property
     def _streams_from(self) -> int | None:
@@ -633,12 +640,6 @@ class BaseSampler(Sampler):
             self._to_stop = False
         finally:
             self._started = False
-
-    def _forget(self) -> None:
-        """Drop whatever ran ahead, and what stateful workers remember.
-
-        The record was replaced, or a call did not happen.
-        """
 
     @classmethod
     def _checked(cls, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -141,14 +141,25 @@ class PoolSampler(BaseSampler, Generic[C]):
     # -- life ------------------------------------------------------------------------------------
 
     _transport: Transport[C] | None = None
+    _carrier_setup: bytes
+    _members: list[_Member[C]] = []  # noqa: RUF012 - replaced by _start, never changed in place
+    _far: bool
+    """Whether the way to carriers is so long that more is to be under way with each."""
+    _may_hang = False
+    """Whether carriers may hang in a unit of a call that somebody had enough of."""
+    _schedule: Schedule
+    _private: PrivateQueues
     _common: CommonQueue | None = None
     _dealer: Dealer | None = None
     _placing: Placing | None = None
     _placed: PlacedCall | None = None
     """Where the observations go of the call that began this epoch."""
-    _members: list[_Member[C]] = []  # noqa: RUF012 - replaced by _start, never changed in place
-    _may_hang = False
-    """Whether carriers may hang in a unit of a call that somebody had enough of."""
+    _epoch: int
+    """Begun by an update or an error; results of an older one are dropped."""
+    _epoch_record: Record
+    _ahead: list[Result]
+    """Results of this epoch that no call has admitted yet."""
+    _came: CallsThatCame
 
     @property
     def _link(self) -> Transport[C]:
@@ -162,7 +173,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._epoch = 0
         self._epoch_record = record
         self._may_hang = False
-        self._ahead: list[Result] = []
+        self._ahead = []
         n_carriers = checked_n_carriers(self._link)
         self._came = CallsThatCame(self.n_workers)
         places = n_carriers * self._overlap
