@@ -96,6 +96,10 @@ class BaseSampler(Sampler):
     layouts: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
     """Sets of options that change where units run and nothing else; the contract suite tries them all."""
 
+    _factory: WorkerFactory
+    _stateful: bool
+    """Whether workers remember earlier units, or their environments do."""
+
     _started = False
     """Whether workers are up."""
 
@@ -140,9 +144,7 @@ class BaseSampler(Sampler):
         **options: Any,
     ) -> None:
         self._closed: str | None = "it has not been started"
-        self._lock = threading.Lock()
-        self._ending = threading.RLock()
-        self._options = self._checked(options)
+        checked = self._checked(options)
         fields = {
             "max_episode_length": max_episode_length,
             "is_tf_worker": check_flag("is_tf_worker", is_tf_worker) or None,
@@ -151,10 +153,10 @@ class BaseSampler(Sampler):
             "worker_class": worker_class,
             "worker_args": worker_args,
         }
-        self._factory, self._seed = complete_factory(worker_factory, fields, agents, envs)
-        self._reseed = check_flag("reseed", reseed)
-        self._stateful_env = check_flag("stateful", stateful) or not reseed
-        self._stateful = self._stateful_env or self._factory.worker_class.stateful
+        factory, self._seed = complete_factory(worker_factory, fields, agents, envs)
+        reseed = check_flag("reseed", reseed)
+        stateful = check_flag("stateful", stateful) or not reseed
+        self._set_up(factory, checked, stateful=stateful, reseed=reseed)
         if self._stateful:
             self._require("stateful")
         self._shape = self._factory.call_shape
@@ -165,13 +167,32 @@ class BaseSampler(Sampler):
         if self._streams and self._stateful:
             self._require("stateful")
         self._continuation = None if self._shape is None else Continuation.first(self._shape, self.n_workers)
-        self._cursor = 0
-        self._reproducible = True
-        self._statistics = Statistics()
         self._begin()
 
     arguments: ClassVar[tuple[str, ...]] = tuple(inspect.signature(__init__).parameters)[1:-1]
     """Names of what every sampler is made of; options come beside these."""
+
+    def _set_up(
+        self, factory: WorkerFactory, options: dict[str, Any], *, stateful: bool, reseed: bool
+    ) -> None:
+        """Set what a sampler has before it knows its workers' recipes; of one that is unpickled, too.
+
+        Args:
+            factory: of its workers.
+            options: its own, checked.
+            stateful: whether environments remember.
+            reseed: see the constructor.
+        """
+        self._lock = threading.Lock()
+        self._ending = threading.RLock()
+        self._factory = factory
+        self._options = options
+        self._reseed = reseed
+        self._stateful_env = stateful
+        self._stateful = stateful or factory.worker_class.stateful
+        self._cursor = 0
+        self._reproducible = True
+        self._statistics = Statistics()
 
     @classmethod
     @contextmanager
@@ -688,17 +709,11 @@ def _restored(cls: type[BaseSampler], arguments: dict[str, Any], state: dict[str
     factory: WorkerFactory = arguments.pop("worker_factory")
     sampler._shape = factory.call_shape
     saved = load_state(state, n_workers=factory.n_workers or 0, shape=sampler._shape)
-    sampler._stateful_env = arguments.pop("stateful")
-    sampler._reseed = arguments.pop("reseed")
+    flags = {name: arguments.pop(name) for name in ("stateful", "reseed")}
     sampler._streams = arguments.pop("streams", False)
-    sampler._options = cls._checked(arguments)
-    sampler._lock = threading.Lock()
-    sampler._ending = threading.RLock()
-    sampler._factory = factory
-    sampler._stateful = sampler._stateful_env or factory.worker_class.stateful
+    sampler._set_up(factory, cls._checked(arguments), **flags)
     sampler._seed, sampler._cursor, sampler._record = saved.seed, saved.cursor, saved.record
     sampler._continuation = saved.continuation
-    sampler._reproducible = True
     if sampler._stateful:
         sampler._lose_memory()
     sampler._statistics = Statistics(env_steps=saved.total_env_steps)
