@@ -41,12 +41,12 @@ from samplerkit.sampling import boundary
 from samplerkit.sampling.admission import Calls, Goal, Steps, Units
 from samplerkit.sampling.construction import complete_factory, each_given, first_record, own_facts
 from samplerkit.sampling.continuation import Continuation
-from samplerkit.sampling.host import HostSetup, Seating
 from samplerkit.sampling.numbering import update_seed
 from samplerkit.sampling.observing import tell_observers
 from samplerkit.sampling.options import Options, check_flag, checked_options, no_such_option
 from samplerkit.sampling.passage import Passage
 from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
+from samplerkit.sampling.seating import HostSetup, Seating
 from samplerkit.sampling.state import load_state, save_state
 from samplerkit.sampling.streams import goal_of_pieces, units_of_pieces
 from samplerkit.workers import DefaultWorker, WorkerFactory

@@ -25,7 +25,6 @@ from samplerkit.sampling.carrier import CarrierSetup
 from samplerkit.sampling.continuation import Continuation
 from samplerkit.sampling.dealing import CommonQueue, Dealer, DeepQueues, PrivateQueues
 from samplerkit.sampling.failure import Failure, raise_first
-from samplerkit.sampling.host import seating
 from samplerkit.sampling.messages import (
     Cancel,
     Close,
@@ -45,6 +44,7 @@ from samplerkit.sampling.passage import CallsThatCame
 from samplerkit.sampling.placement import PlacedCall, Placing
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
+from samplerkit.sampling.seating import seating
 from samplerkit.sampling.transport import (
     C,
     CarrierGone,

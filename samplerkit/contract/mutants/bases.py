@@ -10,8 +10,8 @@ from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import Capabilities, Worker, no
 from samplerkit.local import LocalSampler
 from samplerkit.sampling.base_sampler import BaseSampler
-from samplerkit.sampling.host import HostSetup
 from samplerkit.sampling.packing import pack
+from samplerkit.sampling.seating import HostSetup
 from samplerkit.workers import DefaultWorker
 
 LOCAL, PROCESSES, STATEFUL, STATEFUL_PROCESSES = "local", "processes", "stateful", "stateful-processes"
