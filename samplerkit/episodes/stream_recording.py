@@ -8,10 +8,11 @@ import numpy as np
 
 from samplerkit.episodes.columns import Array, fits, map_column, map_pair, row_of, rows_of, rows_of_array
 from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.recorded_infos import RecordedInfos
 from samplerkit.episodes.recording import step_types
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
-from samplerkit.episodes.tick_recording import RecordedInfos, TickRecording
+from samplerkit.episodes.tick_recording import TickRecording
 
 
 class StreamRecording(TickRecording):

@@ -11,9 +11,10 @@ from gymnasium.vector import AutoresetMode
 from samplerkit.episodes import EnvSpec, EpisodeSlice, StepType, whole
 from samplerkit.episodes.columns import Array, Column, assign, fits, map_column, row_of
 from samplerkit.episodes.native_recorder import checked_rewards
+from samplerkit.episodes.recorded_infos import RecordedInfos
 from samplerkit.episodes.stream_recording import StreamRecording
 from samplerkit.episodes.tick_recorder import check_rows
-from samplerkit.episodes.tick_recording import RecordedInfos, usual_ticks
+from samplerkit.episodes.tick_recording import usual_ticks
 from samplerkit.episodes.vector_infos import final_observations, reset_infos, step_infos
 from samplerkit.interfaces import Unit, UnitCancelled, VectorEnv, Worker
 from samplerkit.workers.native_slots import NativeSlots, seeded_as_a_whole
