@@ -103,11 +103,10 @@ class StreamRecording(TickRecording):
 
     def take(self, n_episodes: int) -> EpisodeBatch:
         """Return the next episodes, which have ended, in fresh arrays."""
-        episodes, n = slice(self._n_taken, self._n_taken + n_episodes), self.n_slots
+        episodes = slice(self._n_taken, self._n_taken + n_episodes)
         self._n_taken = episodes.stop
         starts, lengths = self._places[episodes].copy(), self._n_steps[episodes].copy()
-        steps = np.repeat(starts - n * (np.cumsum(lengths) - lengths), lengths)
-        steps += n * np.arange(len(steps))
+        steps = self._rows_from(starts, lengths)
         first = np.full(len(lengths), StepType.FIRST, np.int8)
         return EpisodeBatch.unchecked(
             env_spec=self.env_spec,

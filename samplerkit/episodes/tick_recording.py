@@ -350,9 +350,12 @@ class TickRecording(GatheringStore):
     def steps_of(self, episodes: Sequence[int]) -> Array:
         """Return the rows of all steps of some episodes."""
         starts, lengths = _some(self._starts, episodes), _some(self._lengths, episodes)
-        counts = np.array(lengths)
-        before = np.cumsum(counts) - counts
-        steps: Array = np.repeat(np.array(starts) - self.n_slots * before, counts)
+        return self._rows_from(np.array(starts), np.array(lengths))
+
+    def _rows_from(self, starts: Array, lengths: Array) -> Array:
+        """Return the rows of all steps of episodes, given where each begins, and how many steps it has."""
+        before = np.cumsum(lengths) - lengths
+        steps: Array = np.repeat(starts - self.n_slots * before, lengths)
         steps += self.n_slots * np.arange(len(steps))
         return steps
 

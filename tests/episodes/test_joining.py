@@ -8,7 +8,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerkit.episodes import EnvSpec, EpisodeBatch, RecycledMemory, cut, join, joining, merged
+from samplerkit.episodes import EnvSpec, EpisodeBatch, RecycledMemory, join, joining, merged, span_of
 from samplerkit.episodes.columns import arrays_of
 
 SPEC = EnvSpec(
@@ -49,7 +49,7 @@ def batch_of(lengths, infos="numbers") -> EpisodeBatch:
 
 def pieces_of(*batches):
     """Return every episode of all batches, in turn."""
-    cuts = [cut(batch, [1] * len(batch.lengths)) for batch in batches]
+    cuts = [span_of(batch, [1] * len(batch.lengths)).slices() for batch in batches]
     longest = max(map(len, cuts))
     return [some[i] for i in range(longest) for some in cuts if i < len(some)]
 
