@@ -123,12 +123,3 @@ def altered(batch: EpisodeBatch, **changes: Any) -> EpisodeBatch:
     fields.pop("finals", None)
     fields["episode_infos"] = fields.pop("episode_infos_by_episode")
     return EpisodeBatch.unchecked(**{**fields, **changes})
-
-
-def mapped(function: Callable[[Any], Any], column: Any) -> Any:
-    """Return a column, or a dict or tuple of columns, with the function applied to each array."""
-    if isinstance(column, dict):
-        return {key: mapped(function, child) for key, child in column.items()}
-    if isinstance(column, tuple):
-        return tuple(mapped(function, child) for child in column)
-    return function(column)
