@@ -334,7 +334,10 @@ class TickRecording(GatheringStore):
         return self._batch(episodes, fresh=True)
 
     def infos_of(self, episodes: range) -> Iterator[tuple[str, Columns]]:
-        """See `samplerkit.episodes.info_types.infos_of`."""
+        """Yield infos of some episodes with their names, so that each dtype is there that one has alone.
+
+        How many rows there are plays no part.
+        """
         begun = [
             it.columns if isinstance(it, Beginning) else it for it in _some(self._episode_infos, episodes)
         ]

@@ -9,7 +9,7 @@ import weakref
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from samplerkit.episodes import Assembly, EnvSpec, EpisodeBatch, Span, join, span_of, whole
@@ -83,7 +83,6 @@ def cuttings(draw):
     return EpisodeBatch.concatenate(*batches), pieces
 
 
-@settings(deadline=None)
 @given(cutting=cuttings(), threshold=st.sampled_from([1, 64, 500, 1 << 22]), expected=st.integers(0, 100))
 def test_any_way_of_cutting_a_batch_into_pieces_gives_the_batch(cutting, threshold, expected):
     batch, pieces = cutting

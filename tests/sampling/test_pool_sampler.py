@@ -145,7 +145,7 @@ def play(sampler, calls):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(script=scripts(), n_threads=st.integers(1, 3), stateful=st.booleans())
 def test_any_layout_gives_the_local_batches(script, n_threads, stateful):
     n_workers, calls = script

@@ -11,9 +11,12 @@ from samplerkit.contract.mutants.anything import AnySampler
 from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, altered
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.contract.mutants.content import BatchDefect, EpisodeDefect
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeBatch, join
 from samplerkit.episodes.columns import arrays_of, map_column
+from samplerkit.episodes.infos import in_order
+from samplerkit.episodes.joining import select
 from samplerkit.sampling.admission import Goal
+from samplerkit.sampling.recipes import Record
 
 
 @mutant("no-agent-infos", "B4.agent-infos", "B4", "B1", bases=EVERYWHERE)
@@ -308,3 +311,29 @@ class NoCallCount(AnySampler):
 
     def _count(self, **more: int) -> None:
         super()._count(**{**more, "units": 0})
+
+
+@mutant("keys-as-they-came", "B4.alone", "B4", bases=EVERYWHERE)
+class KeysAsTheyCame(BatchDefect):
+    """Infos have the order of their keys in the first step, in which they came first."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        first = batch.env_infos.get("t", np.zeros(1))
+        assert isinstance(first, np.ndarray), "it is a number"
+        keys = sorted(batch.env_infos, reverse=len(first) % 2 == 1)
+        return altered(batch, env_infos={key: batch.env_infos[key] for key in keys})
+
+
+@mutant("joined-by-worker", "B4.alone", "B4", bases=(LOCAL, PROCESSES))
+class JoinedByWorker(AnySampler):
+    """Episodes of each worker are put together before they meet those of others."""
+
+    def _batch(self, units: Any, record: Record, *, by_worker: bool) -> EpisodeBatch:
+        batch = super()._batch(units, record, by_worker=by_worker)
+        if batch.provenance is None or by_worker:
+            return batch
+        order = np.argsort(batch.provenance.workers, kind="stable")
+        groups = np.split(order, np.unique(batch.provenance.workers[order], return_index=True)[1][1:])
+        each = [EpisodeBatch.concatenate(*(join([units[i]]) for i in group)) for group in groups]
+        joined = select(EpisodeBatch.concatenate(*each), np.argsort(order))
+        return altered(batch, env_infos=in_order(joined.env_infos))
