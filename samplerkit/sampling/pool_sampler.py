@@ -77,7 +77,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     Options:
         max_restarts: how many times carriers may die while they run the lowest unit that is not yet
-            admitted, before `WorkerDied` is raised (default 3).
+            admitted, or before all are up, before `WorkerDied` is raised (default 3).
         unit_timeout: seconds after which a running unit counts as hung, and its carrier as dead; None,
             or infinity, waits for ever.
     """
@@ -171,14 +171,21 @@ class PoolSampler(BaseSampler, Generic[C]):
             self._members.append(Member(index, self._link.start(index, self._carrier_setup)))
         self._configure(self._members, record)
         failures: list[Failure] = []
+        deaths = 0
         while any(member.unanswered for member in self._members):
             self._mind_the_absent()
             for member, reply in self._replies(None):
-                if reply is None:
-                    status = self._link.exit_status(member.carrier)
-                    hint = _sentences("It died before it was up.", self._link.obituary(member.carrier))
-                    raise WorkerDied(_first_seat(member), None, status, 1, hint)
-                failures += self._configured(member, reply)
+                if reply is not None:
+                    failures += self._configured(member, reply)
+                    continue
+                status = self._link.exit_status(member.carrier)
+                hint = _sentences("It died before it was up.", self._link.obituary(member.carrier))
+                deaths += 1
+                if deaths > self._max_restarts:
+                    raise WorkerDied(_first_seat(member), None, status, deaths, hint)
+                self._replace(member)
+                self._note_restart(member.index, status)
+                self._configure([self._members[member.index]], record)
         raise_first(failures)
 
     def _is_up(self, index: int) -> bool:
@@ -455,8 +462,7 @@ class PoolSampler(BaseSampler, Generic[C]):
             deaths[running] = deaths.get(running, 0) + 1
             if deaths[running] > self._max_restarts:
                 raise WorkerDied(worker, running, status, deaths[running], hint)
-        log.warning("a carrier of workers died (%s) and was replaced", describe_exit(status))
-        self._count(restarts=1)
+        self._note_restart(member.index, status)
         if self._streams_from is not None:
             lost = []
             self._schedule.restart(member.index)  # streams begin again, and what came already is dropped
@@ -466,7 +472,11 @@ class PoolSampler(BaseSampler, Generic[C]):
             # Of those that ran at once nobody knows which one it was.
             suspect = number in suspects or (self._overlap > 1 and not self._far)
             self._schedule.lost(number, suspect=suspect and not self._bound)
-        self._tell_observers("carrier_restarted", member.index, status)
+
+    def _note_restart(self, index: int, status: int | None) -> None:
+        log.warning("a carrier of workers died (%s) and was replaced", describe_exit(status))
+        self._count(restarts=1)
+        self._tell_observers("carrier_restarted", index, status)
 
     def _obituary(self, member: Member[C]) -> str:
         if member.timed_out:
