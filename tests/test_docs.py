@@ -91,6 +91,24 @@ def test_the_trials_on_the_page_about_vectorized_workers_are_cut_into_their_epis
     assert run.stdout == "True\n", run.stdout + run.stderr
 
 
+@pytest.mark.slow
+def test_the_clause_on_the_page_about_the_contract_suite_is_examined_as_it_stands(tmp_path):
+    (tmp_path / "modest.py").write_text(
+        first_program(ROOT / "docs" / "contract-suite.md", holding="samplerkit_contract_clauses")
+    )
+    (tmp_path / "examine.py").write_text(
+        "import modest\n"
+        "from samplerkit import register_hooks\n"
+        "from samplerkit.contract import check, find_subject\n"
+        "register_hooks(modest)\n"
+        "(verdict,) = check(find_subject('local'), only=['X1.modest']).verdicts\n"
+        "print(verdict.clause, verdict.state.value)\n"
+    )
+    command = [sys.executable, tmp_path / "examine.py"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert run.stdout == "X1.modest held\n", run.stdout + run.stderr
+
+
 def can_be_had(dotted: str) -> bool:
     """Whether a module, or a name in one, can be imported."""
     with contextlib.suppress(ModuleNotFoundError):

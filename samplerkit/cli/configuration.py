@@ -5,16 +5,18 @@ from __future__ import annotations
 import importlib
 import importlib.resources
 import secrets
-import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from samplerkit.cli.quiet import without_native_chatter
+from samplerkit.cli.search_path import search_in
+from samplerkit.plugins.option_words import value_of
+from samplerkit.spelling import did_you_mean
 from samplerkit.trainer.experiment import Experiment, ExperimentConfig
 from samplerkit.trainer.sampler_slot import kept_on_another
-from samplerkit.trainer.tables import ConfigError, suggestion
+from samplerkit.trainer.tables import ConfigError
 
 CONFIG_FILE = "config.toml"
 Tables = dict[str, dict[str, Any]]
@@ -40,7 +42,7 @@ def find_configuration(name: str) -> Path:
     if path.is_file():
         return path
     raise ConfigError(
-        f"There is no configuration {name!r}, neither by name nor as a file.{suggestion(name, named)} "
+        f"There is no configuration {name!r}, neither by name nor as a file.{did_you_mean(name, named)} "
         f"Names: {', '.join(named)}."
     )
 
@@ -117,14 +119,7 @@ def apply_setting(tables: Tables, setting: str) -> None:
         table = table.setdefault(word, {})
         if not isinstance(table, dict):
             raise ConfigError(f"--set {setting!r}: {word!r} is a value and has no keys below it.")
-    table[words[-1]] = _value(text.strip())
-
-
-def _value(text: str) -> object:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+    table[words[-1]] = value_of(text.strip())
 
 
 def configuration_text(config: ExperimentConfig) -> str:
@@ -141,7 +136,7 @@ def build(config: ExperimentConfig) -> Experiment:
         ConfigError: There is no such function, or it returns something else.
     """
     if config.folder is not None:
-        allow_builders_in(config.folder)
+        search_in(Path(config.folder))
     try:
         builder = load_name(config.build, what="experiment.build")
     except ConfigError as error:
@@ -177,12 +172,6 @@ def load_name(reference: str, *, what: str) -> Any:
         ) from error
     except AttributeError as error:
         raise ConfigError(f"{what}: {error}.") from error
-
-
-def allow_builders_in(folder: str) -> None:
-    """Let a configuration name a builder in a module in this folder."""
-    if folder not in sys.path:
-        sys.path.append(folder)
 
 
 def _install_hint(error: ImportError) -> str:

@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from samplerkit.trainer.tables import ConfigError, suggestion, table_as
+from samplerkit.spelling import did_you_mean
+from samplerkit.trainer.tables import ConfigError, table_as
 
 Table = Mapping[str, object]
 
@@ -148,7 +149,7 @@ class ExperimentConfig:
         for name in tables:
             if name not in _TABLES:
                 raise ConfigError(
-                    f"There is no table [{name}].{suggestion(name, _TABLES)} Tables: {', '.join(_TABLES)}."
+                    f"There is no table [{name}].{did_you_mean(name, _TABLES)} Tables: {', '.join(_TABLES)}."
                 )
             if not isinstance(tables[name], Mapping):
                 raise ConfigError(f"{name!r} must be a table: write [{name}] and its keys below.")

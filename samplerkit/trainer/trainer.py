@@ -16,7 +16,7 @@ import cloudpickle
 import numpy as np
 
 from samplerkit.interfaces import Sampler
-from samplerkit.sampling import check_count
+from samplerkit.sampling import boundary, check_count
 from samplerkit.trainer.arguments import ExperimentStats, NotSetupError, TrainArgs
 from samplerkit.trainer.clock import RunClock
 from samplerkit.trainer.csv_output import CsvOutput, read_progress
@@ -464,11 +464,9 @@ class Trainer:
         Raises:
             NotSetupError: Before `setup`.
         """
-        from samplerkit.sampling.boundary import env_update
-
         self._require_setup("get_env_copy")
         copy = pickle.loads(cloudpickle.dumps(self.env))
-        return env_update(copy[0] if isinstance(copy, list) else copy)(None)
+        return boundary.env_update(copy[0] if isinstance(copy, list) else copy)(None)
 
     # ---- life
 

@@ -60,7 +60,7 @@ def assert_same(first, second):
     np.testing.assert_array_equal(first[1]["log_prob"], second[1]["log_prob"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(KINDS),
     st.sampled_from(sorted(ACTIONS)),

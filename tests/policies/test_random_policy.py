@@ -67,7 +67,7 @@ def test_every_action_lies_in_the_space(space):
         assert space.contains(policy.get_action(None)[0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(SPACES)), st.integers(1, 40), st.data())
 def test_a_row_draws_alone_what_it_draws_in_any_batch(name, n, data):
     place = data.draw(st.integers(0, n - 1))
