@@ -11,5 +11,5 @@ import hypothesis
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is a measurement: machines are busy.
-hypothesis.settings.register_profile("untimed")
+hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
