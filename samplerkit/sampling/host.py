@@ -129,11 +129,13 @@ class WorkerHost:
             return
         live = self._seats[seat]
         live.recipe = live.recipe.after(wanted)
-        if live.worker is not None:
-            if wanted.agent is not None:
-                self._update_agent(live, live.worker, wanted.agent.packed)
-            if wanted.env is not None:
-                _update_env(live.worker, wanted.env)
+        if live.worker is None:  # it failed: built now, so that an update that fails is no unit's failure
+            live.worker = self._build(seat, live.recipe)
+            return
+        if wanted.agent is not None:
+            self._update_agent(live, live.worker, wanted.agent.packed)
+        if wanted.env is not None:
+            _update_env(live.worker, wanted.env)
 
     def _build(self, seat: int, recipe: Recipe) -> Worker:
         factory = self._factory

@@ -170,6 +170,18 @@ def test_a_bad_update_of_one_worker_changes_none(name, expected):
         assert s.obtain_samples(0, 100).equals(expected)
 
 
+@pytest.mark.parametrize("name", ["local", "vectorized", "multiprocessing"])
+def test_a_bad_update_after_a_failed_unit_is_no_unit_s_failure(name, tmp_path, expected):
+    bad = lambda: FaultyEnv("key error", site="constructor")  # noqa: E731
+    with sampler(lambda: FaultyEnv("key error", once=tmp_path / "failed"), name) as s:
+        with pytest.raises(samplerkit.WorkerError, match="bad step"):
+            s.obtain_samples(0, 100)
+        with pytest.raises(samplerkit.WorkerError) as caught:
+            s.obtain_samples(0, 100, env_update=bad)
+        assert caught.value.unit is None
+        assert s.obtain_samples(0, 100).equals(expected)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "status"), [("kill", -signal.SIGKILL), ("exit 0", 0)])
 def test_a_unit_that_always_kills_its_process_raises_worker_died(kind, status, expected):
