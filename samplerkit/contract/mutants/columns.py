@@ -305,3 +305,11 @@ class NoCallCount(AnySampler):
 
     def _count(self, **more: int) -> None:
         super()._count(**{**more, "units": 0})
+
+
+@mutant("masked-rewards", "B3.spaces")
+class MaskedRewards(BatchDefect):
+    """Rewards are an array of another type than numpy's own."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        return altered(batch, rewards=np.ma.array(batch.rewards))
