@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -299,14 +298,6 @@ class PickleDefect(AnySampler):
     def __reduce__(self) -> tuple[Any, ...]:
         self.aside()
         return super().__reduce__()
-
-
-@mutant("pickling-leaks-descriptor", "E3.nothing-left", bases=(LOCAL,))
-class PicklingLeaksDescriptor(PickleDefect):
-    """Each time that a sampler is pickled, a file descriptor is left."""
-
-    def aside(self) -> None:
-        os.open(os.devnull, os.O_RDONLY)
 
 
 @mutant("pickling-moves-globals", "A9.globals-in-use", bases=(LOCAL,))
