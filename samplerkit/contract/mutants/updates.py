@@ -569,7 +569,9 @@ class FiveAgentsAtMost(UpdateDefect):
     """Of a list of agent updates, worker 5 and those after it get the first."""
 
     def agent(self, update: Any) -> Any:
-        return update[:5] + [update[0]] * len(update[5:]) if isinstance(update, list) else update
+        if not isinstance(update, list) or len(update) <= 5:
+            return update
+        return update[:5] + [update[0]] * len(update[5:])
 
 
 @mutant("lists-emptied", "C4.callers-objects", bases=(LOCAL,))
