@@ -253,7 +253,9 @@ def failed_call(lab: Lab) -> None:
 )
 def any_moment(lab: Lab) -> None:
     """Interrupt a call again and again, a little later each time, and finish it; an exact one, too."""
-    script = Script(ops=(Op(1), Op(3 * 12), Op(2, exact=True)), n_workers=2, seed=_SEED, lengths=(3,))
+    # With an update, so that none of its units is there already.
+    exact = Op(6, exact=True, agent="weights")
+    script = Script(ops=(Op(1), Op(3 * 12), exact), n_workers=2, seed=_SEED, lengths=(3,))
     script = script.within(lab.subject.capabilities)
     slow = Faults((Fault("reset", lambda: time.sleep(0.04)),))
     handler = signal.getsignal(signal.SIGINT)
@@ -268,14 +270,15 @@ def any_moment(lab: Lab) -> None:
 
 def _interrupted_often(sampler: Sampler, script: Script, index: int, delays: Iterable[float]) -> None:
     op, before = script.ops[index], _state(sampler)
+    call = partial(op.ask, sampler, index, script.agent_update(index)[0])
     name = "obtain_exact_episodes" if op.exact else "obtain_samples"
     for delay in delays:
         what = f"{name}, Ctrl-C after {delay} s"
-        outcome = attempt_interrupted(name, lambda: op.ask(sampler, index), after=delay)
+        outcome = attempt_interrupted(name, call, after=delay)
         if not isinstance(outcome.error, KeyboardInterrupt):
             raise Violation(f"{what}: expected KeyboardInterrupt, {outcome}") from outcome.error
         require(_state(sampler) == before, f"{what}: the state is not as it was")
-    outcome = attempt(name, lambda: op.ask(sampler, index))
+    outcome = attempt(name, call)
     if outcome.error is not None:
         raise Violation(f"{name} after all: expected a batch, {outcome}") from outcome.error
     difference = first_difference(expected(script)[index].batch, outcome.value)
