@@ -242,11 +242,11 @@ class StatesHave32Bits(LocalSampler):
         super().set_state({**state, "cursor": state["cursor"] % 2**32})
 
 
-@caught_by("A3.many-steps", saying="expected 6000 steps, got 4096")
-class QueueOf1024Units(LocalSampler):
+@caught_by("A3.many-steps", saying="expected 6000 steps, got 4800")
+class QueueOf16Units(LocalSampler):
     def _run(self, record, goal):
         units = super()._run(record, goal)
-        return units[:1024]
+        return units[:16]
 
 
 @caught_by("A6.side-by-side", saying="that are open, call 0")

@@ -265,7 +265,7 @@ class GlobalsSeededOnce(DefaultWorker):
         return batch
 
 
-@mutant("seeds-repeat-late", "A2.far-units", "A3.many-steps", bases=(LOCAL, PROCESSES))
+@mutant("seeds-repeat-late", "A2.far-units", bases=(LOCAL, PROCESSES))
 class SeedsRepeatLate(SeedDefect):
     """Unit 1024 has the seeds of unit 0."""
 
