@@ -161,15 +161,18 @@ class Cell:
         site: where.
         kind: what.
         moment: when.
+        exact: whether in a call for exact episodes.
     """
 
     promise: str
     site: str
     kind: str
     moment: str
+    exact: bool = False
 
     def __str__(self) -> str:
-        return f"{self.kind} in {self.site}, {self.moment}"
+        call = " of obtain_exact_episodes" if self.exact else ""
+        return f"{self.kind} in {self.site}, {self.moment}{call}"
 
     @property
     def once(self) -> bool:

@@ -154,7 +154,7 @@ class Props:
         later = cell.moment == "later unit" and not cell.by_hand
         before = (earlier,) if cell.in_update or later else ()
         each: Any = " each" if cell.last_only else ""
-        asked = Op(6 * LENGTH)
+        asked = Op(6 // N_WORKERS, exact=True) if cell.exact else Op(6 * LENGTH)
         if cell.in_update and cell.site == "update_agent":
             asked = replace(asked, agent="weights")
         elif cell.in_update and cell.site in _POLICY_SITES:
@@ -238,7 +238,7 @@ class Props:
         """
         armed, script = script is None and index == self.index, script or self.script
         agent, env = self._agent_update(script, index, armed), self._env_update(script, index, armed)
-        return sampler.obtain_samples(index, script.ops[index].count, agent, env)
+        return script.ops[index].ask(sampler, index, agent, env)
 
     def recovery(self) -> FaultScript:
         """Return the script in which the call in question has not happened.

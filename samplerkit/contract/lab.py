@@ -145,15 +145,7 @@ class Lab:
         with tempfile.TemporaryDirectory() as folder:
             ledger = Path(folder) / "ledger"
             try:
-                with self.subject.make(
-                    script.agents(),
-                    script.envs(ledger=str(ledger)),
-                    layout=script.layout,
-                    pace=Pace(*script.pace),
-                    n_workers=script.n_workers,
-                    seed=script.seed,
-                    max_episode_length=script.limit,
-                ) as sampler:
+                with self.made(script, ledger=str(ledger)) as sampler:
                     for index in range(len(script.ops)):
                         trace.doing = f"call {index}"
                         self._call(trace, sampler, index, str(ledger))
@@ -170,10 +162,7 @@ class Lab:
         env_update, _ = script.env_update(index, ledger=ledger)
         trace.callers |= set(_environments(env_update))
         before = global_states()
-        if op.exact:
-            batch = sampler.obtain_exact_episodes(op.count, agent_update, env_update)
-        else:
-            batch = sampler.obtain_samples(index, op.count, agent_update, env_update)
+        batch = op.ask(sampler, index, agent_update, env_update)
         trace.globals_moved += [f"{name} after call {index}" for name in moved(before, global_states())]
         trace.take(index, batch)
         trace.doing = f"asking for total_env_steps and statistics() after call {index}"
@@ -181,6 +170,23 @@ class Lab:
         trace.statistics.append(sampler.statistics())
         with contextlib.suppress(Exception):
             trace.cursors.append(sampler.get_state()["cursor"])
+
+    def made(self, script: Script, **more: Any) -> Sampler:
+        """Make the sampler of a script; `more` goes to its environments."""
+        return self.subject.make(
+            script.agents(),
+            script.envs(**more),
+            layout=script.layout,
+            pace=Pace(*script.pace),
+            n_workers=script.n_workers,
+            seed=script.seed,
+            max_episode_length=script.limit,
+        )
+
+    @property
+    def exact(self) -> bool:
+        """Whether there are exact episodes: the other way to ask for units, for which all holds again."""
+        return bool(self.subject.capabilities.get("exact_episodes"))
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """Return what a function returns; it is called once for all clauses."""

@@ -65,9 +65,9 @@ def run_unit(script: Script, number: int, tag: int, version: int) -> EpisodeBatc
 Runner = Callable[[Script, int, int, int], EpisodeBatch]
 
 
-def expected(script: Script, run: Runner = run_unit) -> list[Expected]:
-    """Return what each call of a script returns."""
-    cursor = total = agent_version = env_version = 0
+def expected(script: Script, run: Runner = run_unit, *, cursor: int = 0) -> list[Expected]:
+    """Return what each call of a script returns, of which the first begins with the unit `cursor`."""
+    total = agent_version = env_version = 0
     tags, versions = script.tags(), script.versions()
     results = []
     for index, op in enumerate(script.ops):

@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeAlias
 from hypothesis import strategies as st
 
 from samplerkit.contract.probes import ProbePolicy, TattooEnv
-from samplerkit.interfaces import Capabilities, ExistingEnvUpdate, NewEnvUpdate, SetTaskUpdate
+from samplerkit.episodes import EpisodeBatch
+from samplerkit.interfaces import Capabilities, ExistingEnvUpdate, NewEnvUpdate, Sampler, SetTaskUpdate
 
 AgentUpdate: TypeAlias = Literal["weights", "weights each", "policy", "policy each"] | None
 EnvUpdateKind: TypeAlias = Literal["new", "new each", "task", "task each", "existing", "environment"] | None
@@ -30,6 +31,14 @@ class Op:
     exact: bool = False
     agent: AgentUpdate = None
     env: EnvUpdateKind = None
+
+    def ask(
+        self, sampler: Sampler, index: int = 0, agent_update: Any = None, env_update: Any = None
+    ) -> EpisodeBatch:
+        """Make the call, with these updates."""
+        if self.exact:
+            return sampler.obtain_exact_episodes(self.count, agent_update, env_update)
+        return sampler.obtain_samples(index, self.count, agent_update, env_update)
 
     def within(self, capabilities: Capabilities) -> Op:
         """Return the call without what is not declared: no exact episodes, one update for all workers."""
@@ -250,6 +259,12 @@ def examples() -> Iterator[Script]:
     yield Script(n_workers=2, ops=(Op(env="existing"), Op(env="task"), Op(env="environment")), infos="rich")
     yield Script(ops=(Op(count=300),), infos="rich", observations="dict", ends="mixed")
     yield Script(n_workers=2, limit=200, lengths=(130,), ops=(Op(count=200), Op(count=1, exact=True)))
+    # Worker 10 comes after worker 9, and not after worker 1; every worker has its twelve, and its own update.
+    yield Script(
+        n_workers=12,
+        lengths=(1,),
+        ops=(Op(exact=True), Op(count=12, exact=True, agent="policy each", env="task each")),
+    )
 
 
 MANY_UNITS = Script(lengths=(1,), n_workers=3, ops=(Op(count=300),), infos="rich")

@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from samplerkit.contract.expected_error import MAX_RESTARTS, ExpectedError
 from samplerkit.contract.faults import (
     AT_SHUTDOWN,
     HANG,
-    IN_UPDATES,
     UNIT_TIMEOUT,
     WHILE_CLOSING,
     Cell,
@@ -84,13 +83,16 @@ def try_cell(lab: Lab, cell: Cell) -> None:
         raise Violation(f"{cell}: not clean: {left}")
 
 
-def try_kinds(lab: Lab, promise: str, sites: Iterable[str], kinds: Iterable[str]) -> None:
-    """Try many kinds at many sites, one after the other, on one sampler.
+def try_in_turn(lab: Lab, cells: Sequence[Cell]) -> None:
+    """Try many cells in which an update, or a unit after it, raises, one after the other, on one sampler.
+
+    Args:
+        lab: where.
+        cells: the sampler is made for the first of them.
 
     Raises:
-        Violation: for the first that is not as it should be; it names site and kind.
+        Violation: for the first that is not as it should be; it names the cell.
     """
-    cells = [Cell(promise, site, kind, IN_UPDATES[0]) for site in sites for kind in kinds]
     with tempfile.TemporaryDirectory() as folder:
         trials = [Trial(lab, cell, Path(folder)) for cell in cells]
         made = attempt("the constructor", trials[0].make)

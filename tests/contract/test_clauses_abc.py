@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from samplerkit.contract import State, all_clauses, subject_of
 from samplerkit.contract.examine import examine
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.mutants.bases import altered
+from samplerkit.contract.probes import ProbePolicy, TattooEnv
 from samplerkit.contract.profiles import PROFILES
 from samplerkit.sampling.admission import Steps
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.host import WorkerHost
+from samplerkit.sampling.recipes import Record
 
 BRIEF = replace(PROFILES["quick"], scripts=10)
 CLAUSES = {it.id: it for it in all_clauses()}
@@ -231,6 +234,81 @@ class ClosesTwice(WithWorker):
         def shutdown(self):
             self.env.close()
             super().shutdown()
+
+
+@caught_by("A2.far-units", saying="from unit 1099511627774 on")
+class StatesHave32Bits(LocalSampler):
+    def set_state(self, state):
+        super().set_state({**state, "cursor": state["cursor"] % 2**32})
+
+
+@caught_by("A3.many-steps", saying="expected 6000 steps, got 4800")
+class QueueOf16Units(LocalSampler):
+    def _run(self, record, goal):
+        units = super()._run(record, goal)
+        return units[:16]
+
+
+@caught_by("A6.side-by-side", saying="that are open, call 0")
+class OneCursorForAll(LocalSampler):
+    def _start(self, record):
+        super()._start(record)
+        type(self).shared = 0
+
+    def _obtain(self, goal, agent_update, env_update):
+        self._cursor = type(self).shared
+        try:
+            return super()._obtain(goal, agent_update, env_update)
+        finally:
+            type(self).shared = self._cursor
+
+
+@caught_by("A10.refused", saying="policies and environments in get_state()")
+class RefusedStatesAreHalfSet(LocalSampler):
+    def set_state(self, state):
+        try:
+            super().set_state(state)
+        except ValueError:
+            changes = self._agent_changes(ProbePolicy(7))
+            versions = self._record.agent_version, self._record.env_version
+            self._record = Record(self._record.changed(changes, None).recipes, *versions)
+            raise
+
+
+@caught_by("A11.in-order", saying="with 6 episodes before this one, got 0")
+class ExactStartsAfresh(LocalSampler):
+    def obtain_exact_episodes(self, n_eps_per_worker, agent_update=None, env_update=None):
+        if self._stateful:
+            self._release()
+        return super().obtain_exact_episodes(n_eps_per_worker, agent_update, env_update)
+
+
+@caught_by("B3.spaces", saying="got memmap of float64")
+class RewardsAreMapped(LocalSampler):
+    def _obtain(self, goal, agent_update, env_update):
+        batch = super()._obtain(goal, agent_update, env_update)
+        return altered(batch, rewards=batch.rewards.view(np.memmap))
+
+
+@caught_by("C4.callers-objects", saying="a list as an update")
+class ListsAreTurned(LocalSampler):
+    def _obtain(self, goal, agent_update, env_update):
+        batch = super()._obtain(goal, agent_update, env_update)
+        if isinstance(agent_update, list):
+            agent_update.reverse()
+        return batch
+
+
+@caught_by("C4.passed-again", saying="passed for the second time")
+class EnvironmentsAreKnownByTheirIdentity(LocalSampler):
+    known: ClassVar[dict] = {}
+
+    def _env_changes(self, update, version):
+        if not isinstance(update, TattooEnv):
+            return super()._env_changes(update, version)
+        if id(update) not in self.known:
+            self.known[id(update)] = update, super()._env_changes(update, version)
+        return self.known[id(update)][1]
 
 
 @pytest.mark.slow

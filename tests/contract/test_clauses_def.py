@@ -82,6 +82,73 @@ class SwallowsCtrlC(LocalSampler):
             return super()._obtain(goal, agent_update, env_update)
 
 
+class SwallowsCtrlCInExactEpisodes(LocalSampler):
+    """Ctrl-C begins a call for exact episodes again."""
+
+    def obtain_exact_episodes(
+        self, n_eps_per_worker: int, agent_update: Any = None, env_update: Any = None
+    ) -> Any:
+        try:
+            return super().obtain_exact_episodes(n_eps_per_worker, agent_update, env_update)
+        except KeyboardInterrupt:
+            return super().obtain_exact_episodes(n_eps_per_worker, agent_update, env_update)
+
+
+class KeepsTheUpdateOfExactEpisodes(LocalSampler):
+    """A call for exact episodes that raised has updated the agents all the same."""
+
+    def obtain_exact_episodes(
+        self, n_eps_per_worker: int, agent_update: Any = None, env_update: Any = None
+    ) -> Any:
+        try:
+            return super().obtain_exact_episodes(n_eps_per_worker, agent_update, env_update)
+        except WorkerError:
+            if agent_update is not None:
+                self._record = self._record.changed(self._agent_changes(agent_update), None)
+            raise
+
+
+class ForgetsTheTypeInExactEpisodes(LocalSampler):
+    """Errors of exact episodes do not say what they were."""
+
+    def obtain_exact_episodes(
+        self, n_eps_per_worker: int, agent_update: Any = None, env_update: Any = None
+    ) -> Any:
+        try:
+            return super().obtain_exact_episodes(n_eps_per_worker, agent_update, env_update)
+        except WorkerError as error:
+            raise WorkerError(error.worker, error.unit, "Error", "?", error.remote_traceback) from error
+
+
+class RestoresMeanwhile(LocalSampler):
+    """A state is set while a call runs."""
+
+    def set_state(self, state: Any) -> None:
+        if not self._lock.locked():
+            super().set_state(state)
+
+
+class UpdatesBeforeItCounts(LocalSampler):
+    """The environments are told before the count is looked at."""
+
+    def obtain_samples(
+        self, itr: int, num_samples: Any, agent_update: Any = None, env_update: Any = None
+    ) -> Any:
+        assert self._host is not None
+        for seat in self._host._seats.values() if env_update is not None else ():
+            if seat.worker is not None and isinstance(num_samples, float):
+                seat.worker.env.unwrapped.set_task(9)
+        return super().obtain_samples(itr, num_samples, agent_update, env_update)
+
+
+class LeavesADescriptorWithEachCopy(LocalSampler):
+    """Whoever pickles it loses a descriptor."""
+
+    def __reduce__(self) -> Any:
+        os.open(os.devnull, os.O_RDONLY)
+        return super().__reduce__()
+
+
 class TakesFloats(LocalSampler):
     """2.5 steps are 2."""
 
@@ -182,6 +249,12 @@ BROKEN = [
     (KeepsTheUpdate, "C5.atomic", "not atomic"),
     (ForgetsTheType, "D1.every-kind", "error_type"),
     (SwallowsCtrlC, "D4.any-moment", "expected KeyboardInterrupt"),
+    (SwallowsCtrlCInExactEpisodes, "D4.any-moment", "obtain_exact_episodes, Ctrl-C after"),
+    (KeepsTheUpdateOfExactEpisodes, "C5.atomic", "of obtain_exact_episodes: not atomic"),
+    (ForgetsTheTypeInExactEpisodes, "D1.every-kind", "of obtain_exact_episodes: not typed"),
+    (RestoresMeanwhile, "D6.busy", "set_state while another call runs: expected SamplerBusy"),
+    (UpdatesBeforeItCounts, "D5.counts", "after updates were refused"),
+    (LeavesADescriptorWithEachCopy, "E3.nothing-left", "5 file descriptors"),
     (TakesFloats, "D5.counts", "num_samples=2.5"),
     (ClosedIsAnAttributeError, "D6.closed", "expected SamplerClosed"),
     (LeavesAProcess, "E3.nothing-left", "sleep 3"),

@@ -35,6 +35,14 @@ def test_seeds_of_units_are_those_of_the_contract():
     assert unit_seeds(0, 256) == (568328125, 14018784465689921001, 18140990248870438416)
 
 
+def test_a_reference_that_begins_later_goes_on_as_one_that_began_before():
+    script = Script(n_workers=2, ops=(Op(count=9), Op(count=9)))
+    before, after = expected(script)
+    (later,) = expected(Script(n_workers=2, ops=(Op(count=9),)), cursor=before.cursor)
+    assert later.batch.equals(after.batch), later.batch.difference(after.batch)
+    assert units(later) == units(after)
+
+
 def test_two_episodes_of_two_steps_written_out():
     (result,) = expected(Script(seed=0, lengths=(2,), ops=(Op(count=3),)))
     batch = result.batch

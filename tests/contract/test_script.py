@@ -30,6 +30,18 @@ def test_the_program_of_a_script_names_the_backend():
     compile(code, "code", "exec")
 
 
+def test_a_call_is_asked_for_in_the_way_that_it_says():
+    class Asked:
+        def obtain_samples(self, *given):
+            return "samples", given
+
+        def obtain_exact_episodes(self, *given):
+            return "exact", given
+
+    assert Op(count=5).ask(Asked(), 3, "agents", "envs") == ("samples", (3, 5, "agents", "envs"))
+    assert Op(count=2, exact=True).ask(Asked(), 3, "agents") == ("exact", (2, "agents", None))
+
+
 def test_examples_are_all_different():
     drawn = list(examples())
     assert len(set(drawn)) == len(drawn)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.lab import Lab
+from samplerkit.contract.probes import ProbePolicy, TattooEnv
 from samplerkit.contract.script import Op, Script
 from samplerkit.contract.views import CallView, in_words
 from samplerkit.episodes import EpisodeBatch
+
+_MANY = 6000
+"""Steps: more than anybody would think of as a limit."""
 
 
 @clause(
@@ -96,6 +102,20 @@ def _require_whole(call: CallView, where: str) -> None:
     got = call.batch.lengths.tolist()
     trimmed = got[:-1] == wanted[:-1] and got[-1] < wanted[-1] and sum(got) == call.op.count
     require(not trimmed, f"{where}: expected whole episodes, lengths {wanted}, got {got}: the last is cut")
+
+
+@clause(
+    "A3.many-steps",
+    says="However many steps are asked for, so many come, in as many units as it takes.",
+    why="Large batches are what steady gradients are made of; half of one is not noticed.",
+    causes="a limit on what is sent, or kept, at a time, that ends the batch.",
+)
+def many_steps(lab: Lab) -> None:
+    """Ask for six thousand steps, in episodes of three hundred."""
+    envs = partial(TattooEnv, lengths=(300,), infos="none")
+    with lab.sampler(ProbePolicy(1), envs, episodes_of=300, max_episode_length=300) as sampler:
+        got = len(sampler.obtain_samples(0, _MANY).rewards)
+    require(got == _MANY, f"obtain_samples(…, {_MANY}), episodes of 300: expected {_MANY} steps, got {got}")
 
 
 @clause(

@@ -7,8 +7,9 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, read_ledger, unit_key
 from samplerkit.contract.reference import expected
 from samplerkit.contract.script import Op, Script
+from samplerkit.contract.views import require_origin
 from samplerkit.episodes.objects import encode
 from samplerkit.errors import SamplerBusy, SamplerClosed, WorkerDied, WorkerError
 from samplerkit.interfaces import NewEnvUpdate, Sampler
@@ -92,11 +94,17 @@ class MakeEnv:
     faults: Faults = Faults(())
     lengths: tuple[int, ...] = (3,)
     ledger: str | None = None
+    tag: int = 1
 
     def __call__(self) -> TattooEnv:
         faults: Any = self.faults
         return TattooEnv(
-            tag=1, lengths=self.lengths, ends="terminated", infos="none", fault=faults, ledger=self.ledger
+            tag=self.tag,
+            lengths=self.lengths,
+            ends="terminated",
+            infos="none",
+            fault=faults,
+            ledger=self.ledger,
         )
 
 
@@ -244,29 +252,37 @@ def failed_call(lab: Lab) -> None:
     causes="a message half sent; a reply left in the pipe; counts written before the batch is whole.",
 )
 def any_moment(lab: Lab) -> None:
-    """Interrupt a call again and again, each time a little later, and finish it at last."""
-    script = Script(ops=(Op(1), Op(3 * 12)), n_workers=2, seed=_SEED, lengths=(3,))
+    """Interrupt a call again and again, a little later each time, and finish it; an exact one, too."""
+    # With an update, so that none of its units is there already.
+    exact = Op(6, exact=True, agent="weights")
+    script = Script(ops=(Op(1), Op(3 * 12), exact), n_workers=2, seed=_SEED, lengths=(3,))
+    script = script.within(lab.subject.capabilities)
     slow = Faults((Fault("reset", lambda: time.sleep(0.04)),))
     handler = signal.getsignal(signal.SIGINT)
     with lab.sampler(ProbePolicy(1), MakeEnv(slow), episodes_of=3, n_workers=2, seed=_SEED) as sampler:
         sampler.obtain_samples(0, 1)
         now = signal.getsignal(signal.SIGINT)
         require(now is handler, f"the handler of SIGINT: expected as it was, {handler}, got {now}")
-        before = _state(sampler)
-        for delay in (0.0, 0.001, 0.003, 0.01, 0.03, 0.09):
-            outcome = attempt_interrupted(
-                "obtain_samples", lambda: sampler.obtain_samples(1, 3 * 12), after=delay
-            )
-            if not isinstance(outcome.error, KeyboardInterrupt):
-                raise Violation(
-                    f"Ctrl-C after {delay} s: expected KeyboardInterrupt, {outcome}"
-                ) from outcome.error
-            require(_state(sampler) == before, f"Ctrl-C after {delay} s: the state is not as it was")
-        outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(1, 3 * 12))
+        _interrupted_often(sampler, script, 1, (0.0, 0.001, 0.003, 0.01, 0.03, 0.09))
+        if script.ops[2].exact:
+            _interrupted_often(sampler, script, 2, (0.003, 0.03))
+
+
+def _interrupted_often(sampler: Sampler, script: Script, index: int, delays: Iterable[float]) -> None:
+    op, before = script.ops[index], _state(sampler)
+    call = partial(op.ask, sampler, index, script.agent_update(index)[0])
+    name = "obtain_exact_episodes" if op.exact else "obtain_samples"
+    for delay in delays:
+        what = f"{name}, Ctrl-C after {delay} s"
+        outcome = attempt_interrupted(name, call, after=delay)
+        if not isinstance(outcome.error, KeyboardInterrupt):
+            raise Violation(f"{what}: expected KeyboardInterrupt, {outcome}") from outcome.error
+        require(_state(sampler) == before, f"{what}: the state is not as it was")
+    outcome = attempt(name, call)
     if outcome.error is not None:
-        raise Violation(f"the call after all: expected a batch, {outcome}") from outcome.error
-    difference = first_difference(expected(script)[1].batch, outcome.value)
-    require(difference is None, f"the call after all: {difference}")
+        raise Violation(f"{name} after all: expected a batch, {outcome}") from outcome.error
+    difference = first_difference(expected(script)[index].batch, outcome.value)
+    require(difference is None, f"{name} after all: {difference}")
 
 
 def _state(sampler: Sampler) -> tuple[Any, ...]:
@@ -301,24 +317,26 @@ _COUNTS: list[tuple[Any, type[Exception]]] = [
     causes="checked after updates were applied, or not at all: 0 gives one episode, a float an endless call.",
 )
 def counts(lab: Lab) -> None:
-    """Try good and bad counts, the bad ones with an update that must not happen."""
+    """Try good and bad counts, the bad ones with updates that must not happen, to living workers neither."""
+    updates = ProbePolicy(9), MakeEnv(tag=9)
     with lab.sampler(ProbePolicy(1), MakeEnv(), episodes_of=3, n_workers=2) as sampler:
-        calls: dict[str, Callable[[Any, Any], Any]] = {
-            "num_samples": lambda n, update: sampler.obtain_samples(0, n, update)
-        }
+        calls: dict[str, Callable[..., Any]] = {"num_samples": partial(sampler.obtain_samples, 0)}
         if sampler.supports("exact_episodes"):
-            calls["n_eps_per_worker"] = lambda n, update: sampler.obtain_exact_episodes(n, update)
+            calls["n_eps_per_worker"] = sampler.obtain_exact_episodes
         before = _state(sampler)
         for name, call in calls.items():
             for value, kind in _COUNTS:
                 what = f"{name}={value!r}"
-                outcome = attempt(what, lambda c=call, v=value: c(v, ProbePolicy(9)))  # type: ignore[misc]
+                outcome = attempt(what, partial(call, value, *updates))
                 fails_with(outcome, kind, what, naming=name)
                 require(_state(sampler) == before, f"{what} was refused, but the state is not as it was")
         for name, call in calls.items():
             for good in (2, np.int64(2), np.uint8(2)):
-                outcome = attempt(f"{name}={good!r}", lambda c=call, v=good: c(v, None))  # type: ignore[misc]
-                require(outcome.error is None, f"{name}={good!r} should be accepted, {outcome}")
+                what = f"{name}={good!r}"
+                outcome = attempt(what, partial(call, good))
+                if outcome.error is not None:
+                    raise Violation(f"{what} should be accepted, {outcome}") from outcome.error
+                require_origin(outcome.value, version=1, tag=1, when=f"{what}, after updates were refused")
 
 
 _ARGUMENTS: list[tuple[str, Any, type[Exception]]] = [
@@ -378,7 +396,7 @@ def _made(lab: Lab, arguments: dict[str, Any]) -> None:
 
 @clause(
     "D6.busy",
-    says="A call while another one runs raises SamplerBusy at once, and does the other no harm.",
+    says="A call, or set_state, while a call runs raises SamplerBusy at once, and does the other no harm.",
     why="Two calls that mix would share units and read each other's replies.",
     causes="no lock; a lock that waits, so that the order of the calls depends on timing.",
 )
@@ -393,13 +411,15 @@ def busy(lab: Lab) -> None:
                 attempt("the first call", lambda: sampler.obtain_samples(0, 3 * 8))
             )
         )
+        state = sampler.get_state()
+        calls = _calls(sampler, lab.exact, state)
         first.start()
         time.sleep(2 * SLOW)
-        second = attempt("a second call", lambda: sampler.obtain_samples(0, 1))
-        running = first.is_alive()
+        others = {name: (attempt(name, call), first.is_alive()) for name, call in calls.items()}
         first.join(20)
-        fails_with(second, SamplerBusy, "a call while another one runs")
-        require(running, "the second call waited until the first had ended")
+        for name, (outcome, running) in others.items():
+            fails_with(outcome, SamplerBusy, f"{name} while another call runs")
+            require(running, f"{name} waited until the call that ran had ended")
     require(len(outcomes) == 1, "the first call did not end")
     if outcomes[0].error is not None:
         raise Violation(f"the first call: expected a batch, {outcomes[0]}") from outcomes[0].error
@@ -417,17 +437,19 @@ def closed(lab: Lab) -> None:
     """Call everything after the shutdown."""
     with lab.sampler(ProbePolicy(1), NewEnvUpdate(TattooEnv), seed=_SEED) as sampler:
         sampler.obtain_samples(0, 1)
-        state = sampler.get_state()
-        exact = sampler.supports("exact_episodes")
-    calls: dict[str, Callable[[], Any]] = {
-        "obtain_samples": lambda: sampler.obtain_samples(0, 1),
-        "obtain_samples with an update": lambda: sampler.obtain_samples(0, 1, ProbePolicy(2)),
-        "set_state": lambda: sampler.set_state(state),
-    }
-    if exact:
-        calls["obtain_exact_episodes"] = lambda: sampler.obtain_exact_episodes(1)
+        calls = _calls(sampler, lab.exact, sampler.get_state())
     for name, call in calls.items():
         fails_with(attempt(name, call, seconds=5), SamplerClosed, f"{name} after the shutdown")
+
+
+def _calls(sampler: Sampler, exact: bool, state: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    """Return everything that has to have the sampler to itself."""
+    calls: dict[str, Callable[[], Any]] = {
+        "obtain_samples": partial(sampler.obtain_samples, 0, 1),
+        "obtain_samples with an update": partial(sampler.obtain_samples, 0, 1, ProbePolicy(2)),
+        "set_state": partial(sampler.set_state, state),
+    }
+    return {**calls, "obtain_exact_episodes": partial(sampler.obtain_exact_episodes, 1)} if exact else calls
 
 
 @clause(

@@ -22,18 +22,20 @@ _FIELDS = ("lengths", "observations", "last_observations", "actions", "rewards",
 @clause(
     "B3.spaces",
     kind="script",
-    says="Structure, dtypes and shapes are those of the spaces and infos; rewards are float64.",
+    says="Structure, dtypes and shapes are those of the spaces and infos, in arrays of numpy's own type; "
+    "rewards are float64.",
     why="A column that is widened costs memory, one that is narrowed loses bits, one of objects everything.",
     causes="np.array of a list of Python numbers; flattening; tuples that turn into lists on the way.",
 )
 def spaces_kept(lab: Lab, script: Script) -> None:
-    """Compare each array's dtype and shape with the reference's."""
-    for call in lab.trace(script).calls:
+    """Compare each array's dtype and shape with the reference's, as it was returned: copies are plain."""
+    trace = lab.trace(script)
+    for call in trace.calls:
         if not call.as_long_as_wanted:  # there may be other keys: B2.length says so
             continue
         for name in _FIELDS:
             wanted = _kinds(getattr(call.wanted.batch, name), name)
-            got = _kinds(getattr(call.batch, name), name)
+            got = _kinds(getattr(trace.batches[call.index], name), name)
             for path in {**wanted, **got}:
                 require(
                     wanted.get(path) == got.get(path),
@@ -43,7 +45,15 @@ def spaces_kept(lab: Lab, script: Script) -> None:
 
 
 def _kinds(column: Any, name: str) -> dict[str, str]:
-    return {path: f"{array.dtype}, shape (n, *{array.shape[1:]})" for path, array in arrays_of(column, name)}
+    return {
+        path: f"{_what(array)}{array.dtype}, shape (n, *{array.shape[1:]})"
+        for path, array in arrays_of(column, name)
+    }
+
+
+def _what(array: Any) -> str:
+    """Name the type of an array that is more, or less, than one of numpy's."""
+    return "" if type(array) is np.ndarray else f"{type(array).__name__} of "
 
 
 @clause(

@@ -220,7 +220,8 @@ class _Keeper:
 
 def _looks(value: Any) -> dict[str, Any]:
     """Return what an object holds, by its attributes or keys."""
-    held: dict[str, Any] = _inside(value if isinstance(value, dict) else vars(value))
+    given = {"items": value} if isinstance(value, list) else value
+    held: dict[str, Any] = _inside(given if isinstance(given, dict) else vars(given))
     return held
 
 
@@ -238,9 +239,10 @@ def _inside(value: Any) -> Any:
 
 @clause(
     "C4.callers-objects",
-    says="The caller's agents, environments, weights and updates are not changed.",
+    says="The caller's agents, environments, weights, updates, lists and states are not changed.",
     why="The learner goes on with its policy, and evaluates in its environment.",
-    causes="running units with the very objects that were given; casting weights in place.",
+    causes="running units with the very objects that were given; casting weights in place; taking items out "
+    "of a list.",
 )
 def callers_objects(lab: Lab) -> None:
     """Look at everything that was handed over, before and after."""
@@ -253,6 +255,12 @@ def callers_objects(lab: Lab) -> None:
         sampler.obtain_samples(0, 6, weights, update)
         policies = keeper.keep("a policy as agent_update", ProbePolicy(3))
         sampler.obtain_samples(0, 6, policies, keeper.keep("an environment as env_update", TattooEnv(tag=3)))
+        if sampler.supports("per_worker_agents") and sampler.supports("per_worker_envs"):
+            lists = [ProbePolicy(4), ProbePolicy(5)], [TattooEnv(tag=4), TattooEnv(tag=5)]
+            sampler.obtain_samples(0, 6, *(keeper.keep("a list as an update", it) for it in lists))
+        state = keeper.keep("a state", sampler.get_state())
+        sampler.set_state(state)
+        sampler.obtain_samples(0, 6, ProbePolicy(6).get_param_values(), TattooEnv(tag=6))
     keeper.check()
 
 
@@ -297,3 +305,34 @@ def later_changes(lab: Lab) -> None:
             tag=3,
             when="weights and environment of a state, changed by the caller afterwards",
         )
+
+
+@clause(
+    "C4.passed-again",
+    says="An object that is passed once more is one more update, with what it holds now.",
+    why="A learner passes the same policy, or the same array, in every epoch; that is how it is trained.",
+    causes="`if update is self._last`; a copy, or a pickle, kept by the object's identity.",
+)
+def passed_again(lab: Lab) -> None:
+    """Pass each object twice, one way after the other, and change it in between."""
+    policy, weights = ProbePolicy(0), ProbePolicy(0).get_param_values()
+    env, bump = TattooEnv(lengths=(2,)), BumpUpdate(10)
+    with lab.sampler(ProbePolicy(1), TattooEnv(tag=1, lengths=(2,))) as sampler:
+
+        def call(number: int, tag: int, what: str, *updates: Any) -> None:
+            when = f"{what} passed for the {'first' if number % 2 else 'second'} time"
+            require_origin(sampler.obtain_samples(number, 2, *updates), version=number, tag=tag, when=when)
+
+        for number in (1, 2):
+            policy.params["version"][:] = env.tag = number
+            call(number, number, "a policy and an environment", policy, env)
+        for number in (3, 4):
+            weights["version"][:] = number
+            call(number, 2 + 10 * (number - 2), "weights and an EnvUpdate", weights, bump)
+        if sampler.supports("per_worker_agents") and sampler.supports("per_worker_envs"):
+            policies, envs = [policy, ProbePolicy(0)], [env, TattooEnv(lengths=(2,))]
+            for number in (5, 6):
+                for it in policies:
+                    it.params["version"][:] = number
+                envs[:] = [TattooEnv(tag=number, lengths=(2,)) for _ in envs]
+                call(number, number, "lists of policies and of environments", policies, envs)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterable
 from functools import partial
 
 from samplerkit.contract.clause import clause
-from samplerkit.contract.faults import RAISES, Kill
+from samplerkit.contract.faults import IN_UPDATES, RAISES, Cell, Kill
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import Fault, ProbePolicy, TaggedEnv, TattooEnv
-from samplerkit.contract.trial import try_cells, try_kinds
+from samplerkit.contract.trial import try_cells, try_in_turn
 from samplerkit.contract.views import require_origin
 from samplerkit.interfaces import NewEnvUpdate
+
+_UPDATED = ("update_agent", "construct", "unpickle", "update_env")
+"""Sites of updates. The policy that refuses weights comes first: a sampler is made with it."""
 
 _TO_COME_UP = 0.3
 """Seconds that a process which was started again is given, so that it takes part in the next call."""
@@ -42,9 +46,16 @@ def typed_errors(lab: Lab) -> None:
     "make a RuntimeError of a StopIteration; exceptions sent as they are.",
 )
 def every_kind(lab: Lab) -> None:
-    """Raise everything everywhere, in one sampler."""
+    """Raise everything everywhere, in one sampler; in exact episodes, too."""
     kinds = [kind for kind in RAISES if kind != "KeyboardInterrupt"]
-    try_kinds(lab, "D1.every-kind", ("step", "reset", "get_action"), kinds)
+    cells = _cells("D1.every-kind", ("step", "reset", "get_action"), kinds)
+    if lab.exact:
+        cells += _cells("D1.every-kind", ("step",), kinds, exact=True)
+    try_in_turn(lab, cells)
+
+
+def _cells(promise: str, sites: Iterable[str], kinds: Iterable[str], *, exact: bool = False) -> list[Cell]:
+    return [Cell(promise, site, kind, IN_UPDATES[0], exact) for site in sites for kind in kinds]
 
 
 @clause(
@@ -71,6 +82,8 @@ def shutdown_meanwhile(lab: Lab) -> None:
 def atomic(lab: Lab) -> None:
     """Try exceptions of every sort in updates, of all workers and of the last one."""
     try_cells(lab, "C5.atomic")
+    if lab.exact:
+        try_in_turn(lab, _cells("C5.atomic", _UPDATED, ("error",), exact=True))
 
 
 @clause(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import random
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from samplerkit.contract.clause import NotApplicable, clause, require
+from samplerkit.contract.attempts import attempt
+from samplerkit.contract.clause import NotApplicable, Violation, clause, require
+from samplerkit.contract.differences import difference_or_origin
 from samplerkit.contract.global_states import global_states, moved
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import GlobalDrawEnv, GlobalDrawPolicy
@@ -18,6 +22,7 @@ from samplerkit.contract.script import Op, Script
 from samplerkit.contract.views import column_violation, in_words
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.global_random import GlobalRandomState
+from samplerkit.interfaces import Sampler
 
 _BASE = Script(
     ops=(Op(25), Op(9, agent="weights"), Op(1, env="new"), Op(12, agent="policy", env="task")),
@@ -68,6 +73,46 @@ def layout(lab: Lab) -> None:
 def timing(lab: Lab) -> None:
     """Compare resets that take no time with resets of which some take 3 ms."""
     _same_data(lab, _BASE, replace(_BASE, delays=True), "slow resets", "quick ones")
+
+
+@clause(
+    "A6.side-by-side",
+    says="Samplers that are open at the same time know nothing of each other: each returns its own batches, "
+    "and goes on when another is shut down.",
+    why="One collects for training, another evaluates; a search has ten of them in one program.",
+    causes="what belongs to a sampler kept in a module, or by a name that is not the sampler's alone; a "
+    "shutdown that ends whatever there is.",
+)
+def side_by_side(lab: Lab) -> None:
+    """Call three in turn, two alike and one that differs in everything; shut them down one by one."""
+    ours = replace(_BASE, ops=(Op(9), Op(6, agent="weights"), Op(9, env="new")))
+    theirs = replace(_BASE, ops=(Op(5, agent="policy", env="task"), Op(9)), seed=77, limit=5, infos="rich")
+    with ExitStack() as stack:
+        samplers = [_Open(lab, it, stack.enter_context(lab.made(it))) for it in (ours, theirs, ours)]
+        for index in range(3):
+            for place, it in enumerate(samplers):
+                it.require_call(index, f"sampler {place} of {len(samplers)} that are open")
+            if index:
+                # First the one between two others, then the older one.
+                samplers.pop(2 - index).sampler.shutdown_worker()
+        samplers[0].sampler.obtain_samples(0, 1)
+
+
+class _Open:
+    """A sampler that is open beside others, and what its calls return."""
+
+    def __init__(self, lab: Lab, script: Script, sampler: Sampler) -> None:
+        self.script, self.sampler = script, sampler
+        self._wanted = lab.expected(script)
+
+    def require_call(self, index: int, where: str) -> None:
+        """Make a call and compare its batch."""
+        updates = self.script.agent_update(index)[0], self.script.env_update(index)[0]
+        outcome = attempt(where, lambda: self.script.ops[index].ask(self.sampler, index, *updates))
+        if outcome.error is not None:
+            raise Violation(f"{where}, call {index}: expected a batch, {outcome}") from outcome.error
+        difference = difference_or_origin(self._wanted[index].batch, outcome.value)
+        require(difference is None, f"{where}, call {index}: {difference}")
 
 
 @clause(
@@ -154,8 +199,17 @@ def globals_in_use(lab: Lab) -> None:
             sampler.obtain_samples(0, 3, None, partial(GlobalDrawEnv, fails=True))
         except Exception:
             check("a call that raised")
-        sampler.get_state()
+        if lab.exact:
+            sampler.obtain_exact_episodes(1, None, partial(GlobalDrawEnv, 2))
+            check("exact episodes with an environment update")
+        state = sampler.get_state()
         check("get_state")
+        pickle.loads(pickle.dumps(sampler))
+        check("pickling it")
+        sampler.set_state(state)
+        check("set_state")
+        sampler.obtain_samples(0, 3)
+        check("the call after set_state")
     check("shutdown")
 
 
@@ -176,13 +230,19 @@ def globals_served(lab: Lab) -> None:
             random.seed(caller)
             np.random.seed(caller)
             with lab.sampler(GlobalDrawPolicy(), GlobalDrawEnv, n_workers=number, seed=3) as sampler:
-                batch = sampler.obtain_samples(0, 12)
-            wanted = [_by_hand(3, unit) for unit in range(4)]
-        for episode, (observations, draws) in enumerate(wanted):
-            rows = slice(3 * episode, 3 * episode + 3)
-            where = f"n_workers={number}, episode {episode} (unit {episode})"
-            _require_rows(where, observations, batch, "observations", rows)
-            _require_rows(where, draws, batch, "agent_infos", rows)
+                _require_drawn(sampler.obtain_samples(0, 12), range(4), f"n_workers={number}")
+                if lab.exact:
+                    units = range(4, 4 + number)
+                    _require_drawn(sampler.obtain_exact_episodes(1), units, f"exact, n_workers={number}")
+
+
+def _require_drawn(batch: EpisodeBatch, units: range, where: str) -> None:
+    for episode, unit in enumerate(units):
+        with GlobalRandomState():
+            observations, draws = _by_hand(3, unit)
+        rows = slice(3 * episode, 3 * episode + 3)
+        _require_rows(f"{where}, episode {episode} (unit {unit})", observations, batch, "observations", rows)
+        _require_rows(f"{where}, episode {episode} (unit {unit})", draws, batch, "agent_infos", rows)
 
 
 def _by_hand(seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:

@@ -155,12 +155,16 @@ def closed_once(lab: Lab) -> None:
     causes="processes not joined; sentinels and pipes not closed; threads that wait for ever.",
 )
 def nothing_left(lab: Lab) -> None:
-    """Count before and after some lives of samplers."""
+    """Count before and after some lives of samplers, in which everything is called once."""
     before = lab.census()
     for _ in range(_CYCLES):
         with _sampler(lab) as sampler:
             _call(sampler, 0)
+            sampler.set_state(sampler.get_state())
             _call(sampler, 1)
+            if lab.exact:
+                sampler.obtain_exact_episodes(1)
+            pickle.loads(pickle.dumps(sampler))
     left = lab.left_over(before)
     require(left is None, f"after {_CYCLES} samplers: {left}")
     processes = lab.census().processes.keys() - lab.at_first.processes.keys()

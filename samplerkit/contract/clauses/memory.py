@@ -12,8 +12,10 @@ from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import Fault, RememberingEnv, RememberingPolicy, crash
 from samplerkit.contract.reference import unit_seeds
+from samplerkit.contract.script import Op
 from samplerkit.episodes import EpisodeBatch, StepType
 from samplerkit.errors import WorkerDied
+from samplerkit.interfaces import Sampler
 
 _N_WORKERS, _SEED = 2, 6
 
@@ -27,7 +29,20 @@ def _collected(lab: Lab, **arguments: Any) -> tuple[list[EpisodeBatch], bool]:
         batches = [sampler.obtain_samples(0, count, update) for count, update in calls]
         if lab.subject.fragments:
             batches = [_in_order(EpisodeBatch.concatenate(*batches).stitch())]
+        if lab.exact:
+            updates: tuple[Any, ...] = (None, {})
+            for told in updates:
+                first = sum(len(batch.lengths) for batch in batches)
+                batches.append(_by_units(sampler.obtain_exact_episodes(2, told), first))
         return batches, sampler.supports("reproducible")
+
+
+def _by_units(exact: EpisodeBatch, first: int) -> EpisodeBatch:
+    """Return exact episodes in the order of their units, of which this is the first."""
+    units = range(first, first + len(exact.lengths))
+    places = {unit: place for place, unit in enumerate(sorted(units, key=lambda it: (it % _N_WORKERS, it)))}
+    episodes = exact.split()
+    return EpisodeBatch.concatenate(*(episodes[places[unit]] for unit in units))
 
 
 def _in_order(stitched: EpisodeBatch) -> EpisodeBatch:
@@ -128,26 +143,31 @@ def honest(lab: Lab) -> None:
         said = batch.provenance is not None and batch.provenance.reproducible
         require(said, f"call {call}, nothing was lost: expected provenance.reproducible True, got False")
     require(supported, "nothing was lost: expected supports('reproducible') True, got False")
-    with lab.sampler(RememberingPolicy(), RememberingEnv, stateful=True, n_workers=1) as sampler:
-        require(not sampler.supports("restartable"), "expected supports('restartable') False, got True")
-        before = len(sampler.obtain_samples(0, 6).lengths)
-        try:
-            sampler.obtain_samples(0, 1, None, partial(RememberingEnv, fault=Fault("step")))
-        except Exception:
-            batch = sampler.obtain_samples(0, 1)
-        else:
-            return  # D1 says so
-        kept = int(np.asarray(batch.observations)[0, 0]) == before
-        said = batch.provenance is not None and batch.provenance.reproducible
-        require(
-            kept or not said,
-            "after a call that failed, and the loss of what the environment remembered: expected "
-            "provenance.reproducible False, got True",
-        )
-        require(
-            sampler.supports("reproducible") == said,
-            f"expected supports('reproducible') {said}, as provenance says, got {not said}",
-        )
+    for exact in (False, True)[: 1 + lab.exact]:
+        with lab.sampler(RememberingPolicy(), RememberingEnv, stateful=True, n_workers=1) as sampler:
+            require(not sampler.supports("restartable"), "expected supports('restartable') False, got True")
+            _lose(sampler, Op(1, exact=exact))
+
+
+def _lose(sampler: Sampler, failing: Op) -> None:
+    before = len(sampler.obtain_samples(0, 6).lengths)
+    try:
+        failing.ask(sampler, 0, None, partial(RememberingEnv, fault=Fault("step")))
+    except Exception:
+        batch = sampler.obtain_samples(0, 1)
+    else:
+        return  # D1 says so
+    kept = int(np.asarray(batch.observations)[0, 0]) == before
+    said = batch.provenance is not None and batch.provenance.reproducible
+    require(
+        kept or not said,
+        "after a call that failed, and the loss of what the environment remembered: expected "
+        "provenance.reproducible False, got True",
+    )
+    require(
+        sampler.supports("reproducible") == said,
+        f"expected supports('reproducible') {said}, as provenance says, got {not said}",
+    )
 
 
 @clause(

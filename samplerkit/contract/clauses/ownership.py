@@ -14,7 +14,6 @@ from samplerkit.contract.probes import PictureEnv, ProbePolicy, differing_pictur
 from samplerkit.contract.probes.pictures import TURNED, UPRIGHT
 from samplerkit.contract.probes.tattoo import reward_of
 from samplerkit.contract.script import Op, Script
-from samplerkit.contract.subject import Pace
 from samplerkit.contract.views import in_words
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.episodes.columns import Array, arrays_of
@@ -97,14 +96,7 @@ def caller_writes(lab: Lab) -> None:
     script = Script(n_workers=2, ops=(Op(9), Op(9), Op(2), Op(9)), infos="rich", ends="mixed")
     undisturbed = lab.trace(script)
     undisturbed.all_returned()
-    with lab.sampler(
-        script.agents(),
-        script.envs(),
-        n_workers=script.n_workers,
-        seed=script.seed,
-        max_episode_length=script.limit,
-        pace=Pace(*script.pace),
-    ) as sampler:
+    with lab.made(script) as sampler:
         for index, (op, wanted) in enumerate(zip(script.ops, undisturbed.copies, strict=True)):
             batch = sampler.obtain_samples(0, op.count)
             difference = wanted.difference(batch)

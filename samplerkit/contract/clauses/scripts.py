@@ -18,6 +18,8 @@ _SLACK = 1.5
 _ORDINARY = """
 print("main module runs", flush=True)
 
+import pickle
+
 from samplerkit import DefaultWorker, WorkerError
 from samplerkit.contract.census import descendants
 from samplerkit.contract.probes import ProbePolicy, TattooEnv
@@ -38,12 +40,17 @@ def make(which, **more):
 
 def collected(which):
     with make(which) as sampler:
-        first = sampler.obtain_samples(0, 20)
+        batches = [sampler.obtain_samples(0, 20)]
         try:
             sampler.obtain_samples(1, 1, env_update=lambda: Mine(tag=13))
         except WorkerError:
             pass
-        return first, sampler.obtain_samples(2, 20, ProbePolicy(2), lambda: Mine(tag=2, infos="none"))
+        batches.append(sampler.obtain_samples(2, 20, ProbePolicy(2), lambda: Mine(tag=2, infos="none")))
+        sampler.set_state(pickle.loads(pickle.dumps(sampler.get_state())))
+        pickle.dumps(sampler)
+        if sampler.supports("exact_episodes"):
+            batches.append(sampler.obtain_exact_episodes(1))
+        return batches
 
 before = settings()
 ours = collected(subject)

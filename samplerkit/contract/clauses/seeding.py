@@ -5,14 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from samplerkit.contract.clause import NotApplicable, clause, require
+from samplerkit.contract.differences import difference_or_origin
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import ProbePolicy, TaggedEnv
-from samplerkit.contract.reference import unit_seeds
-from samplerkit.contract.script import MANY_UNITS, Script
+from samplerkit.contract.reference import expected, unit_seeds
+from samplerkit.contract.script import MANY_UNITS, Op, Script
 from samplerkit.contract.views import EpisodeView
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import Unit
 from samplerkit.workers import DefaultWorker
+
+_FAR = 2**40 - 2
+"""A cursor from which two calls get over the edge of what 32 bits hold of blocks of seeds."""
 
 
 @clause(
@@ -105,6 +109,24 @@ def later_units(lab: Lab) -> None:
     lab.trace(MANY_UNITS).all_returned()
     env_seed(lab, MANY_UNITS)
     policy_seed(lab, MANY_UNITS)
+
+
+@clause(
+    "A2.far-units",
+    unless={"fragments"},
+    says="So are those of units far away: where a state says that 2**40 units were admitted, the next is the "
+    "one of this number.",
+    why="A run goes on for months; its data must not begin again some day.",
+    causes="a number in 16 or 32 bits, in a message, in a state or in the cursor; seeds modulo a table.",
+)
+def far_units(lab: Lab) -> None:
+    """Set a state that is far along, and make two calls."""
+    script = Script(n_workers=2, ops=(Op(9), Op(9)))
+    with lab.made(script) as sampler:
+        sampler.set_state({**sampler.get_state(), "cursor": _FAR})
+        for index, wanted in enumerate(expected(script, cursor=_FAR)):
+            difference = difference_or_origin(wanted.batch, script.ops[index].ask(sampler))
+            require(difference is None, f"call {index} from unit {_FAR} on: {difference}")
 
 
 class _UnitWorker(DefaultWorker):

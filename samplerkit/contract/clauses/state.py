@@ -10,8 +10,9 @@ from samplerkit.contract.clause import NotApplicable, Violation, clause, require
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import ProbePolicy, TattooEnv
 from samplerkit.contract.subject import Subject
-from samplerkit.contract.views import in_words
+from samplerkit.contract.views import in_words, require_origin
 from samplerkit.episodes import EpisodeBatch, Provenance
+from samplerkit.episodes.objects import encode
 from samplerkit.interfaces import Sampler, SetTaskUpdate
 
 _N_WORKERS = 2
@@ -181,24 +182,40 @@ def _plain(value: Any, path: str = "") -> dict[str, Any]:
 
 @clause(
     "A10.refused",
-    says="A state of a sampler with another number of workers is refused, and changes nothing.",
+    says="A state of a sampler with another number of workers, of a newer format, or what is no state, is "
+    "refused, and changes nothing.",
     why="Units belong to workers by number: the data would be others, silently.",
-    causes="no check; a check after the first fields were set.",
+    causes="no check; a check after the first fields were set; what is missing taken for nothing to do.",
 )
 def refused(lab: Lab) -> None:
-    """Set a state of two workers on a sampler with three."""
+    """Set a state of two workers on a sampler with three, a few that are none, and collect on."""
     told = _subject_told(lab)
     with _make(lab.subject, n_workers=3) as sampler:
         sampler.obtain_samples(0, 3)
         before = copy.deepcopy(sampler.get_state())
-        try:
-            sampler.set_state(pickle.loads(told.state))
-        except ValueError as error:
-            text = str(error)
-        else:
-            raise Violation("state of 2 workers, sampler with 3: expected a ValueError, got none")
+        text = _refusal(sampler, pickle.loads(told.state), "state of 2 workers, sampler with 3")
         require("2" in text and "3" in text, f"expected an error that names 2 and 3 workers, got: {text}")
+        newer = {**before, "format": 99} if "format" in before else {}
+        none: tuple[Any, ...] = (newer, {}, None, "a state", [], {"seed": 1, "cursor": 5})
+        for state in none:
+            shown = "a state of format 99" if state is newer and newer else f"the state {state!r}"
+            _refusal(sampler, state, shown)
         after = sampler.get_state()
         same = _plain(before) == _plain(after)
-        require(same, f"after a refused state: expected {_plain(before)}, got {_plain(after)}")
-        sampler.obtain_samples(0, 1)
+        require(same, f"after refused states: expected {_plain(before)}, got {_plain(after)}")
+        require(
+            encode(before) == encode(after),
+            "after refused states: expected policies and environments in get_state() as before, got others",
+        )
+        require_origin(sampler.obtain_samples(0, 9), version=1, tag=1, when="after refused states")
+
+
+def _refusal(sampler: Sampler, state: Any, what: str) -> str:
+    """Return the text of the error with which something is refused."""
+    try:
+        sampler.set_state(state)
+    except ValueError as error:
+        return str(error)
+    except Exception as error:
+        raise Violation(f"{what}: expected a ValueError, got {type(error).__name__}: {error}") from error
+    raise Violation(f"{what}: expected a ValueError, got none")

@@ -247,3 +247,24 @@ class IgnoresNWorkers(AnySampler):
 
 def _first(value: Any) -> Any:
     return value[0] if isinstance(value, list) and value else value
+
+
+@mutant("five-thousand-at-most", "A3.many-steps")
+class FiveThousandAtMost(AnySampler):
+    """A call gives five thousand steps at most."""
+
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
+        # Those who ask for a thousand million want it never to end.
+        if isinstance(goal, Steps) and 5000 < goal.least < 10**6:
+            goal = Steps(5000)
+        return super()._run(record, goal)
+
+
+@mutant("cursor-in-16-bits", "A2.far-units", bases=(LOCAL,))
+class CursorIn16Bits(AnySampler):
+    """After 32768 units the first one comes again."""
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        batch = super()._obtain(goal, agent_update, env_update)
+        self._cursor %= 1 << 15
+        return batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -204,3 +205,21 @@ class NoReason(AnySampler):
 
         super().__init_subclass__(**arguments)
         cls.capabilities = {**super().capabilities, "remote": no("")}
+
+
+@mutant("refused-count-reaches-workers", "D5.counts", bases=(LOCAL,))
+class RefusedCountReachesWorkers(AnySampler):
+    """A bad count is refused when the living workers have got the update already."""
+
+    def obtain_samples(
+        self, itr: int, num_samples: int, agent_update: Any = None, env_update: Any = None
+    ) -> EpisodeBatch:
+        try:
+            return super().obtain_samples(itr, num_samples, agent_update, env_update)
+        except (TypeError, ValueError):
+            host: Any = getattr(self, "_host", None)
+            workers = [seat.worker for seat in host._seats.values()] if host else []
+            for worker in workers:
+                if worker is not None and hasattr(agent_update, "get_action"):
+                    worker.update_agent(copy.deepcopy(agent_update))
+            raise

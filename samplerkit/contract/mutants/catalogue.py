@@ -19,6 +19,7 @@ THEMES = (
     "content",
     "columns",
     "admission",
+    "exact",
     "seeding",
     "updates",
     "arguments",

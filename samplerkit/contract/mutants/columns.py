@@ -337,3 +337,11 @@ class JoinedByWorker(AnySampler):
         each = [EpisodeBatch.concatenate(*(join([units[i]]) for i in group)) for group in groups]
         joined = select(EpisodeBatch.concatenate(*each), np.argsort(order))
         return altered(batch, env_infos=in_order(joined.env_infos))
+
+
+@mutant("masked-rewards", "B3.spaces")
+class MaskedRewards(BatchDefect):
+    """Rewards are an array of another type than numpy's own."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        return altered(batch, rewards=np.ma.array(batch.rewards))

@@ -263,3 +263,11 @@ class GlobalsSeededOnce(DefaultWorker):
         batch = super().rollout()
         self._state = random.getstate(), np.random.get_state()
         return batch
+
+
+@mutant("seeds-repeat-late", "A2.far-units", bases=(LOCAL, PROCESSES))
+class SeedsRepeatLate(SeedDefect):
+    """Unit 1024 has the seeds of unit 0."""
+
+    def reseeded(self, unit: Unit) -> Unit:
+        return UnitSeeds(self.given_seed).unit(unit.number % 1024)

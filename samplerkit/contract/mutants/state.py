@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from samplerkit.contract.mutants.anything import AnySampler
 from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.episodes import EpisodeBatch
+from samplerkit.errors import SamplerBusy
 from samplerkit.sampling.admission import Goal
+from samplerkit.sampling.packing import Packed
+from samplerkit.sampling.recipes import Recipe, Record
 
 
 class SavedDefect(AnySampler):
@@ -191,3 +199,118 @@ class CopyForgetsOptions(AnySampler):
         make, (kind, arguments, state), *rest = super().__reduce__()
         arguments = {key: value for key, value in arguments.items() if key not in self.options}
         return make, (kind, arguments, state), *rest
+
+
+class RestoreDefect(AnySampler):
+    """Has a way of its own to set a state."""
+
+    def before(self, state: Any) -> Any:
+        """Return the state that is set, before it is."""
+        return state
+
+    def after(self) -> None:
+        """Do something once it is set."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(self.before(state))
+        self.after()
+
+
+@mutant("newer-format-taken", "A10.refused")
+class NewerFormatTaken(RestoreDefect):
+    """A state of a format that nobody knows yet is read like one of today's."""
+
+    def before(self, state: Any) -> Any:
+        return {**state, "format": 2} if isinstance(state, dict) and "format" in state else state
+
+
+@mutant("no-state-taken", "A10.refused", bases=(LOCAL,))
+class NoStateTaken(AnySampler):
+    """To set what is no state does nothing, and nobody is told."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        if isinstance(state, dict) and "format" in state:
+            super().set_state(state)
+
+
+@mutant("refused-state-leaves-policy", "A10.refused", bases=(LOCAL, PROCESSES))
+class RefusedStateLeavesPolicy(AnySampler):
+    """A state that is refused leaves its first policy behind."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        try:
+            super().set_state(state)
+        except ValueError:
+            if isinstance(state, dict) and state.get("recipes") and state["format"] == 2:
+                self._take(Packed(state["recipes"][0]["agent"]))
+            raise
+
+    def _take(self, agent: Packed) -> None:
+        record, made = self._record, dict[int, Recipe]()
+        for recipe in record.recipes:
+            made.setdefault(id(recipe), Recipe(agent, recipe.params, recipe.envs))
+        recipes = tuple(made[id(recipe)] for recipe in record.recipes)
+        self._record = Record(recipes, record.agent_version, record.env_version)
+
+
+@mutant("restore-waits", "D6.busy", bases=(LOCAL, PROCESSES))
+class RestoreWaits(AnySampler):
+    """set_state waits until the call that runs has ended."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        while True:
+            try:
+                return super().set_state(state)
+            except SamplerBusy:
+                time.sleep(0.01)
+
+
+@mutant("restore-leaves-thread", "E3.nothing-left", bases=(LOCAL,))
+class RestoreLeavesThread(RestoreDefect):
+    """set_state leaves a thread behind."""
+
+    def after(self) -> None:
+        threading.Thread(target=threading.Event().wait, daemon=True, name="left-behind").start()
+
+
+@mutant("restore-moves-globals", "A9.globals-in-use", bases=(LOCAL,))
+class RestoreMovesGlobals(RestoreDefect):
+    """set_state draws from the caller's generator."""
+
+    def after(self) -> None:
+        np.random.random()
+
+
+@mutant("restore-prints", "E6.silent", bases=(LOCAL,))
+class RestorePrints(RestoreDefect):
+    """set_state prints."""
+
+    def after(self) -> None:
+        sys.stdout.write("the state is set\n")
+
+
+class PickleDefect(AnySampler):
+    """Does something on the side when it is pickled."""
+
+    def aside(self) -> None:
+        raise NotImplementedError
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.aside()
+        return super().__reduce__()
+
+
+@mutant("pickling-moves-globals", "A9.globals-in-use", bases=(LOCAL,))
+class PicklingMovesGlobals(PickleDefect):
+    """To pickle a sampler draws from the caller's generator."""
+
+    def aside(self) -> None:
+        np.random.random()
+
+
+@mutant("pickling-prints", "E6.silent", bases=(LOCAL,))
+class PicklingPrints(PickleDefect):
+    """A sampler that is pickled says so."""
+
+    def aside(self) -> None:
+        sys.stdout.write("pickling a sampler\n")

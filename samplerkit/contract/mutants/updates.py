@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -516,3 +516,71 @@ class PlainPickle(AnySampler):
 
         pickle.dumps(update)
         return super()._env_changes(update, version)
+
+
+class _OneObject(AnySampler):
+    """Remembers the object that was passed last, and what was made of it."""
+
+    _last: Any = None
+    _made: Any = None
+
+    def once(self, update: Any, make: Callable[[], Any]) -> Any:
+        """Return what is made of an update; of one that is the same object as the last, what was."""
+        if update is None or update is not self._last:
+            self._last, self._made = update, make()
+        return self._made
+
+
+@mutant("same-policy-not-sent", "C4.passed-again")
+class SamePolicyNotSent(_OneObject):
+    """A policy, or weights, that is the same object as last time counts as it was then."""
+
+    def _agent_changes(self, update: Any) -> list[AgentChange | None] | None:
+        make = super()._agent_changes
+        changes: list[AgentChange | None] | None = self.once(update, lambda: make(update))
+        return changes
+
+
+@mutant("same-env-not-sent", "C4.passed-again", bases=(LOCAL,))
+class SameEnvNotSent(_OneObject):
+    """An environment that is the same object as last time counts as it was then."""
+
+    def _env_changes(self, update: Any, version: int) -> list[EnvChange | None] | None:
+        make = super()._env_changes
+        changes: list[EnvChange | None] | None = self.once(update, lambda: make(update, version))
+        return changes
+
+
+@mutant("same-update-is-none", "C4.passed-again", bases=(LOCAL,))
+class SameUpdateIsNone(AnySampler):
+    """An EnvUpdate that is the same object as last time is none."""
+
+    _last: Any = None
+
+    def _env_changes(self, update: Any, version: int) -> list[EnvChange | None] | None:
+        if isinstance(update, EnvUpdate) and update is self._last:
+            return None
+        self._last = update
+        return super()._env_changes(update, version)
+
+
+@mutant("five-agents-at-most", "C1.agents")
+class FiveAgentsAtMost(UpdateDefect):
+    """Of a list of agent updates, worker 5 and those after it get the first."""
+
+    def agent(self, update: Any) -> Any:
+        if not isinstance(update, list) or len(update) <= 5:
+            return update
+        return update[:5] + [update[0]] * len(update[5:])
+
+
+@mutant("lists-emptied", "C4.callers-objects", bases=(LOCAL,))
+class ListsEmptied(AnySampler):
+    """Lists of updates come back empty."""
+
+    def _obtain(self, goal: Goal, agent_update: Any, env_update: Any) -> EpisodeBatch:
+        batch = super()._obtain(goal, agent_update, env_update)
+        for update in (agent_update, env_update):
+            if isinstance(update, list):
+                update.clear()
+        return batch
