@@ -50,7 +50,7 @@ class RaySampler(PoolSampler[Any]):
         "namespace": Option(None, check.check_text),
         "runtime_env": Option(None, check.check_runtime_env),
         "num_cpus": Option(None, check.check_amount),
-        "num_gpus": Option(None, check.check_amount),
+        "num_gpus": Option(None, check.check_gpus),
         "resources": Option(None, check.check_resources),
         "placement": Option(None, check.check_placement),
         "start_timeout": Option(60.0, check_seconds),

@@ -18,6 +18,7 @@ from ray.cluster_utils import Cluster
 
 import samplerkit
 from samplerkit.policies import RandomPolicy
+from samplerkit_ray.options import check_amount
 
 
 def sampler(**arguments):
@@ -116,7 +117,11 @@ def test_the_description_and_the_class_are_had_without_importing_ray():
         ({"runtime_env": ["pip"]}, TypeError, "runtime_env must be a dict"),
         ({"num_cpus": -1}, ValueError, "num_cpus must be at least 0"),
         ({"num_gpus": "1"}, TypeError, "num_gpus must be a number"),
+        ({"num_gpus": 1.5}, ValueError, "num_gpus must be whole above 1"),
+        ({"num_cpus": 0.00001}, ValueError, "num_cpus must be 0 or at least 0.0001"),
+        ({"num_cpus": True}, TypeError, "num_cpus must be a number"),
         ({"resources": {"CPU": 1}}, ValueError, "num_cpus and num_gpus"),
+        ({"resources": {"memory": 1e6}}, ValueError, "custom ones: for 'memory'"),
         ({"placement": "tidy"}, ValueError, "spread, pack"),
         ({"n_actors": 0}, ValueError, "n_actors"),
         ({"start_timeout": 0}, ValueError, "start_timeout"),
@@ -128,6 +133,12 @@ def test_bad_options_are_refused_before_ray_is_started(options, error, said):
     with pytest.raises(error, match=said):
         sampler(**{"n_actors": 1, **options})
     assert not ray.is_initialized()
+
+
+def test_amounts_may_be_numbers_of_numpy():
+    found = [check_amount("num_cpus", amount) for amount in (np.int64(2), np.float32(0.5))]
+    assert found == [2, 0.5]
+    assert [type(amount) for amount in found] == [int, float], "as Ray wants them"
 
 
 class SettingsEnv(gymnasium.Env):
