@@ -20,7 +20,7 @@ from ray.exceptions import ActorDiedError
 
 from samplerkit.sampling import CarrierGone, Transport
 from samplerkit_ray import reserve
-from samplerkit_ray.actor import LARGE, Carrier, Facts, versions
+from samplerkit_ray.actor import LARGE, Carrier, Facts, Said, versions
 from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers, RayLost
 from samplerkit_ray.runtime import Lease, free_resources, total_resources
 
@@ -84,6 +84,10 @@ class ActorCarrier:
         """How many calls are to be there, as it said last."""
         self.pending: dict[Future[Any], Callable[..., None]] = {}
         """Calls that have not come back, and who takes what they return."""
+        self.n_heard = 0
+        """How many times messages were taken from it."""
+        self.early: dict[int, list[Any]] = {}
+        """Messages that came before others which it said first."""
         self.failed: BaseException | None = None
         self.used_before = False
         """Whether another sampler had it, and it may have died since."""
@@ -212,21 +216,25 @@ class RayTransport(Transport[ActorCarrier]):
             while True:
                 self._bell.get_nowait()
         while self._events:
-            carrier, future = self._events[0]
-            # At once, as Ctrl-C may come anywhere: a result may then be lost, and nothing else.
-            take = carrier.pending.pop(future, None)
-            if take is not None:
-                self._take(carrier, take, future)
+            self._take(*self._events[0])
             self._events.popleft()
 
-    def _take(self, carrier: ActorCarrier, take: Callable[..., None], future: Future[Any]) -> None:
-        error = future.exception()
-        if error is None:
-            take(carrier, future.result())
-        elif carrier.failed is None:
+    def _take(self, carrier: ActorCarrier, future: Future[Any]) -> None:
+        """Take what came of a call; where Ctrl-C comes in the middle, once more, as messages that were lost
+        would hold up those after them.
+        """
+        take, error = carrier.pending.get(future), future.exception()
+        if take is not None and error is None:
+            try:
+                take(carrier, future.result())
+            except NodeDiffers:
+                del carrier.pending[future]
+                raise
+        elif take is not None and carrier.failed is None:
             carrier.failed = error
             log.debug("actor %d: %s", carrier.index, error)
             self.kill(carrier)
+        carrier.pending.pop(future, None)
         if carrier.pending or carrier.ended or not (carrier.over or carrier.failed is not None):
             return
         if self._never_began(carrier):
@@ -276,15 +284,21 @@ class RayTransport(Transport[ActorCarrier]):
     def _began(self, carrier: ActorCarrier, nothing: None) -> None:
         """Nothing: it says what there is to say when it works."""
 
-    def _worked(self, carrier: ActorCarrier, answer: tuple[int | None, list[Any]]) -> None:
-        wants, messages = answer
+    def _worked(self, carrier: ActorCarrier, answer: tuple[int | None, Said]) -> None:
+        wants, said = answer
         carrier.over, carrier.wants = wants is None, wants or 0
-        self._told(carrier, messages)
+        self._told(carrier, said)
 
-    def _told(self, carrier: ActorCarrier, messages: list[Any]) -> None:
-        self._heard += [
-            (carrier, message if isinstance(message, bytes) else message.data) for message in messages
-        ]
+    def _told(self, carrier: ActorCarrier, said: Said) -> None:
+        number, messages = said
+        if number >= carrier.n_heard:
+            carrier.early[number] = messages
+        while carrier.n_heard in carrier.early:
+            messages = carrier.early.pop(carrier.n_heard)
+            carrier.n_heard += 1
+            self._heard += [
+                (carrier, message if isinstance(message, bytes) else message.data) for message in messages
+            ]
 
     # -- sending ---------------------------------------------------------------------------------
 
