@@ -34,8 +34,8 @@ _STRATEGIES = {"spread": "SPREAD", "pack": "DEFAULT"}
 _TO_DIE = 10.0
 """Seconds that Ray has to end an actor."""
 
-_TO_LOOK = 1.0
-"""Seconds between two looks at the clock while actors wait for a place."""
+_TO_LOOK = 0.5
+"""Seconds between two looks at the clock, and at Ray, which does not say that it was shut down."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,9 @@ class RayTransport(Transport[ActorCarrier]):
         self._all_well = True
         self._stored: dict[bytes, Any] = {}
         self._setup: tuple[bytes, Any] = (b"", b"")
+        # Actors may long have been absent, and not been missed.
+        self._stands_since: float | None = None
+        self._nothing_goes_on = False
 
     lingers = 0.05
 
@@ -139,7 +142,11 @@ class RayTransport(Transport[ActorCarrier]):
         return self._n_actors
 
     def start(self, index: int, setup: bytes) -> ActorCarrier:
-        """Ask Ray for an actor."""
+        """Ask Ray for an actor.
+
+        Raises:
+            RayLost: if the connection is gone.
+        """
         self._check_lease()
         if self._setup[0] is not setup:
             self._setup = (setup, ray.put(setup) if len(setup) >= LARGE else setup)
@@ -188,7 +195,7 @@ class RayTransport(Transport[ActorCarrier]):
         """Send a message past those that wait. An actor that stands still need not be told: it is not called
         for what it has, until there is something else for it.
         """
-        if carrier.failed is not None:
+        if carrier.failed is not None or not self._lease.holds:
             return
         if carrier.outgoing or self._n_working(carrier):
             with self._whole(carrier):
@@ -199,13 +206,20 @@ class RayTransport(Transport[ActorCarrier]):
     def receive(
         self, carriers: Sequence[ActorCarrier], timeout: float | None
     ) -> list[tuple[ActorCarrier, bytes | memoryview | None]]:
-        """Sleep until an actor has something to say."""
+        """Sleep until an actor has something to say, but not for long.
+
+        Raises:
+            RayLost: if the connection is gone.
+        """
+        self._check_lease()
+        if not self._nothing_goes_on:
+            self._stands_since = None
+        self._nothing_goes_on = False
         for carrier in carriers:
             self._deliver(carrier)
         self._stored = {}
         if not self._heard:
-            absent = any(carrier.facts is None for carrier in carriers)
-            self._listen(_TO_LOOK if absent and (timeout is None or timeout > _TO_LOOK) else timeout)
+            self._listen(_TO_LOOK if timeout is None else min(timeout, _TO_LOOK))
         heard, self._heard = self._heard, []
         return [(carrier, message) for carrier, message in heard if carrier in carriers]
 
@@ -248,7 +262,7 @@ class RayTransport(Transport[ActorCarrier]):
         notice.
         """
         late = time.monotonic() - carrier.began > self._start_timeout
-        if carrier.facts is not None or carrier.stopping or late:
+        if carrier.facts is not None or carrier.stopping or late or not self._lease.holds:
             return False
         if carrier.used_before and carrier.failed is not None:
             return True
@@ -272,6 +286,7 @@ class RayTransport(Transport[ActorCarrier]):
         differ = [name for name, version in here.items() if facts.versions[name] != version]
         if not differ:
             carrier.facts = facts
+            self._stands_since = None
         else:
             self.kill(carrier)
             there = ", ".join(f"{name} {facts.versions[name]}" for name in differ)
@@ -342,9 +357,18 @@ class RayTransport(Transport[ActorCarrier]):
         return carrier.facts is not None
 
     def lacking(self, carriers: Sequence[ActorCarrier]) -> None:
-        """See whether Ray has had time enough."""
+        """See whether Ray has had time enough since nothing goes on.
+
+        Raises:
+            ActorsNotPlaced: if it has.
+            RayLost: if the connection is gone.
+        """
         self._check_lease()
-        if time.monotonic() - min(carrier.began for carrier in carriers) > self._start_timeout:
+        self._nothing_goes_on = True
+        now = time.monotonic()
+        if self._stands_since is None:
+            self._stands_since = now
+        if now - self._stands_since > self._start_timeout:
             raise ActorsNotPlaced(len(carriers), str(self._demand), _room(), self._start_timeout)
 
     def kill(self, carrier: ActorCarrier) -> None:
@@ -373,16 +397,16 @@ class RayTransport(Transport[ActorCarrier]):
         """Whether it is kept for another sampler; after any trouble nobody is."""
         if not (self._all_well and carrier.ended) or carrier.failed is not None or carrier.facts is None:
             return False
-        return reserve.give(self._kind, carrier.handle, carrier.facts.pid)
+        return reserve.give(self._lease, self._kind, carrier.handle, carrier.facts.pid)
 
     def _listen_until_it_ends(self, carrier: ActorCarrier, timeout: float) -> None:
         until = time.monotonic() + timeout
-        while not carrier.ended and (left := until - time.monotonic()) > 0:
+        while not carrier.ended and self._lease.holds and (left := until - time.monotonic()) > 0:
             self._deliver(carrier)
             if not carrier.pending:
                 return  # nothing that could say so
             with contextlib.suppress(NodeDiffers):  # another one is on such a node: it ends, too
-                self._listen(left)
+                self._listen(min(left, _TO_LOOK))
 
     def wake(self) -> None:
         """Leave a note where `receive` looks."""
@@ -400,7 +424,7 @@ class RayTransport(Transport[ActorCarrier]):
 
     def _check_lease(self) -> None:
         if not self._lease.holds:
-            raise RayLost("Ray was shut down while a sampler used it: make a new sampler")
+            raise RayLost("Ray was shut down, or died, while a sampler used it: make a new sampler")
 
 
 def _room() -> str:

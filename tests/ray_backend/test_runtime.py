@@ -19,6 +19,7 @@ from ray.cluster_utils import Cluster
 import samplerkit
 from samplerkit.policies import RandomPolicy
 from samplerkit_ray.options import check_amount
+from samplerkit_ray.runtime import Lease
 
 
 def sampler(**arguments):
@@ -70,6 +71,75 @@ def test_a_program_that_had_a_ray_of_its_own_joins_a_cluster():
             assert s.obtain_samples(0, 10).lengths.sum() >= 10
     finally:
         nodes.shutdown()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_the_cluster_of_the_program_may_be_called_by_any_of_its_names(somebodys_ray, host):
+    _, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    with sampler(address=f"{host}:{port}") as s:
+        assert s.obtain_samples(0, 10).lengths.sum() >= 10
+    with pytest.raises(ValueError, match="is connected to"):
+        sampler(address=f"{host}:{int(port) - 1}")
+
+
+def test_who_cannot_join_a_cluster_is_told_of_tokens(monkeypatch):
+    def refuse(**arguments):
+        raise ConnectionError("nobody answers.")
+
+    monkeypatch.setattr("ray.init", refuse)
+    with pytest.raises(ConnectionError, match=r"nobody answers\. .*RAY_AUTH_MODE=token"):
+        sampler(address="192.0.2.1:6379")
+
+
+@pytest.mark.parametrize("address", [None, "auto"])
+def test_an_address_of_ray_client_is_refused_in_the_variable_too(monkeypatch, address):
+    monkeypatch.setenv("RAY_ADDRESS", "ray://192.0.2.1:10001")
+    monkeypatch.setattr("ray.init", lambda **arguments: pytest.fail("it must not get there"))
+    with pytest.raises(ValueError, match=r"RAY_ADDRESS='ray.*Ray Client"):
+        sampler(address=address)
+
+
+def test_as_many_actors_find_room_as_have_their_parts_of_cpus(monkeypatch):
+    monkeypatch.setattr("samplerkit_ray.runtime.total_resources", lambda: {"CPU": 2.0})
+    assert [Lease.n_actors(num_cpus) for num_cpus in (0, 0.1, 0.3, 1, 1.5, 4)] == [2, 20, 6, 2, 1, 1]
+
+
+FORKS = """
+    import os, gymnasium, samplerkit
+    from samplerkit.policies import RandomPolicy
+
+    def sampler():
+        policy = RandomPolicy(gymnasium.spaces.Discrete(2))
+        return samplerkit.make_sampler("ray", agents=policy, envs="CartPole-v1", seed=1, n_actors=1)
+
+    with sampler() as s:
+        child = os.fork()
+        if not child:
+            try:
+                sampler()
+            except RuntimeError as error:
+                print(error, flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+        print(s.obtain_samples(0, 10).lengths.sum() >= 10)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this operating system has no fork")
+def test_a_sampler_in_a_child_that_was_forked_off_is_refused():
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(FORKS)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as program:
+        try:
+            said, _ = program.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(program.pid, signal.SIGKILL)
+            raise
+    assert "Ray does not survive a fork" in said
+    assert said.endswith("True\n"), "the parent goes on"
 
 
 def test_a_program_without_ray_is_told_what_to_install_and_keeps_the_other_backends():
