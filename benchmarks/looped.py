@@ -46,7 +46,7 @@ def run(key: str, title: str, batch: int, course: Course) -> dict[str, Any]:
     limit = _bare_name(course.processes)
     contestants: list[Contestant] = [bare(batch, course.processes), bare(batch, 1)]
     contestants += [_sampler(name, batch, course) for name in ("vectorized", "multiprocessing+vectorized")]
-    chosen = [it for it in contestants if it.name == limit or _wanted(it.name, course)]
+    chosen = [it for it in contestants if it.name == limit or course.wants(it.name)]
     found = interleave(chosen, rounds=course.rounds, seconds=course.seconds, tell=course.tell)
     return {"key": key, "title": title, "limit": limit, "contestants": Results(found, limit).as_dicts()}
 
@@ -79,10 +79,6 @@ def _sampler(backend: str, batch: int, course: Course) -> Hosted:
 
 def _bare_name(n_processes: int) -> str:
     return f"bare loop ({N_ENVS}), {n_processes} process{'es' if n_processes > 1 else ''}"
-
-
-def _wanted(name: str, course: Course) -> bool:
-    return not course.names or any(part.lower() in name.lower() for part in course.names)
 
 
 class BareLooped(Contestant):

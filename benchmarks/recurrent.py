@@ -64,7 +64,7 @@ def run_w4b(key: str, title: str, policy: str, batch: int, course: Course) -> di
         slots("vectorized", policy, 128, batch, course),
         slots("multiprocessing+vectorized", policy, 128, batch, course),
     ]
-    chosen = [it for it in contestants if it.name == limit or _wanted(it.name, course)]
+    chosen = [it for it in contestants if it.name == limit or course.wants(it.name)]
     found = interleave(chosen, rounds=course.rounds, seconds=course.seconds, tell=course.tell)
     return {
         "key": key,
@@ -132,10 +132,6 @@ def _bare_name(n_processes: int) -> str:
 def _missing(policy: str) -> str:
     absent = policy == "tensorflow" and importlib.util.find_spec("tensorflow") is None
     return "not installed: tensorflow" if absent else ""
-
-
-def _wanted(name: str, course: Course) -> bool:
-    return not course.names or any(part.lower() in name.lower() for part in course.names)
 
 
 # -- by the number of environments ---------------------------------------------------------------------------

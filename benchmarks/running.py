@@ -37,6 +37,10 @@ class Course:
     pythons: dict[str, str] | None = None
     tell: Progress | None = None
 
+    def wants(self, name: str) -> bool:
+        """Whether one of this name takes part."""
+        return not self.names or any(part.lower() in name.lower() for part in self.names)
+
 
 def run_setting(setting: Setting, course: Course) -> dict[str, Any]:
     """Measure a setting; returns what goes into the results, as JSON can say it.
@@ -77,7 +81,7 @@ def _field(setting: Setting, course: Course) -> tuple[list[Callable[[], Contesta
     makers: list[Callable[[], Contestant]] = []
     absent = []
     for candidate in installed():
-        if not _wanted(candidate.label, course):
+        if not course.wants(candidate.label):
             continue
         if candidate.reason:
             absent.append(Outcome(candidate.label, skipped=candidate.reason))
@@ -86,7 +90,7 @@ def _field(setting: Setting, course: Course) -> tuple[list[Callable[[], Contesta
     makers += [
         lambda it=peer: hosted(it, setting, course)  # type: ignore[misc]
         for peer in peers(course.processes)
-        if _wanted(peer.name, course)
+        if course.wants(peer.name)
     ]
     return makers, absent
 
@@ -110,7 +114,3 @@ def hosted(peer: Peer, setting: Setting, course: Course) -> Hosted:
         environment={"PYTHONPATH": ROOT, "OMP_NUM_THREADS": "1"},
         restless=peer.restless,
     )
-
-
-def _wanted(name: str, course: Course) -> bool:
-    return not course.names or any(part.lower() in name.lower() for part in course.names)

@@ -71,7 +71,20 @@ _HOMES = {
     "samplerkit.tf": ("TFTrainer",),
 }
 
-_PACKAGES = ("cli", "episodes", "interfaces", "plugins", "policies", "rl2", "sampling", "tf", "trainer")
+_PACKAGES = (
+    "bench",
+    "cli",
+    "contract",
+    "episodes",
+    "interfaces",
+    "plugins",
+    "policies",
+    "rl2",
+    "sampling",
+    "tf",
+    "trainer",
+    "workers",
+)
 
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

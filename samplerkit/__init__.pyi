@@ -1,6 +1,12 @@
 """The public names, for type checkers: see `__init__.py`."""
 
 from samplerkit import (
+    bench as bench,
+)
+from samplerkit import (
+    contract as contract,
+)
+from samplerkit import (
     episodes as episodes,
 )
 from samplerkit import (
@@ -23,6 +29,9 @@ from samplerkit import (
 )
 from samplerkit import (
     trainer as trainer,
+)
+from samplerkit import (
+    workers as workers,
 )
 from samplerkit.episodes import (
     EnvSpec as EnvSpec,

@@ -20,10 +20,11 @@ from samplerkit.interfaces.asking import InGroups
 from samplerkit.sampling.admission import Admission, Goal, in_spans
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.failure import Failure, raise_first
-from samplerkit.sampling.host import WorkerHost, seating
+from samplerkit.sampling.host import WorkerHost
 from samplerkit.sampling.placement import OwnBlocks, PlacedCall, Placing
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
+from samplerkit.sampling.seating import seating
 
 
 class LocalSampler(BaseSampler):

@@ -169,6 +169,36 @@ def test_options_of_the_backend_in_the_file_do_not_go_to_another(tmp_path: Path)
     assert run("train", config, "--sampler", "local", "--logdir", str(tmp_path / "b")) == 0
 
 
+def sampler_table(folder: Path) -> dict[str, Any]:
+    tables = tomllib.loads((folder / "config.toml").read_text())
+    table: dict[str, Any] = tables["sampler"]
+    return table
+
+
+def test_what_means_the_same_on_every_backend_goes_to_another(tmp_path: Path) -> None:
+    common = {"seed": 7, "reseed": False, "stateful": True, "n_workers": 2, "max_episode_length": 50}
+    words = [
+        word for key, value in common.items() for word in ("--set", f"sampler.{key}={json.dumps(value)}")
+    ]
+    assert train(tmp_path / "a", *words, "--set", "sampler.is_tf_worker=false") == 0
+    config = str(tmp_path / "a" / "config.toml")
+    assert run("train", config, "--sampler", "multiprocessing", "--logdir", str(tmp_path / "b")) == 0
+    assert reproducible(tmp_path / "b") == reproducible(tmp_path / "a")
+    assert sampler_table(tmp_path / "b") == {**common, "is_tf_worker": False, "name": "multiprocessing"}
+    assert run("resume", str(tmp_path / "b"), "--sampler", "local", "--n-epochs", "4") == 0
+    assert sampler_table(tmp_path / "b") == {**common, "is_tf_worker": False, "name": "local"}
+
+
+def test_options_of_the_kind_of_worker_go_to_another_backend_with_it(tmp_path: Path) -> None:
+    words = ["--sampler", "multiprocessing+vectorized", "--set", "sampler.n_processes=1"]
+    assert train(tmp_path / "a", *words, "--set", "sampler.n_envs=3") == 0
+    config = str(tmp_path / "a" / "config.toml")
+    assert run("train", config, "--sampler", "vectorized", "--logdir", str(tmp_path / "b")) == 0
+    assert sampler_table(tmp_path / "b") == {"name": "vectorized", "n_workers": 4, "n_envs": 3}
+    assert run("train", config, "--sampler", "local", "--logdir", str(tmp_path / "c")) == 0
+    assert sampler_table(tmp_path / "c") == {"name": "local", "n_workers": 4}
+
+
 def test_without_a_seed_one_is_drawn_and_kept(tmp_path: Path) -> None:
     text = "\n".join(
         [
@@ -188,6 +218,76 @@ def test_a_builder_may_stand_beside_its_configuration(tmp_path: Path) -> None:
     )
     (tmp_path / "x.toml").write_text(text)
     assert run("train", str(tmp_path / "x.toml"), "--logdir", str(tmp_path / "a")) == 0
+
+
+BESIDE = """
+from samplerkit.trainer.experiment import Experiment
+from samplerkit.trainer.reinforce import LinearSoftmaxPolicy, Reinforce
+
+
+class Own(Reinforce):
+    pass
+
+
+def build(config):
+    policy = LinearSoftmaxPolicy(4, 2, seed=config.seed)
+    return Experiment(algo=Own(policy, learning_rate=0.1, discount=0.99), env="CartPole-v1")
+"""
+
+
+@pytest.fixture
+def run_of_a_builder_beside(tmp_path: Path) -> Path:
+    """The folder of a run whose builder and algorithm stand beside its configuration, and nowhere else."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "own_builder.py").write_text(BESIDE)
+    (tmp_path / "mine" / "x.toml").write_text(
+        '[experiment]\nname = "x"\nbuild = "own_builder:build"\nseed = 1\n'
+        "[train]\nn_epochs = 1\nbatch_size = 50\n[sampler]\nn_workers = 1\n"
+    )
+    assert elsewhere(tmp_path, "train", "mine/x.toml", "--logdir", "run").returncode == 0
+    return tmp_path / "run"
+
+
+def elsewhere(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, with this working directory."""
+    return subprocess.run(
+        [sys.executable, "-m", "samplerkit.cli", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_run_whose_builder_stands_beside_its_configuration_goes_on_anywhere(
+    run_of_a_builder_beside: Path,
+) -> None:
+    folder = run_of_a_builder_beside
+    (folder.parent / "other").mkdir()
+    for words in (["resume", str(folder), "--n-epochs", "2"], ["evaluate", str(folder), "--trials", "2"]):
+        done = elsewhere(folder.parent / "other", *words)
+        assert done.returncode == 0, done.stderr
+    assert len(reproducible(folder)) == 2
+
+
+def test_a_builder_that_has_moved_is_sought_where_the_run_says(run_of_a_builder_beside: Path) -> None:
+    folder = run_of_a_builder_beside
+    config = folder / "config.toml"
+    before = str(folder.parent / "mine")
+    (folder.parent / "mine").rename(folder.parent / "moved")
+    done = elsewhere(folder, "resume", ".", "--n-epochs", "2")
+    assert done.returncode == 2
+    assert f"sought in {before}, which is not there any more" in done.stderr
+    assert "write another folder under [experiment]" in done.stderr
+    config.write_text(config.read_text().replace(before, "../moved"))
+    done = elsewhere(folder, "resume", ".", "--n-epochs", "2")
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads(config.read_text())["experiment"]["folder"] == str(folder.parent / "moved")
+
+
+def test_a_configuration_that_comes_along_names_no_folder(tmp_path: Path) -> None:
+    assert train(tmp_path) == 0
+    assert "folder" not in tomllib.loads((tmp_path / "config.toml").read_text())["experiment"]
 
 
 def test_without_a_logdir_the_first_free_folder_is_taken(
@@ -340,6 +440,16 @@ def test_overwrite_replaces_the_run_and_nothing_else(tmp_path: Path) -> None:
     assert reproducible(tmp_path) != first
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert len(list(tmp_path.glob("events.*"))) == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["--sampler", "lokal"], ["--set", "sampler.no_such_option=1"], ["--sampler", "fragment"]]
+)
+def test_overwriting_changes_nothing_when_the_new_run_cannot_begin(tmp_path: Path, words: list[str]) -> None:
+    assert train(tmp_path) == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert train(tmp_path, "--overwrite", *words) != 0
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 # ---- resume

@@ -57,12 +57,56 @@ def test_the_policy_on_the_page_for_algorithm_authors_samples_the_same_on_every_
     assert run.stdout == "equal: True\n", run.stdout + run.stderr
 
 
+def test_the_policy_on_the_page_for_algorithm_authors_goes_on_in_the_middle_of_its_episodes(tmp_path):
+    program = first_program(ROOT / "docs" / "algorithms.md", holding="RowStreams").split("batches = []")[0]
+    script = tmp_path / "coin.py"
+    script.write_text(program + GOING_ON)
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert run.stdout == "equal: True\n", run.stdout + run.stderr
+
+
+GOING_ON = """
+def fragments():
+    options = {"n_workers": 2, "n_envs": 3, "timesteps_per_call": 7, "seed": 1}
+    return samplerkit.make_sampler("fragment", agents=Coin(), envs="CartPole-v1", **options)
+
+
+def last(sampler, calls):
+    return [sampler.obtain_samples(call, 42, np.array(0.4 + 0.05 * call)) for call in calls][-1]
+
+
+with fragments() as whole, fragments() as half, fragments() as other:
+    expected = last(whole, range(4))
+    last(half, range(2))
+    other.set_state(half.get_state())
+    print("equal:", last(other, range(2, 4)).equals(expected))
+"""
+
+
 def test_the_trials_on_the_page_about_vectorized_workers_are_cut_into_their_episodes(tmp_path):
     program = first_program(ROOT / "docs" / "vectorized.md", holding="cut_trials")
     script = tmp_path / "trials.py"
     script.write_text(program + "print(len(episodes.lengths) == 10 * len(trials.lengths))\n")
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
     assert run.stdout == "True\n", run.stdout + run.stderr
+
+
+@pytest.mark.slow
+def test_the_clause_on_the_page_about_the_contract_suite_is_examined_as_it_stands(tmp_path):
+    (tmp_path / "modest.py").write_text(
+        first_program(ROOT / "docs" / "contract-suite.md", holding="samplerkit_contract_clauses")
+    )
+    (tmp_path / "examine.py").write_text(
+        "import modest\n"
+        "from samplerkit import register_hooks\n"
+        "from samplerkit.contract import check, find_subject\n"
+        "register_hooks(modest)\n"
+        "(verdict,) = check(find_subject('local'), only=['X1.modest']).verdicts\n"
+        "print(verdict.clause, verdict.state.value)\n"
+    )
+    command = [sys.executable, tmp_path / "examine.py"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert run.stdout == "X1.modest held\n", run.stdout + run.stderr
 
 
 def can_be_had(dotted: str) -> bool:

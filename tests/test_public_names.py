@@ -89,7 +89,9 @@ def test_packages_of_the_stub_are_there_as_attributes():
     assert set(samplerkit._PACKAGES) >= STUB_PACKAGES
 
 
-@pytest.mark.parametrize("name", ["episodes", "interfaces", "policies", "sampling", "plugins"])
+@pytest.mark.parametrize(
+    "name", ["bench", "contract", "episodes", "interfaces", "policies", "sampling", "plugins", "workers"]
+)
 def test_packages_are_imported_at_first_use(name):
     modules = modules_after(f"import samplerkit\nassert samplerkit.{name}.__name__ == 'samplerkit.{name}'")
     assert f"samplerkit.{name}" in modules

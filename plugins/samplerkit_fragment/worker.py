@@ -165,7 +165,7 @@ class FragmentWorker(SlotWorker, ContinuingWorker):
         if not any(self._parts):
             together = self._slots.cut_together()
             if together is not None:
-                return together
+                return in_one([together])
         for slot, part in self._slots.cut_each():
             self._parts[slot].append(part)
         parts, self._parts = self._parts, [[] for _ in range(self.n_envs)]

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import gymnasium
 
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, join
-from samplerkit.interfaces import StreamingWorker, Unit, UnitCancelled
+from samplerkit.interfaces import StreamingWorker, Unit, UnitCancelled, VectorEnv
 from samplerkit.interfaces.asking import InGroups
 from samplerkit.sampling import check_count
 from samplerkit.sampling.options import check_flag
-from samplerkit.workers.native_slots import NativeSlots, VectorEnv, seeds_each_slot
+from samplerkit.workers.native_slots import NativeSlots, seeds_each_slot
 from samplerkit.workers.native_stream import StreamSlots
 from samplerkit.workers.slot_worker import DEFAULT_N_ENVS, SlotWorker
 from samplerkit_vectorized.line import Line

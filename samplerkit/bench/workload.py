@@ -51,16 +51,9 @@ class Workload:
         Raises:
             ValueError: if there is nothing of this name.
         """
-        module, colon, name = self.env.partition(":")
-        if not colon:
+        if ":" not in self.env:
             boundary.registered_spec(self.env)
-            return self.env
-        found = getattr(_module(module), name, None)
-        if found is None and "-v" in name:
-            return self.env  # gymnasium's own form of an id, with the module that registers it
-        if found is None:
-            raise ValueError(f"{module} has no {name!r}: write module:callable, or an id such as CartPole-v1")
-        return found
+        return environment_named(self.env)
 
     def make_env(self) -> Env:
         """Construct the environment as a worker does.
@@ -106,6 +99,23 @@ class Workload:
     def policy_name(self, env: Env) -> str:
         """Return the name of the policy that `make_policy` makes."""
         return self.policy or _likely_policy(env)
+
+
+def environment_named(reference: str) -> Any:
+    """Return what a name stands for: a gymnasium id as it is, ``module:name`` imported.
+
+    Raises:
+        ValueError: if the module cannot be imported, or has no such name.
+    """
+    module, colon, name = reference.partition(":")
+    if not colon:
+        return reference
+    found = getattr(_module(module), name, None)
+    if found is None and "-v" in name:
+        return reference  # gymnasium's own form of an id, with the module that registers it
+    if found is None:
+        raise ValueError(f"{module} has no {name!r}: write module:callable, or an id such as CartPole-v1")
+    return found
 
 
 def weights_in_turn(policy: Any) -> tuple[Any, Any] | None:

@@ -99,9 +99,7 @@ def train(
         raise UsageError(
             "Which configuration? Pass a name or a TOML file; `samplerkit train --list` lists the names."
         )
-    path = configuration.find_configuration(config)
-    configuration.allow_builders_beside(path)
-    tables = configuration.read_tables(path)
+    tables = configuration.read_configuration(config)
     resolved = configuration.resolve(tables, sampler=sampler, seed=seed, settings=settings or ())
     folder = choose_folder(logdir, resolved.name, overwrite=overwrite)
     return train_run(resolved, folder, overwrite=overwrite, require_target=require_target)

@@ -30,8 +30,9 @@ from samplerkit.bench.recommendation import recommendation, recommended
 from samplerkit.bench.workload import Workload
 from samplerkit.cli.errors import FAILURE, UsageError
 from samplerkit.cli.quiet import without_native_chatter
-from samplerkit.contract.option_values import parse_options
+from samplerkit.cli.search_path import search_here
 from samplerkit.errors import SamplerKitError
+from samplerkit.plugins.option_words import parse_options
 
 _WIDTH = 80
 """Columns without which a figure would be cut: in a narrower terminal lines are broken instead."""
@@ -65,7 +66,7 @@ def bench(workload: Workload, course: Course, *, json_file: Path | None, plot: P
     """
     for option, path in (("--json", json_file), ("--plot", plot)):
         _check_file(option, path)
-    folders = _search_path()
+    folders = [search_here()]
     policy = _try_out(workload)
     candidates = _candidates(course.backends)
     n_processes = course.processes or usable_cpus()
@@ -102,14 +103,6 @@ def _check_file(option: str, path: Path | None) -> None:
         known = sorted(FigureCanvasAgg.get_supported_filetypes())
         if path.suffix.removeprefix(".") not in known:
             raise UsageError(f"--plot {path}: its ending must be one of {', '.join(known)}")
-
-
-def _search_path() -> list[str]:
-    """Where the command was installed is on the path, where it is typed is not."""
-    here = str(Path.cwd())
-    if here not in sys.path:  # last, so that nothing is hidden by it
-        sys.path.append(here)
-    return [here]
 
 
 def _try_out(workload: Workload) -> str:

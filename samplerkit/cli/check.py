@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from samplerkit.cli.errors import FAILURE, UsageError
+from samplerkit.cli.search_path import search_here
 from samplerkit.errors import SamplerKitError
+from samplerkit.plugins.option_words import parse_options
 
 if TYPE_CHECKING:
     from samplerkit.contract import Clause, Verdict
@@ -82,12 +83,9 @@ def _examination(
     backend: str, only: Sequence[str], profile: str, contract: str | None, options: Sequence[str]
 ) -> Examination:
     from samplerkit.contract import find_subject
-    from samplerkit.contract.option_values import parse_options
     from samplerkit.contract.runner import Examination, parse_version, select
 
-    # Where the command was installed is on the path, where it is typed is not.
-    if str(Path.cwd()) not in sys.path:  # last, so that nothing is hidden by it
-        sys.path.append(str(Path.cwd()))
+    search_here()
     try:
         given = parse_options(options)
         version = None if contract is None else parse_version(contract)

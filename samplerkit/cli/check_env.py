@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from samplerkit.bench.workload import environment_named
 from samplerkit.cli.errors import FAILURE, UsageError
 from samplerkit.cli.quiet import without_native_chatter
+from samplerkit.cli.search_path import search_here
 
 if TYPE_CHECKING:
     from samplerkit.contract.environment_report import PurityReport
@@ -30,7 +30,7 @@ def check_env(
     """
     from samplerkit.contract.purity import check_purity
 
-    env = find_environment(reference)
+    env = _find_environment(reference)
     try:
         report = check_purity(env, seed=seed, n_units=n_units, max_episode_length=max_episode_length)
     except Exception as error:
@@ -39,28 +39,18 @@ def check_env(
     return 0 if report.pure else FAILURE
 
 
-def find_environment(reference: str) -> Any:
-    """Return what a name stands for: a gymnasium id as it is, ``module:name`` imported.
+def _find_environment(reference: str) -> Any:
+    """Return what a name stands for.
 
     Raises:
         UsageError: The module cannot be imported, or has no such name.
     """
-    module_name, colon, name = reference.partition(":")
-    if not colon:
-        return reference
-    if os.getcwd() not in sys.path:  # as with `python -m`; last, so that nothing is hidden by it
-        sys.path.append(os.getcwd())
+    search_here()
     try:
         with without_native_chatter():
-            module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UsageError(f"{module_name} cannot be imported: {error}") from error
-    found = getattr(module, name, None)
-    if found is not None:
-        return found
-    if "-v" in name:
-        return reference  # gymnasium's own form of an id, with the module that registers it
-    raise UsageError(f"{module_name} has no {name!r}: write module:callable, or an id such as CartPole-v1")
+            return environment_named(reference)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _show_json(report: PurityReport) -> None:

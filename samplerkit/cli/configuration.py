@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib
 import importlib.resources
 import secrets
-import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from samplerkit.cli.quiet import without_native_chatter
+from samplerkit.cli.search_path import search_in
+from samplerkit.plugins.option_words import value_of
+from samplerkit.spelling import did_you_mean
 from samplerkit.trainer.experiment import Experiment, ExperimentConfig
-from samplerkit.trainer.tables import ConfigError, suggestion
+from samplerkit.trainer.sampler_slot import kept_on_another
+from samplerkit.trainer.tables import ConfigError
 
 CONFIG_FILE = "config.toml"
 Tables = dict[str, dict[str, Any]]
@@ -39,21 +42,38 @@ def find_configuration(name: str) -> Path:
     if path.is_file():
         return path
     raise ConfigError(
-        f"There is no configuration {name!r}, neither by name nor as a file.{suggestion(name, named)} "
+        f"There is no configuration {name!r}, neither by name nor as a file.{did_you_mean(name, named)} "
         f"Names: {', '.join(named)}."
     )
 
 
+def read_configuration(name: str) -> Tables:
+    """The tables of a configuration by its name or path; that of a file knows in which folder it stands.
+
+    Raises:
+        ConfigError: There is none, or it is not TOML.
+    """
+    tables = read_tables(find_configuration(name))
+    experiment = tables.setdefault("experiment", {})
+    if name not in named_configurations() and isinstance(experiment, dict):
+        experiment.setdefault("folder", str(Path(name).resolve().parent))
+    return tables
+
+
 def read_tables(path: Path) -> Tables:
-    """The tables of a TOML file.
+    """The tables of a TOML file; a folder that it names is sought from where it stands itself.
 
     Raises:
         ConfigError: It is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not a TOML file: {error}.") from error
+    experiment = tables.get("experiment")
+    if isinstance(experiment, dict) and isinstance(experiment.get("folder"), str):
+        experiment["folder"] = str((path.parent / experiment["folder"]).resolve())
+    return tables
 
 
 def resolve(
@@ -77,11 +97,11 @@ def resolve(
 
 
 def choose_sampler(tables: Tables, name: str) -> None:
-    """Name another backend; the options of the one in the file, such as ``n_processes``, go with it."""
+    """Name another backend; the own options of the one in the file, such as ``n_processes``, go with it."""
     table = tables.setdefault("sampler", {})
-    if table.get("name", "local") != name:
-        common = {key: value for key, value in table.items() if key in ("n_workers", "max_episode_length")}
-        tables["sampler"] = {**common, "name": name}
+    before = table.get("name", "local")
+    if before != name:
+        tables["sampler"] = {**kept_on_another(table, before, name), "name": name}
 
 
 def apply_setting(tables: Tables, setting: str) -> None:
@@ -99,14 +119,7 @@ def apply_setting(tables: Tables, setting: str) -> None:
         table = table.setdefault(word, {})
         if not isinstance(table, dict):
             raise ConfigError(f"--set {setting!r}: {word!r} is a value and has no keys below it.")
-    table[words[-1]] = _value(text.strip())
-
-
-def _value(text: str) -> object:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+    table[words[-1]] = value_of(text.strip())
 
 
 def configuration_text(config: ExperimentConfig) -> str:
@@ -117,12 +130,23 @@ def configuration_text(config: ExperimentConfig) -> str:
 
 
 def build(config: ExperimentConfig) -> Experiment:
-    """Call the configuration's builder.
+    """Call the configuration's builder, which may stand in a module beside its file.
 
     Raises:
         ConfigError: There is no such function, or it returns something else.
     """
-    builder = load_name(config.build, what="experiment.build")
+    if config.folder is not None:
+        search_in(Path(config.folder))
+    try:
+        builder = load_name(config.build, what="experiment.build")
+    except ConfigError as error:
+        if config.folder is None or not isinstance(error.__cause__, ModuleNotFoundError):
+            raise
+        gone = "" if Path(config.folder).is_dir() else ", which is not there any more"
+        raise ConfigError(
+            f"{error} Modules beside the configuration are sought in {config.folder}{gone}: put them there, "
+            "or write another folder under [experiment] of the configuration, the config.toml of a run."
+        ) from error
     experiment = builder(config)
     if not isinstance(experiment, Experiment):
         raise ConfigError(f"{config.build} returned {type(experiment).__name__}, not an Experiment.")
@@ -148,13 +172,6 @@ def load_name(reference: str, *, what: str) -> Any:
         ) from error
     except AttributeError as error:
         raise ConfigError(f"{what}: {error}.") from error
-
-
-def allow_builders_beside(path: Path) -> None:
-    """Let a configuration name a builder in a module beside its file."""
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
 
 
 def _install_hint(error: ImportError) -> str:

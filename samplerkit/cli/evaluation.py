@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from samplerkit.interfaces import ContinuingWorker
+from samplerkit.plugins.worker_options import worker_options
 from samplerkit.trainer.experiment import EvaluationSettings, Experiment, ExperimentConfig
 from samplerkit.trainer.performance import performance
 
 if TYPE_CHECKING:
+    from samplerkit.episodes import EpisodeBatch
     from samplerkit.trainer.trainer import Trainer
+
+_N_WORKERS = 4
+"""Where a run does not say how many: not one for each trial, and not what the machine has processors."""
 
 
 def evaluate(
@@ -34,17 +42,49 @@ def _average_return(
 ) -> dict[str, float]:
     import samplerkit
 
-    # Workers beyond the number of trials would only add episodes.
-    n_workers = min(config.sampler.n_workers or trials, trials)
-    options: dict[str, Any] = {**experiment.sampler_options, **config.sampler.options, "n_workers": n_workers}
+    name, options = _of_whole_episodes(
+        config.sampler.name, {**experiment.sampler_options, **config.sampler.options}
+    )
+    if config.sampler.n_workers is not None:
+        options["n_workers"] = config.sampler.n_workers
+    elif options.get("n_workers") is None and not isinstance(trainer.env, list):  # of one for each worker
+        options["n_workers"] = min(_N_WORKERS, trials)
     options["seed"] = config.evaluation.seed
     policy = getattr(trainer.algo, "policy", trainer.policy)
-    with samplerkit.make_sampler(config.sampler.name, agents=policy, envs=trainer.env, **options) as sampler:
-        episodes = sampler.obtain_exact_episodes(-(-trials // n_workers))
-    figures = performance(episodes)
+    with samplerkit.make_sampler(name, agents=policy, envs=trainer.env, **options) as sampler:
+        episodes = sampler.obtain_exact_episodes(-(-trials // sampler.n_workers))
+    figures = performance(_first_units(episodes, trials))
     return {
         key: figures[key] for key in ("AverageReturn", "StdReturn", "MinReturn", "MaxReturn", "NumEpisodes")
     }
+
+
+def _of_whole_episodes(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Backend and options of a sampler, without its kind of worker where that one gathers fragments."""
+    import samplerkit
+
+    backend, _, kind = name.rpartition("+")
+    worker = samplerkit.get_backend(kind)
+    if not issubclass(worker, ContinuingWorker):
+        return name, dict(options)
+    own = worker_options(worker)
+    left = {key: value for key, value in options.items() if key not in own}
+    if left.get("worker_args") is not None:
+        left["worker_args"] = {key: it for key, it in left["worker_args"].items() if key not in own}
+    return backend or "local", left
+
+
+def _first_units(episodes: EpisodeBatch, n: int) -> EpisodeBatch:
+    """The episodes of the first n units, which are the same for any number of workers."""
+    assert episodes.provenance is not None, "samplers give it"
+    units = episodes.provenance.units
+    kept = np.isin(units, np.unique(units)[:n])
+    first_rows = np.concatenate([[0], np.cumsum(episodes.lengths)])
+    # Of each worker the last unit is left out at most: a few long runs of episodes stay.
+    runs = np.flatnonzero(np.diff(kept, prepend=False, append=False)).reshape(-1, 2)
+    return episodes.concatenate(
+        *(episodes.view(slice(a, b), slice(first_rows[a], first_rows[b])) for a, b in runs)
+    )
 
 
 def report(figures: Mapping[str, float], settings: EvaluationSettings, trials: int) -> list[str]:

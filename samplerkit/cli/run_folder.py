@@ -59,6 +59,8 @@ class ConfigOutput:
     """Writes config.toml when training begins, and not before: a run that cannot start leaves no trace.
 
     Nor does one that ends before its first epoch in a folder that was empty: all in there is the run's own.
+    What another run has left is deleted when a new one begins: `choose_folder` has seen to it that this was
+    asked for.
 
     Args:
         text: The file's text.
@@ -71,6 +73,8 @@ class ConfigOutput:
 
     def open(self, start: RunStart) -> None:
         """Write the file."""
+        if not start.start_epoch:
+            clear_run(start.folder)
         self._own_folder = None if any(start.folder.iterdir()) else start.folder
         write_text_atomically(start.folder / CONFIG_FILE, self._text)
         self._began(start)

@@ -13,7 +13,7 @@ import numpy as np
 from samplerkit.cli.configuration import build, configuration_text, load_name
 from samplerkit.cli.errors import FAILURE, INTERRUPTED, UsageError
 from samplerkit.cli.evaluation import evaluate, missed_target, report
-from samplerkit.cli.run_folder import ConfigOutput, clear_run, save_evaluation
+from samplerkit.cli.run_folder import ConfigOutput, save_evaluation
 from samplerkit.cli.typed_again import command_line
 from samplerkit.trainer import (
     LearningCurve,
@@ -32,8 +32,6 @@ def train_run(config: ExperimentConfig, folder: Path, *, overwrite: bool, requir
     random.seed(config.seed)
     np.random.seed(config.seed % 2**32)
     experiment = build(config)
-    if overwrite:
-        clear_run(folder)
     trainer = _trainer(experiment, config, folder)
     options = _sampler_options(experiment, config)
     with trainer:
@@ -41,7 +39,10 @@ def train_run(config: ExperimentConfig, folder: Path, *, overwrite: bool, requir
         status = _until_done_or_interrupted(
             trainer,
             lambda: trainer.train(
-                config.train.n_epochs, config.train.batch_size, store_episodes=config.train.store_episodes
+                config.train.n_epochs,
+                config.train.batch_size,
+                store_episodes=config.train.store_episodes,
+                overwrite=overwrite,
             ),
             require_target=require_target,
         )

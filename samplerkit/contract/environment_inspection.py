@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import gymnasium
 import numpy as np
 
 from samplerkit.contract.environment_layers import chain_text
+from samplerkit.contract.global_states import global_states, moved
 from samplerkit.contract.unit_runs import undisturbed
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeRecorder, episode_limit
 from samplerkit.episodes.columns import arrays_of
@@ -181,22 +181,11 @@ class _GlobalDraws:
 
     def during(self, where: str, call: Callable[[], Any]) -> Any:
         """Return the call's result."""
-        before = _global_states()
+        before = global_states()
         result = call()
-        after = _global_states()
-        for name, state in before.items():
-            if after[name] != state:
-                self.found[f"{name} in {where}"] = None
+        for name in moved(before, global_states()):
+            self.found[f"{name} in {where}"] = None
         return result
-
-
-def _global_states() -> dict[str, Any]:
-    numpy_state: Any = np.random.get_state()
-    states = {"random": random.getstate(), "numpy.random": (numpy_state[1].tobytes(), *numpy_state[2:])}
-    torch: Any = sys.modules.get("torch")
-    if torch is not None:
-        states["torch"] = torch.get_rng_state().numpy().tobytes()
-    return states
 
 
 def _unseeded(env: Env, play: _Play) -> list[str]:

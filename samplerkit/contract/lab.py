@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
-import random
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -13,12 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from samplerkit.contract.attempts import PATIENCE, attempt, sentence_of, within
 from samplerkit.contract.census import Census, left_over, own_temporary_folder
 from samplerkit.contract.clause import Violation, require
 from samplerkit.contract.fragment_reference import expected_fragments
+from samplerkit.contract.global_states import global_states, moved
 from samplerkit.contract.probes import ProbePolicy, TattooEnv, read_ledger
 from samplerkit.contract.probes.ledger import Event
 from samplerkit.contract.profiles import PROFILES, Profile
@@ -159,12 +155,12 @@ class Lab:
         agent_update, _ = script.agent_update(index)
         env_update, _ = script.env_update(index, ledger=ledger)
         trace.callers |= set(_environments(env_update))
-        before = global_state()
+        before = global_states()
         if op.exact:
             batch = sampler.obtain_exact_episodes(op.count, agent_update, env_update)
         else:
             batch = sampler.obtain_samples(index, op.count, agent_update, env_update)
-        trace.globals_moved += [f"{name} after call {index}" for name in moved(before, global_state())]
+        trace.globals_moved += [f"{name} after call {index}" for name in moved(before, global_states())]
         trace.batches.append(batch)
         trace.copies.append(EpisodeBatch.concatenate(batch) if isinstance(batch, EpisodeBatch) else batch)
         trace.totals.append(sampler.total_env_steps)
@@ -233,17 +229,3 @@ def _environments(update: Any) -> Iterator[str]:
         env = item(None) if isinstance(item, ExistingEnvUpdate) else item
         if isinstance(env, TattooEnv):
             yield env.who
-
-
-def global_state() -> dict[str, bytes]:
-    """Return the state of each global generator that is loaded."""
-    states: dict[str, Any] = {"random": random.getstate(), "numpy.random": np.random.get_state(legacy=False)}
-    torch: Any = sys.modules.get("torch")
-    if torch is not None:
-        states["torch"] = torch.get_rng_state().numpy()
-    return {name: pickle.dumps(state) for name, state in states.items()}
-
-
-def moved(before: dict[str, bytes], after: dict[str, bytes]) -> list[str]:
-    """Return the names of the generators that are not as they were."""
-    return [name for name, state in before.items() if after[name] != state]

@@ -9,11 +9,11 @@ import pytest
 
 from samplerkit.contract.clause import Clause
 from samplerkit.contract.examine import State, Verdict
-from samplerkit.contract.option_values import parse_options
 from samplerkit.contract.replaying import as_subject
 from samplerkit.contract.report import as_json, failure, header, summary, write_json
 from samplerkit.contract.runner import Examination, Report, parse_version
 from samplerkit.errors import SamplerKitError
+from samplerkit.plugins.option_words import parse_options
 
 _VERDICT = "samplerkit_verdict"
 

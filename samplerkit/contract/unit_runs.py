@@ -18,9 +18,10 @@ from samplerkit.global_random import GlobalRandomState
 from samplerkit.interfaces import EnvUpdate, UnitCancelled
 from samplerkit.sampling import boundary
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.host import HostSetup, WorkerHost
+from samplerkit.sampling.host import WorkerHost
 from samplerkit.sampling.numbering import update_seed
 from samplerkit.sampling.recipes import Recipe
+from samplerkit.sampling.seating import HostSetup
 from samplerkit.workers import DefaultWorker, WorkerFactory
 
 

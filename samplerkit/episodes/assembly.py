@@ -21,7 +21,8 @@ from samplerkit.episodes.columns import (
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.finals import as_slice
 from samplerkit.episodes.ground import Ground, same_layout
-from samplerkit.episodes.joining import merged
+from samplerkit.episodes.info_types import agree, in_agreement
+from samplerkit.episodes.joining import as_few, merged
 from samplerkit.episodes.placed import Placed
 from samplerkit.episodes.recycling import RecycledMemory
 from samplerkit.episodes.scattered import Part, copy_rows, no_rows, put_finals, scattered
@@ -120,22 +121,28 @@ class Assembly:
 
     def _copy(self) -> None:
         waiting = Spans(self._waiting)
-        lengths = lengths_of_each(waiting)
-        self._n_episodes += episodes_of_each(waiting)
+        # How many are copied together is a matter of chance: infos must not show it.
+        runs = [waiting] if agree(as_few(waiting), widths=False) else in_agreement(waiting, widths=False)
+        for run in runs:
+            self._copy_run(run)
+        self._waiting = []
+        self._bytes = 0
+
+    def _copy_run(self, run: Sequence[EpisodeSlice]) -> None:
+        lengths = lengths_of_each(run)
+        self._n_episodes += episodes_of_each(run)
         self._n_steps += sum(lengths)
-        if self._ground is not None or self._waiting[0].store.env_spec.step_bytes >= LARGE:
-            light, parts = scattered(waiting)
+        if self._ground is not None or run[0].store.env_spec.step_bytes >= LARGE:
+            light, parts = scattered(run)
             if self._rows is None:
                 every = parts[0].standing.every
                 self._rows = _Rows.like(light, every, self._expected(), self._memory, self._ground)
             self._rows.append_scattered(light, parts, lengths)
         else:
-            batch = merged(waiting)
+            batch = merged(run)
             if self._rows is None:
                 self._rows = _Rows.like(batch, batch.observations, self._expected(), self._memory)
             self._rows.append(batch)
-        self._waiting = []
-        self._bytes = 0
 
     def _expected(self) -> int:
         return max(self._expected_steps(len(self._n_episodes), self._n_steps), self._n_steps)

@@ -18,10 +18,9 @@ def common_dtype(one: DType, other: DType) -> DType | None:
     """Return the dtype that holds the values of both, or None where there is none.
 
     It is numpy's common type, with one exception that makes the answer for many dtypes independent of the
-    order
-    in which they come: where an unsigned integer meets a float it counts as the signed integer that holds it
-    (numpy says float16 for uint8 with float16, and for int8, but float32 for both together). Python objects
-    take in everything; strings and numbers have nothing in common.
+    order in which they come: where an unsigned integer meets a float it counts as the signed integer that
+    holds it (numpy says float16 for uint8 with float16, and for int8, but float32 for both together). Python
+    objects take in everything; strings and numbers have nothing in common.
     """
     if one == other:
         return one

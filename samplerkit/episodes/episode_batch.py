@@ -22,7 +22,7 @@ from samplerkit.episodes.columns import (
 )
 from samplerkit.episodes.episode_dicts import episode_from_dict, episodes_to_list
 from samplerkit.episodes.finals import Finals, Standing
-from samplerkit.episodes.infos import concatenate_infos
+from samplerkit.episodes.infos import concatenate_infos, in_order
 from samplerkit.episodes.padding import PaddedColumns
 from samplerkit.episodes.provenance import Provenance
 from samplerkit.episodes.spec import EnvSpec
@@ -197,9 +197,16 @@ class EpisodeBatch(PaddedColumns, TimeStepBatch):
         return EpisodeBatch(**{**arguments, **changes})
 
     def with_provenance(self, provenance: Provenance | None) -> EpisodeBatch:
-        """Return the same batch, columns and all, with another provenance."""
-        batch = object.__new__(EpisodeBatch)
-        batch.__dict__.update(self.__dict__)
+        """Return the same batch with another provenance, as a sampler hands it over.
+
+        Infos have their keys in alphabetical order, each followed by its mask: in which order they came
+        depends on which episodes were put together first.
+        """
+        batch = self.with_columns(
+            episode_infos_by_episode=in_order(self.episode_infos_by_episode),
+            env_infos=in_order(self.env_infos),
+            agent_infos=in_order(self.agent_infos),
+        )
         batch.__dict__["provenance"] = provenance
         return batch
 

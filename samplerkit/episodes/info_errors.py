@@ -28,9 +28,14 @@ def mixed_shapes(path: str, one: tuple[int, ...], other: tuple[int, ...]) -> Val
 def mixed_dtypes(path: str, one: DType, other: DType) -> ValueError:
     """Return the error for a key whose values have dtypes with nothing in common."""
     return ValueError(
-        f"{path} has dtype {one} in some rows and dtype {other} in others, which have no common dtype: give "
-        "values of one kind, or put them under different keys."
+        f"{path} has dtype {_name(one)} in some rows and dtype {_name(other)} in others, which have no "
+        "common dtype: give values of one kind, or put them under different keys."
     )
+
+
+def _name(dtype: DType) -> str:
+    """Return what to call a dtype; strings without their width, which is that of the rows beside them."""
+    return {"U": "str", "S": "bytes"}.get(dtype.kind, str(dtype))
 
 
 def mixed_with_dict(path: str) -> ValueError:

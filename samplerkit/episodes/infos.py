@@ -74,6 +74,19 @@ def concatenate_infos(parts: Sequence[Columns], rows: Sequence[int], name: str =
     return columns
 
 
+def in_order(columns: Columns) -> Columns:
+    """Return the same columns with their keys in alphabetical order, each followed by its mask."""
+    if len(columns) < 2 and not any(isinstance(column, dict) for column in columns.values()):
+        return columns
+    ordered: Columns = {}
+    for key in sorted(key for key in columns if not is_mask(key, columns)):
+        column = columns[key]
+        ordered[key] = in_order(column) if isinstance(column, dict) else column
+        if "_" + key in columns:
+            ordered.setdefault("_" + key, columns["_" + key])
+    return ordered
+
+
 def is_mask(key: str, columns: Columns) -> bool:
     """Return whether a key of these columns is the mask of another one, not a key of the infos themselves."""
     if key[:1] != "_" or key[1:] not in columns or is_mask(key[1:], columns):
@@ -101,11 +114,12 @@ def _join(parts: Sequence[Column], rows: Sequence[int], path: str) -> Column:
     if any(isinstance(part, dict) for part in parts):
         raise mixed_with_dict(path)
     arrays = cast("Sequence[Array]", parts)
-    dtype, shape = arrays[0].dtype, arrays[0].shape[1:]
+    objects = any(array.dtype.hasobject for array in arrays)  # they take in everything, whatever comes first
+    dtype, shape = np.dtype(object) if objects else arrays[0].dtype, arrays[0].shape[1:]
     for array in arrays[1:]:
         if array.shape[1:] != shape:
             raise mixed_shapes(path, shape, array.shape[1:])
-        if array.dtype is not dtype:
+        if array.dtype is not dtype and not objects:
             joint = common_dtype(dtype, array.dtype)
             if joint is None:
                 raise mixed_dtypes(path, dtype, array.dtype)

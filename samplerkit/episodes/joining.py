@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 
 from samplerkit.episodes.columns import Array, Column, map_columns_of, map_each
 from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.info_types import agree, has_objects, in_agreement, is_recorded
 from samplerkit.episodes.recycling import RecycledMemory
 from samplerkit.episodes.slices import (
     Assembled,
     EpisodeSlice,
     GatheringStore,
+    Spans,
     episodes_of_each,
     lengths_of_each,
     pieces_of,
+    whole,
 )
 
 _MANY = 3
@@ -56,10 +59,36 @@ def join(slices: Iterable[EpisodeSlice], memory: RecycledMemory | None = None) -
     Raises:
         ValueError: without any slice; where columns do not fit together.
     """
+    slices = slices if isinstance(slices, Spans) else list(slices)
     pieces = as_few(slices)
     store = pieces[0].store if len(pieces) == 1 else None
     if isinstance(store, Assembled) and pieces[0].n_episodes == len(store.batch.lengths):
         return store.batch
+    try:
+        batch = _joined(pieces, memory)
+        if not (has_objects(batch) and any(map(is_recorded, pieces))):
+            return batch
+        if agree([*slices, whole(batch)], widths=False):
+            return batch
+    except ValueError:
+        if not any(map(is_recorded, pieces)):
+            raise
+    # Objects take in everything, but not what numbers have become that were put together before, or could not
+    # become. Who stands beside whom in a recording is not to be seen.
+    runs = in_agreement(slices, widths=False)
+    return EpisodeBatch.concatenate(*itertools.chain.from_iterable(map(_unaltered, runs)))
+
+
+def _unaltered(run: Sequence[EpisodeSlice]) -> Iterable[EpisodeBatch]:
+    """Return slices whose infos have the same types as one batch, or one by one where that has others."""
+    batch = _joined(as_few(run))
+    # Integers may be too large for the type that is theirs otherwise: that shows in what came out.
+    if agree([*run, whole(batch)], widths=False):
+        return [batch]
+    return [piece.view() for piece in run]
+
+
+def _joined(pieces: Sequence[EpisodeSlice], memory: RecycledMemory | None = None) -> EpisodeBatch:
     together = _gathered(pieces, memory) or _alternating(pieces)
     if together is not None:
         return together

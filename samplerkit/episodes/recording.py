@@ -170,7 +170,10 @@ class Recording:
         )
 
     def infos_of(self, episodes: range) -> Iterator[tuple[str, Columns]]:
-        """See `samplerkit.episodes.info_types.infos_of`."""
+        """Yield infos of some episodes with their names, so that each dtype is there that one has alone.
+
+        How many rows there are plays no part.
+        """
         some = slice(episodes.start, episodes.stop)
         for name, parts in (
             ("episode_infos", self._episode_infos[some]),

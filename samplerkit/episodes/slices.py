@@ -189,11 +189,6 @@ def span_of(store: EpisodeBatch | Assembled, n_episodes: Sequence[int]) -> Span:
     return Span(store, episodes, [rows[it] for it in episodes])
 
 
-def cut(store: EpisodeBatch | Assembled, n_episodes: Sequence[int]) -> list[EpisodeSlice]:
-    """Return them one by one."""
-    return span_of(store, n_episodes).slices()
-
-
 def cut_at(store: EpisodeStore, episodes: Sequence[int], rows: Sequence[int]) -> list[EpisodeSlice]:
     """Return consecutive slices of a store, given where each begins, and the last one ends."""
     columns = zip(itertools.repeat(store), episodes, episodes[1:], rows, rows[1:])

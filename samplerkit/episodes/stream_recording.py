@@ -8,10 +8,11 @@ import numpy as np
 
 from samplerkit.episodes.columns import Array, fits, map_column, map_pair, row_of, rows_of, rows_of_array
 from samplerkit.episodes.episode_batch import EpisodeBatch
+from samplerkit.episodes.recorded_infos import RecordedInfos
 from samplerkit.episodes.recording import step_types
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
-from samplerkit.episodes.tick_recording import RecordedInfos, TickRecording
+from samplerkit.episodes.tick_recording import TickRecording
 
 
 class StreamRecording(TickRecording):
@@ -102,11 +103,10 @@ class StreamRecording(TickRecording):
 
     def take(self, n_episodes: int) -> EpisodeBatch:
         """Return the next episodes, which have ended, in fresh arrays."""
-        episodes, n = slice(self._n_taken, self._n_taken + n_episodes), self.n_slots
+        episodes = slice(self._n_taken, self._n_taken + n_episodes)
         self._n_taken = episodes.stop
         starts, lengths = self._places[episodes].copy(), self._n_steps[episodes].copy()
-        steps = np.repeat(starts - n * (np.cumsum(lengths) - lengths), lengths)
-        steps += n * np.arange(len(steps))
+        steps = self._rows_from(starts, lengths)
         first = np.full(len(lengths), StepType.FIRST, np.int8)
         return EpisodeBatch.unchecked(
             env_spec=self.env_spec,

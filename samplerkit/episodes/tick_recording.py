@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,14 +14,13 @@ from samplerkit.episodes.beginnings import Beginning, columns_of
 from samplerkit.episodes.columns import Array, Column, Columns, map_column, map_pair, rows_of
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.finals import Finals, Standing, as_slice, picked
-from samplerkit.episodes.infos import concatenate_infos
+from samplerkit.episodes.recorded_infos import RecordedInfos
 from samplerkit.episodes.recording import step_types
 from samplerkit.episodes.recycling import RecycledMemory
 from samplerkit.episodes.slices import EpisodeSlice, GatheringStore, Span, slice_of
 from samplerkit.episodes.space_columns import plain_array, plain_rows, plain_vectors, space_column
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import StepType
-from samplerkit.episodes.tick_infos import TickInfos
 
 _BYTES = 1 << 20
 """What a recording takes, unless the episodes that are open need more."""
@@ -335,7 +334,10 @@ class TickRecording(GatheringStore):
         return self._batch(episodes, fresh=True)
 
     def infos_of(self, episodes: range) -> Iterator[tuple[str, Columns]]:
-        """See `samplerkit.episodes.info_types.infos_of`."""
+        """Yield infos of some episodes with their names, so that each dtype is there that one has alone.
+
+        How many rows there are plays no part.
+        """
         begun = [
             it.columns if isinstance(it, Beginning) else it for it in _some(self._episode_infos, episodes)
         ]
@@ -351,9 +353,12 @@ class TickRecording(GatheringStore):
     def steps_of(self, episodes: Sequence[int]) -> Array:
         """Return the rows of all steps of some episodes."""
         starts, lengths = _some(self._starts, episodes), _some(self._lengths, episodes)
-        counts = np.array(lengths)
-        before = np.cumsum(counts) - counts
-        steps: Array = np.repeat(np.array(starts) - self.n_slots * before, counts)
+        return self._rows_from(np.array(starts), np.array(lengths))
+
+    def _rows_from(self, starts: Array, lengths: Array) -> Array:
+        """Return the rows of all steps of episodes, given where each begins, and how many steps it has."""
+        before = np.cumsum(lengths) - lengths
+        steps: Array = np.repeat(starts - self.n_slots * before, lengths)
         steps += self.n_slots * np.arange(len(steps))
         return steps
 
@@ -414,60 +419,6 @@ class TickRecording(GatheringStore):
             column, rows = (every, rows) if rows.min() >= 0 else (apart, -1 - rows)
             return rows_of(column, rows if fresh else as_slice(rows))
         return picked(every, apart, rows)
-
-
-class RecordedInfos:
-    """The infos of a recording: columns of all ticks, or, where rows differ too much, of each episode.
-
-    Args:
-        name: what errors call them.
-        n_slots, capacity: see `TickRecording`.
-    """
-
-    def __init__(self, name: str, n_slots: int, capacity: int) -> None:
-        self.name = name
-        self.ticks = TickInfos(n_slots, capacity)
-        # Of episodes that have any.
-        self._of_episodes: dict[int, Columns] = {}
-
-    def keep(self, episode: int, columns: Columns) -> None:
-        """Note the columns of an episode, where they are not those of the ticks."""
-        self._of_episodes[episode] = columns
-
-    def keep_each(self, episode: int, columns: Sequence[Columns]) -> None:
-        """Note the columns of consecutive episodes; none where they are those of the ticks."""
-        self._of_episodes.update((it, some) for it, some in enumerate(columns, episode) if some)
-
-    def arrange(self, first: int, order: Sequence[int]) -> None:
-        """Put the episodes from `first` on in another order."""
-        if self._of_episodes:
-            moved = {place: self._of_episodes.pop(it, {}) for place, it in enumerate(order, first)}
-            self._of_episodes.update((place, columns) for place, columns in moved.items() if columns)
-
-    def forget_ticks(self) -> None:
-        """Have no columns of ticks any more."""
-        self.ticks = TickInfos(1, 0)
-
-    def grow(self, capacity: int) -> None:
-        """See `TickRecording.grow`."""
-        self.ticks.grow(capacity)
-
-    def take_ticks(self, other: RecordedInfos, start: int, stop: int) -> None:
-        """See `TickRecording.take_ticks`."""
-        self.ticks.take_ticks(other.ticks, start, stop)
-
-    def types(self, episodes: Sequence[int]) -> Iterable[Columns]:
-        """Return columns of the dtypes that some episodes have alone, of any number of rows."""
-        if not self._of_episodes:
-            return [] if self.ticks.empty else [self.ticks.cut(slice(0, 0))]
-        return filter(None, map(self._of_episodes.get, episodes))
-
-    def cut(self, episodes: Sequence[int], lengths: Sequence[int], steps: Any) -> Columns:
-        """Return the columns of some episodes, whose steps stand in these rows."""
-        if not self._of_episodes:
-            return self.ticks.cut(steps)
-        columns = [self._of_episodes.get(episode, {}) for episode in episodes]
-        return concatenate_infos(columns, lengths, self.name)
 
 
 def usual_ticks(env_spec: EnvSpec, n_slots: int) -> int:

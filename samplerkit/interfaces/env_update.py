@@ -10,6 +10,11 @@ import gymnasium
 
 Env: TypeAlias = gymnasium.Env[Any, Any]
 
+VectorEnv: TypeAlias = gymnasium.vector.VectorEnv[Any, Any, Any]
+
+ENVIRONMENTS = gymnasium.Env, gymnasium.vector.VectorEnv
+"""What `isinstance` asks of an environment, or of a vector environment."""
+
 
 class EnvUpdate(abc.ABC):
     """A callable that makes a new environment out of an old one, or out of nothing.
@@ -131,14 +136,11 @@ class SetTaskUpdate(EnvUpdate):
         )
 
 
-_ENVIRONMENTS = gymnasium.Env, gymnasium.vector.VectorEnv
-
-
 def layers_of(env: Env) -> list[Env]:
     """Return the wrappers from the outermost to the environment itself; of a vector environment, too."""
     layers: list[Any] = []
     layer: Any = env
-    while isinstance(layer, _ENVIRONMENTS) and not any(layer is known for known in layers):
+    while isinstance(layer, ENVIRONMENTS) and not any(layer is known for known in layers):
         layers.append(layer)
         # Not out of `vars`, which would slow its attributes down: see `samplerkit.attributes`.
         layer = getattr(layer, "env", None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -22,6 +21,7 @@ from samplerkit.errors import (
 )
 from samplerkit.interfaces.capabilities import Capabilities
 from samplerkit.plugins.spec import BackendSpec
+from samplerkit.spelling import did_you_mean
 from samplerkit.version import API
 
 GROUP = "samplerkit.backends"
@@ -150,9 +150,7 @@ class Registry:
 
     def _unknown(self, name: str) -> str:
         names = self.names()
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        return f"there is no backend {name!r}. {hint}Installed: {', '.join(names)}."
+        return f"there is no backend {name!r}.{did_you_mean(name, names)} Installed: {', '.join(names)}."
 
 
 def _given(spec: BackendSpec, distribution: str) -> _Candidate:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from samplerkit.interfaces.worker import Worker
+from samplerkit.spelling import did_you_mean
 
 _OF_EVERY_WORKER = frozenset({"self", "seed", "max_episode_length", "worker_number"})
 
@@ -38,8 +39,7 @@ def split_options(
     rest = {key: value for key, value in options.items() if key not in own}
     for key in _unknown(sampler, rest):
         table, arguments = sampler.options, _arguments(sampler)
-        close = difflib.get_close_matches(key, [*own, *table, *arguments], n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(key, [*own, *table, *arguments])
         raise TypeError(
             f"{name!r} has no option {key!r}.{hint} Options of the worker: "
             f"{', '.join(own) or 'none'}; of the sampler: {', '.join(table) or 'none'}. "

@@ -212,24 +212,43 @@ class GaussianHead:
 
     __setstate__ = set_attributes
 
+    @property
+    def _rounds(self) -> bool:
+        """Whether an action has fewer digits than the sum of mean and noise that it is made of."""
+        return self._dtype.itemsize < 4
+
+    def _noise_of(self, actions: Actions, means: Array) -> Array:
+        """The noise that would have given these very actions, rounded as they are."""
+        noise: Array = np.divide(actions.astype(np.float32) - means, self._std, dtype=np.float32)
+        return noise
+
     def one(self, outputs: Array, streams: RowStreams, deterministic: bool) -> tuple[Any, np.float32]:
         """An array of the space's shape and dtype, and its log-probability."""
+        means = outputs[0]
         if deterministic:
-            return outputs[0].astype(self._dtype).reshape(self._shape), np.float32(self._constant)
-        noise = streams.row_normals(0, self.width).astype(np.float32)
-        action = outputs[0] + self._std * noise
+            action = means.astype(self._dtype)
+            if not self._rounds:
+                return action.reshape(self._shape), np.float32(self._constant)
+        else:
+            noise = streams.row_normals(0, self.width).astype(np.float32)
+            action = (means + self._std * noise).astype(self._dtype, copy=False)
+        if self._rounds:
+            noise = self._noise_of(action, means)
         squares = np.add.accumulate(np.square(noise, dtype=np.float64)).item(-1)
-        return action.astype(self._dtype, copy=False).reshape(self._shape), np.float32(
-            self._constant - 0.5 * squares
-        )
+        return action.reshape(self._shape), np.float32(self._constant - 0.5 * squares)
 
     def many(self, outputs: Array, streams: RowStreams, deterministic: bool) -> tuple[Actions, Array]:
         """Actions (n, *shape) in the space's dtype, log-probabilities (n,)."""
         n = streams.n_rows
+        means = outputs[:n]
         if deterministic:
-            actions = outputs[:n].astype(self._dtype)
-            return actions.reshape(n, *self._shape), np.full(n, self._constant, np.float32)
-        noise = streams.normal(self.width).astype(np.float32)
-        actions = (outputs[:n] + self._std * noise).astype(self._dtype, copy=False)
+            actions = means.astype(self._dtype)
+            if not self._rounds:
+                return actions.reshape(n, *self._shape), np.full(n, self._constant, np.float32)
+        else:
+            noise = streams.normal(self.width).astype(np.float32)
+            actions = (means + self._std * noise).astype(self._dtype, copy=False)
+        if self._rounds:
+            noise = self._noise_of(actions, means)
         squares = np.add.accumulate(np.square(noise, dtype=np.float64), axis=1)[:, -1]
         return actions.reshape(n, *self._shape), (self._constant - 0.5 * squares).astype(np.float32)

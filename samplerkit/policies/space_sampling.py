@@ -43,7 +43,8 @@ class _IntegerSampler:
         self._sizes, self._start, self._dtype = sizes, start.astype(dtype), dtype
 
     def __call__(self, streams: RowStreams) -> npt.NDArray[Any]:
-        uniforms = streams.uniform(self._sizes.size).reshape(-1, *self._sizes.shape)
+        # Never -1 for the number of rows: numpy does not know it where a row has no elements.
+        uniforms = streams.uniform(self._sizes.size).reshape(streams.n_rows, *self._sizes.shape)
         column: npt.NDArray[Any] = (uniforms * self._sizes).astype(self._dtype) + self._start
         return column
 
@@ -79,7 +80,7 @@ class _BoxSampler:
             values = np.where(self._neither, streams.normal(len(self._low)), values)
         if self._integer:
             values = np.floor(values)
-        return self._in_bounds(values).reshape(-1, *self._shape)
+        return self._in_bounds(values).reshape(streams.n_rows, *self._shape)
 
     def _in_bounds(self, values: Floats) -> npt.NDArray[Any]:
         # Rounding, of wide integers above all, may leave the box by one step: clip once in each dtype.

@@ -16,8 +16,10 @@ _FIRST_ROW = np.array([0])
 class NoResetPolicy:
     """A policy whose `reset` does nothing, so that its hidden state lives on from episode to episode.
 
-    What it does in a unit depends on the units before it: give it to a worker whose units run in order.
-    `RL2AdaptedPolicy` freezes the state it has reached.
+    What it does in a unit depends on the units before it, so give it to a sampler with ``stateful=True``,
+    whose units run in order and none ahead of its call. Without, no error tells that other backends give
+    other batches: a sampler cannot know what a policy remembers. `RL2AdaptedPolicy` freezes the state that
+    it has reached.
 
     Args:
         policy: the policy; shared, not copied.

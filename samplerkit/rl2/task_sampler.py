@@ -98,6 +98,9 @@ class SetTaskSampler(TaskSampler):
         env: an instance to ask for tasks; constructed if None.
         wrapper: ``wrapper(env, task)`` returns the wrapped environment; made anew for every task.
         seed: of the tasks. The instance draws from its ``np_random``, which is set here.
+
+    Raises:
+        ValueError: `env_constructor` is no class.
     """
 
     def __init__(
@@ -108,6 +111,12 @@ class SetTaskSampler(TaskSampler):
         wrapper: Callable[[Any, Any], Env] | None = None,
         seed: Seed = None,
     ) -> None:
+        if not isinstance(env_constructor, type):
+            raise ValueError(
+                f"env_constructor must be the environment's class, not {env_constructor!r}: workers tell "
+                "the task to an environment of exactly that class. Make variants in subclasses, or in a "
+                "ConstructEnvsSampler, which takes any callable"
+            )
         self._env_constructor = env_constructor
         self._wrapper = wrapper
         self._env: Any = env_constructor() if env is None else env.unwrapped

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from samplerkit.episodes import EpisodeBatch, StepType
 from samplerkit.episodes.columns import Array, Column, map_pair, rows_of
+from samplerkit.episodes.returns import episode_returns
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -159,13 +160,6 @@ def _inner_step_types(batch: EpisodeBatch, first: IntArray, last: IntArray) -> n
     # Where the trial was cut in the middle of an inner episode.
     types[last[~done]] = batch.step_types[last[~done]]
     return types
-
-
-def episode_returns(batch: EpisodeBatch) -> FloatArray:
-    """Sum of rewards of each episode, shape (n_episodes,)."""
-    starts = np.cumsum(batch.lengths) - batch.lengths
-    returns: FloatArray = np.add.reduceat(batch.rewards, starts) if len(starts) else np.zeros(0)
-    return returns
 
 
 def trial_returns(batch: EpisodeBatch) -> FloatArray:

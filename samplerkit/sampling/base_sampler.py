@@ -41,12 +41,12 @@ from samplerkit.sampling import boundary
 from samplerkit.sampling.admission import Calls, Goal, Steps, Units
 from samplerkit.sampling.construction import complete_factory, each_given, first_record, own_facts
 from samplerkit.sampling.continuation import Continuation
-from samplerkit.sampling.host import HostSetup, Seating
 from samplerkit.sampling.numbering import update_seed
 from samplerkit.sampling.observing import tell_observers
 from samplerkit.sampling.options import Options, check_flag, checked_options, no_such_option
 from samplerkit.sampling.passage import Passage
 from samplerkit.sampling.recipes import AgentChange, EnvChange, Recipe, Record
+from samplerkit.sampling.seating import HostSetup, Seating
 from samplerkit.sampling.state import load_state, save_state
 from samplerkit.sampling.streams import goal_of_pieces, units_of_pieces
 from samplerkit.workers import DefaultWorker, WorkerFactory
@@ -63,7 +63,8 @@ _COLUMNS = 12
 class BaseSampler(Sampler):
     """A sampler that lacks only the place where units run.
 
-    A subclass implements `_start`, `_run`, `_interrupt` and `_stop`, and states its `capabilities`.
+    A subclass implements `_start`, `_run`, `_interrupt` and `_stop`, `_forget` where anything runs ahead,
+    and states its `capabilities`.
 
     Args:
         agents: a policy, or a list with one for each worker.
@@ -95,6 +96,37 @@ class BaseSampler(Sampler):
     layouts: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
     """Sets of options that change where units run and nothing else; the contract suite tries them all."""
 
+    _factory: WorkerFactory
+    _stateful: bool
+    """Whether workers remember earlier units, or their environments do."""
+
+    _started = False
+    """Whether workers are up."""
+
+    _to_stop = False
+    """Whether there is, or may be, anything of workers that is to be stopped."""
+
+    _process: int | None = None
+    """Whose workers these are: a process that it forks must not touch them."""
+
+    _caller: int | None = None
+    """The thread of the present call."""
+
+    _is_ending = False
+    """Whether a shutdown is at work."""
+
+    _shape: CallShape | None = None
+    """What a call of a worker yields whose episodes go on from call to call; None for all other workers."""
+
+    _continuation: Continuation | None = None
+    """Where such workers stand, as committed."""
+
+    _passage: Passage | None = None
+    """Such workers in the present call."""
+
+    _streams = False
+    """Whether the episodes of a worker are a stream; see `StreamingWorker`."""
+
     def __init__(
         self,
         agents: Any,
@@ -112,9 +144,7 @@ class BaseSampler(Sampler):
         **options: Any,
     ) -> None:
         self._closed: str | None = "it has not been started"
-        self._lock = threading.Lock()
-        self._ending = threading.RLock()
-        self._options = self._checked(options)
+        checked = self._checked(options)
         fields = {
             "max_episode_length": max_episode_length,
             "is_tf_worker": check_flag("is_tf_worker", is_tf_worker) or None,
@@ -123,10 +153,10 @@ class BaseSampler(Sampler):
             "worker_class": worker_class,
             "worker_args": worker_args,
         }
-        self._factory, self._seed = complete_factory(worker_factory, fields, agents, envs)
-        self._reseed = check_flag("reseed", reseed)
-        self._stateful_env = check_flag("stateful", stateful) or not reseed
-        self._stateful = self._stateful_env or self._factory.worker_class.stateful
+        factory, self._seed = complete_factory(worker_factory, fields, agents, envs)
+        reseed = check_flag("reseed", reseed)
+        stateful = check_flag("stateful", stateful) or not reseed
+        self._set_up(factory, checked, stateful=stateful, reseed=reseed)
         if self._stateful:
             self._require("stateful")
         self._shape = self._factory.call_shape
@@ -137,13 +167,32 @@ class BaseSampler(Sampler):
         if self._streams and self._stateful:
             self._require("stateful")
         self._continuation = None if self._shape is None else Continuation.first(self._shape, self.n_workers)
-        self._cursor = 0
-        self._reproducible = True
-        self._statistics = Statistics()
         self._begin()
 
     arguments: ClassVar[tuple[str, ...]] = tuple(inspect.signature(__init__).parameters)[1:-1]
     """Names of what every sampler is made of; options come beside these."""
+
+    def _set_up(
+        self, factory: WorkerFactory, options: dict[str, Any], *, stateful: bool, reseed: bool
+    ) -> None:
+        """Set what a sampler has before it knows its workers' recipes; of one that is unpickled, too.
+
+        Args:
+            factory: of its workers.
+            options: its own, checked.
+            stateful: whether environments remember.
+            reseed: see the constructor.
+        """
+        self._lock = threading.Lock()
+        self._ending = threading.RLock()
+        self._factory = factory
+        self._options = options
+        self._reseed = reseed
+        self._stateful_env = stateful
+        self._stateful = stateful or factory.worker_class.stateful
+        self._cursor = 0
+        self._reproducible = True
+        self._statistics = Statistics()
 
     @classmethod
     @contextmanager
@@ -186,6 +235,12 @@ class BaseSampler(Sampler):
         """Shut the workers down, by force if need be, and release everything.
 
         Called again where Ctrl-C came in the middle: it then goes on with what is left, and at once.
+        """
+
+    def _forget(self) -> None:
+        """Drop whatever ran ahead, and what stateful workers remember.
+
+        The record was replaced, or a call did not happen.
         """
 
     # -- the interface ---------------------------------------------------------------------------
@@ -551,30 +606,6 @@ class BaseSampler(Sampler):
 
     # -- life ------------------------------------------------------------------------------------
 
-    _started = False
-    """Whether workers are up."""
-
-    _to_stop = False
-    """Whether there is, or may be, anything of workers that is to be stopped."""
-
-    _process: int | None = None
-    """Whose workers these are: a process that it forks must not touch them."""
-
-    _caller: int | None = None
-    """The thread of the present call."""
-
-    _is_ending = False
-    """Whether a shutdown is at work."""
-
-    _shape: CallShape | None = None
-    """What a call of a worker yields whose episodes go on from call to call; None for all other workers."""
-
-    _continuation: Continuation | None = None
-    """Where such workers stand, as committed."""
-
-    _passage: Passage | None = None
-    """Such workers in the present call."""
-
     @property
     def _units_each(self) -> int:
         """How many units a worker's result has: one, or those of a piece of its stream."""
@@ -584,9 +615,6 @@ class BaseSampler(Sampler):
     def _bound(self) -> bool:
         """Whether units of a worker run in order, in one place."""
         return self._stateful or self._shape is not None or self._streams
-
-    _streams: bool = False
-    """Whether the episodes of a worker are a stream; see `StreamingWorker`."""
 
     @property
     def _streams_from(self) -> int | None:
@@ -633,12 +661,6 @@ class BaseSampler(Sampler):
             self._to_stop = False
         finally:
             self._started = False
-
-    def _forget(self) -> None:
-        """Drop whatever ran ahead, and what stateful workers remember.
-
-        The record was replaced, or a call did not happen.
-        """
 
     @classmethod
     def _checked(cls, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -687,17 +709,11 @@ def _restored(cls: type[BaseSampler], arguments: dict[str, Any], state: dict[str
     factory: WorkerFactory = arguments.pop("worker_factory")
     sampler._shape = factory.call_shape
     saved = load_state(state, n_workers=factory.n_workers or 0, shape=sampler._shape)
-    sampler._stateful_env = arguments.pop("stateful")
-    sampler._reseed = arguments.pop("reseed")
+    flags = {name: arguments.pop(name) for name in ("stateful", "reseed")}
     sampler._streams = arguments.pop("streams", False)
-    sampler._options = cls._checked(arguments)
-    sampler._lock = threading.Lock()
-    sampler._ending = threading.RLock()
-    sampler._factory = factory
-    sampler._stateful = sampler._stateful_env or factory.worker_class.stateful
+    sampler._set_up(factory, cls._checked(arguments), **flags)
     sampler._seed, sampler._cursor, sampler._record = saved.seed, saved.cursor, saved.record
     sampler._continuation = saved.continuation
-    sampler._reproducible = True
     if sampler._stateful:
         sampler._lose_memory()
     sampler._statistics = Statistics(env_steps=saved.total_env_steps)

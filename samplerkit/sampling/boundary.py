@@ -12,6 +12,7 @@ import gymnasium
 
 from samplerkit.episodes import episode_limit
 from samplerkit.interfaces import Env, EnvUpdate, ExistingEnvUpdate, NewEnvUpdate, is_policy
+from samplerkit.interfaces.env_update import ENVIRONMENTS
 from samplerkit.sampling.packing import pack
 from samplerkit.sampling.recipes import AgentChange, EnvChange
 
@@ -198,15 +199,12 @@ def facts(update: Any, streams: Callable[[Any], bool]) -> Facts:
         if limit is not None:
             return Facts(limit, False)
     env = update(None)
-    if not isinstance(env, _ENVIRONMENTS) and episode_limit(env) is None:
+    if not isinstance(env, ENVIRONMENTS) and episode_limit(env) is None:
         raise TypeError(_no_environment(update, env))
     try:
         return Facts(episode_limit(env), streams(env))
     finally:
         _close(env)
-
-
-_ENVIRONMENTS = gymnasium.Env, gymnasium.vector.VectorEnv
 
 
 def _no_environment(update: Any, made: Any) -> str:

@@ -20,11 +20,12 @@ from samplerkit.episodes import EnvSpec, EpisodeSlice, Ground, Place, RecycledMe
 from samplerkit.episodes.tick_recording import lengths_of
 from samplerkit.interfaces.asking import InGroups
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.host import HostSetup, WorkerHost
+from samplerkit.sampling.host import WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Run, Started, decode, encode
 from samplerkit.sampling.numbering import runs
 from samplerkit.sampling.outbox import HiddenState, Outbox
 from samplerkit.sampling.placement import Placement
+from samplerkit.sampling.seating import HostSetup
 from samplerkit.sampling.work import Claim, Need, SharedWork
 
 _PATIENCE = 0.1

@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from samplerkit.episodes import EnvSpec, EpisodeBatch, EpisodeSlice, Place, whole
@@ -26,8 +24,10 @@ from samplerkit.interfaces import (
 from samplerkit.interfaces.asking import InGroups
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.numbering import UnitSeeds, agent_seed
-from samplerkit.sampling.packing import Packed, pack
+from samplerkit.sampling.packing import Packed
 from samplerkit.sampling.recipes import Change, EnvChange, Recipe
+from samplerkit.sampling.seating import HostSetup, Seating
+from samplerkit.sampling.unit_queue import UnitQueue
 from samplerkit.workers import DefaultWorker, WorkerFactory
 from samplerkit.workers.slot_worker import SlotWorker
 
@@ -35,62 +35,6 @@ log = logging.getLogger(__name__)
 
 _GROUPS = list, Units
 """How workers yield several units that ended together."""
-
-
-@dataclass(frozen=True)
-class HostSetup:
-    """What a host needs to know once.
-
-    Attributes:
-        factory: builds workers; loaded where they are built, since their class may not be there.
-        n_workers, reseed, one_at_a_time: for each worker.
-        continues: whether episodes go on from call to call.
-        overlapping: whether a worker runs several units at once.
-    """
-
-    factory: Packed
-    n_workers: int
-    reseed: bool
-    one_at_a_time: bool = False
-    continues: bool = False
-    overlapping: bool = False
-
-    @classmethod
-    def of(
-        cls, factory: WorkerFactory, n_workers: int, reseed: bool, *, one_at_a_time: bool = False
-    ) -> HostSetup:
-        """Return the setup for a factory.
-
-        Raises:
-            TypeError: if the factory cannot be pickled.
-        """
-        packed = pack(factory, "worker_class with its worker_args")
-        continues = factory.call_shape is not None
-        return cls(packed, n_workers, reseed, one_at_a_time, continues, factory.overlap > 1)
-
-
-Seating = Mapping[int, Recipe | Change | int]
-"""For each seat its recipe (build it), a change (apply it), or the key of the recipe it has (keep it)."""
-
-
-def seating(present: Mapping[int, int], wanted: Mapping[int, Recipe]) -> dict[int, Recipe | Change | int]:
-    """Say what it takes to bring a host from the recipes that it has to those that it should have.
-
-    Args:
-        present: key of the recipe of each live seat.
-        wanted: recipe of each seat; seats that are not named are closed.
-    """
-    plan: dict[int, Recipe | Change | int] = {}
-    for seat, recipe in wanted.items():
-        key = present.get(seat)
-        if key == recipe.key:
-            plan[seat] = recipe.key
-        elif recipe.change is not None and key == recipe.change.base:
-            # The key names the result, so that the next plan can build on it.
-            plan[seat] = recipe.change
-        else:
-            plan[seat] = recipe
-    return plan
 
 
 class _Seat:
@@ -185,11 +129,13 @@ class WorkerHost:
             return
         live = self._seats[seat]
         live.recipe = live.recipe.after(wanted)
-        if live.worker is not None:
-            if wanted.agent is not None:
-                self._update_agent(live, live.worker, wanted.agent.packed)
-            if wanted.env is not None:
-                _update_env(live.worker, wanted.env)
+        if live.worker is None:  # it failed: built now, so that an update that fails is no unit's failure
+            live.worker = self._build(seat, live.recipe)
+            return
+        if wanted.agent is not None:
+            self._update_agent(live, live.worker, wanted.agent.packed)
+        if wanted.env is not None:
+            _update_env(live.worker, wanted.env)
 
     def _build(self, seat: int, recipe: Recipe) -> Worker:
         factory = self._factory
@@ -287,13 +233,13 @@ class WorkerHost:
                 under way asks again.
             seats: for each logical worker the seat that runs its units.
         """
-        queue = _UnitQueue(numbers)
+        queue = UnitQueue(numbers)
         while (number := queue.peek()) is not None:
             seat = seats[number % self._setup.n_workers]
             yield from self._run_on(seat, queue, seats)
 
     def _run_on(
-        self, seat: int, queue: _UnitQueue, seats: tuple[int, ...]
+        self, seat: int, queue: UnitQueue, seats: tuple[int, ...]
     ) -> Iterator[tuple[int | list[int], EpisodeSlice | Failure]]:
         open_units: dict[int, None] = {}
         worker: Worker | None = None
@@ -360,7 +306,7 @@ class WorkerHost:
             self._shut(worker)
 
     def _feed(
-        self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
+        self, seat: int, queue: UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
     ) -> Iterator[Unit]:
         if self._setup.overlapping and self._streams_from is None:
             n_workers = self._setup.n_workers
@@ -372,7 +318,7 @@ class WorkerHost:
         return self._one_by_one(seat, queue, seats, open_units)
 
     def _one_by_one(
-        self, seat: int, queue: _UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
+        self, seat: int, queue: UnitQueue, seats: tuple[int, ...], open_units: dict[int, None]
     ) -> Iterator[Unit]:
         """Yield units of a seat as long as there are any and no other seat's is next."""
         n_workers, seeds = self._setup.n_workers, self._seeds
@@ -392,7 +338,7 @@ class WorkerHost:
 
     def _next_units(
         self,
-        queue: _UnitQueue,
+        queue: UnitQueue,
         wanted: Callable[[int], bool] | None,
         open_units: dict[int, None],
         serves_globals: bool,
@@ -430,59 +376,6 @@ class WorkerHost:
         """Shut every worker down."""
         for seat in list(self._seats):
             self._vacate(seat)
-
-
-class _UnitQueue:
-    """An iterator of unit numbers that one can look into and give back to."""
-
-    def __init__(self, numbers: Iterable[int]) -> None:
-        self._numbers = iter(numbers)
-        self._ahead: deque[int] = deque()
-
-    def peek(self) -> int | None:
-        if not self._ahead:
-            number = next(self._numbers, None)
-            if number is None:
-                return None
-            self._ahead.append(number)
-        return self._ahead[0]
-
-    def take_if_any(self) -> int | None:
-        return self._ahead.popleft() if self._ahead else next(self._numbers, None)
-
-    def take(self) -> int:
-        number = self.peek()
-        assert number is not None, "take() follows a peek() that found a unit"
-        return self._ahead.popleft()
-
-    def take_several(self, most: int) -> list[int]:
-        """Take as many as there are now, but no more than `most`."""
-        ahead, numbers = self._ahead, self._numbers
-        taken = [ahead.popleft() for _ in range(min(most, len(ahead)))] if ahead else []
-        if not isinstance(numbers, InGroups):
-            return [*taken, *itertools.islice(numbers, most - len(taken))]
-        while len(taken) < most and (some := numbers.take(most - len(taken))):
-            taken += some
-        return taken
-
-    def take_wanted(self, wanted: Callable[[int], bool]) -> int | None:
-        """Take the first number that is wanted, if there is one now; those before it stay ahead."""
-        for number in self._ahead:
-            if wanted(number):
-                self._ahead.remove(number)
-                return number
-        while (number_or_none := next(self._numbers, None)) is not None:
-            if wanted(number_or_none):
-                return number_or_none
-            self._ahead.append(number_or_none)
-        return None
-
-    def clear(self) -> None:
-        self._numbers = iter(())
-        self._ahead.clear()
-
-    def put_back(self, numbers: Iterable[int]) -> None:
-        self._ahead = deque(sorted([*numbers, *self._ahead]))
 
 
 def _may_draw_from_globals(worker: Worker) -> bool:

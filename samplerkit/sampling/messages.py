@@ -13,8 +13,8 @@ from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import Resumption
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.framing import BUFFERS_FOLLOW, buffers_of, framed, head_of, with_buffers
-from samplerkit.sampling.host import Seating
 from samplerkit.sampling.placement import Placement
+from samplerkit.sampling.seating import Seating
 from samplerkit.sampling.wire import NotPlain, dump_batch, load_batch
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, TypeAlias
 from samplerkit.errors import UnsupportedFeature
 from samplerkit.interfaces import Capabilities
 from samplerkit.sampling.boundary import check_count
+from samplerkit.spelling import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ def checked_options(
 
 def no_such_option(owner: str, name: str, table: Options, arguments: Sequence[str] = ()) -> TypeError:
     """Return the error for an option that is not in a table, with the nearest name and all that there are."""
-    close = difflib.get_close_matches(name, [*table, *arguments], n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(name, [*table, *arguments])
     common = f" Arguments of every sampler: {', '.join(arguments)}." if arguments else ""
     return TypeError(
         f"{owner} has no option {name!r}.{hint} Its options: {', '.join(table) or 'none'}.{common}"

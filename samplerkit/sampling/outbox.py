@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, RecycledMemory, merged
-from samplerkit.episodes.info_types import InfoTypes, infos_of
+from samplerkit.episodes.info_types import agree, in_agreement
 from samplerkit.episodes.recording import is_placed
 from samplerkit.episodes.slices import EpisodeStore, whole
 from samplerkit.episodes.tick_recording import TickRecording, one_by_one
@@ -220,9 +221,11 @@ class Outbox:
         except BaseException as error:
             units = _one_by_one(results)
             if len(units) > 1:
-                groups = _alike(units)
-                for some in groups if len(groups) > 1 else [[unit] for unit in units]:
-                    self._send_all(some, {}, quietly)
+                runs = in_agreement([piece for _, piece in units])
+                sizes = map(len, runs) if len(runs) > 1 else [1] * len(units)
+                rest = iter(units)
+                for size in sizes:
+                    self._send_all([*itertools.islice(rest, size)], {}, quietly)
                 if failures:
                     self._send_all([], failures, quietly)
                 return
@@ -255,27 +258,10 @@ def _together(results: Sequence[tuple[Sequence[int], EpisodeSlice]]) -> EpisodeB
     """
     pieces = [piece for _, piece in results]
     batch = merged(pieces)
-    if len(pieces) > 1 or len(results[0][0]) > 1:
-        types = InfoTypes()
-        # Integers may be too large for the type that is theirs otherwise: that shows in what came out.
-        if not all(types.agree(infos_of(piece)) for piece in [*pieces, whole(batch)]):
-            raise ValueError("infos of units have different types")
+    # Integers may be too large for the type that is theirs otherwise: that shows in what came out.
+    if (len(pieces) > 1 or len(results[0][0]) > 1) and not agree([*pieces, whole(batch)]):
+        raise ValueError("infos of units have different types")
     return batch
-
-
-def _alike(
-    units: Sequence[tuple[Sequence[int], EpisodeSlice]],
-) -> list[list[tuple[Sequence[int], EpisodeSlice]]]:
-    """Divide units, in order, into such as have infos of the same types."""
-    groups: list[list[tuple[Sequence[int], EpisodeSlice]]] = []
-    types: InfoTypes | None = None
-    for unit in units:
-        if types is None or not types.agree(infos_of(unit[1])):
-            types = InfoTypes()
-            types.agree(infos_of(unit[1]))
-            groups.append([])
-        groups[-1].append(unit)
-    return groups
 
 
 def _one_by_one(

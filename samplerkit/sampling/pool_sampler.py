@@ -7,25 +7,22 @@ ahead of time, twice, or again after a crash.
 from __future__ import annotations
 
 import abc
-import atexit
-import contextlib
 import logging
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from multiprocessing import util
 from typing import Any, ClassVar, Generic
 
 from samplerkit.episodes import EpisodeSlice, RecycledMemory, span_of
 from samplerkit.errors import SamplerError, WorkerDied, describe_exit
 from samplerkit.interfaces import IN_CARRIERS, Capabilities
 from samplerkit.sampling.admission import Admission, Goal, Result, in_spans
+from samplerkit.sampling.at_exit import close_at_exit
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.carrier import CarrierSetup
 from samplerkit.sampling.continuation import Continuation
 from samplerkit.sampling.dealing import CommonQueue, Dealer, DeepQueues, PrivateQueues
 from samplerkit.sampling.failure import Failure, raise_first
-from samplerkit.sampling.host import seating
+from samplerkit.sampling.member import Member
 from samplerkit.sampling.messages import (
     Cancel,
     Close,
@@ -45,6 +42,7 @@ from samplerkit.sampling.passage import CallsThatCame
 from samplerkit.sampling.placement import PlacedCall, Placing
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
+from samplerkit.sampling.seating import seating
 from samplerkit.sampling.transport import (
     C,
     CarrierGone,
@@ -72,34 +70,6 @@ _LONGEST_WAIT = 3600.0
 _TENSORFLOW = "samplerkit.sampling.tensorflow_in_carriers"
 
 
-class _Member(Generic[C]):
-    """What the pool knows of a carrier."""
-
-    def __init__(self, index: int, carrier: C) -> None:
-        self.index = index
-        self.carrier = carrier
-        self.epoch = -1
-        """Of the last `Configure` that was sent."""
-        self.answered = -1
-        """Epoch of the last `Configure` that it answered."""
-        self.keys: dict[int, int] = {}
-        """Key of the recipe of each live seat, as far as one can tell."""
-        self.unit_started: float | None = None
-        self.timed_out = False
-        self.gone = False
-        """Whether its carrier was stopped, or was about to be, and nobody has taken its place yet."""
-
-    @property
-    def unanswered(self) -> bool:
-        """Whether it has not said yet that it follows the last record that it was sent."""
-        return self.answered != self.epoch
-
-    @property
-    def fresh(self) -> bool:
-        """Whether it has done nothing yet."""
-        return self.answered < 0
-
-
 class PoolSampler(BaseSampler, Generic[C]):
     """A sampler whose workers live in carriers: processes, threads, actors.
 
@@ -107,7 +77,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     Options:
         max_restarts: how many times carriers may die while they run the lowest unit that is not yet
-            admitted, before `WorkerDied` is raised (default 3).
+            admitted, or before all are up, before `WorkerDied` is raised (default 3).
         unit_timeout: seconds after which a running unit counts as hung, and its carrier as dead; None,
             or infinity, waits for ever.
     """
@@ -141,14 +111,25 @@ class PoolSampler(BaseSampler, Generic[C]):
     # -- life ------------------------------------------------------------------------------------
 
     _transport: Transport[C] | None = None
+    _carrier_setup: bytes
+    _members: list[Member[C]] = []  # noqa: RUF012 - replaced by _start, never changed in place
+    _far: bool
+    """Whether the way to carriers is so long that more is to be under way with each."""
+    _may_hang = False
+    """Whether carriers may hang in a unit of a call that somebody had enough of."""
+    _schedule: Schedule
+    _private: PrivateQueues
     _common: CommonQueue | None = None
     _dealer: Dealer | None = None
     _placing: Placing | None = None
     _placed: PlacedCall | None = None
     """Where the observations go of the call that began this epoch."""
-    _members: list[_Member[C]] = []  # noqa: RUF012 - replaced by _start, never changed in place
-    _may_hang = False
-    """Whether carriers may hang in a unit of a call that somebody had enough of."""
+    _epoch: int
+    """Begun by an update or an error; results of an older one are dropped."""
+    _epoch_record: Record
+    _ahead: list[Result]
+    """Results of this epoch that no call has admitted yet."""
+    _came: CallsThatCame
 
     @property
     def _link(self) -> Transport[C]:
@@ -158,11 +139,11 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _start(self, record: Record) -> None:
         setup = self._setup  # which refuses what cannot be pickled before anything is started
         self._transport = checked_transport(self.make_transport(), type(self).__name__)
-        _close_at_exit(self)
+        close_at_exit(self)
         self._epoch = 0
         self._epoch_record = record
         self._may_hang = False
-        self._ahead: list[Result] = []
+        self._ahead = []
         n_carriers = checked_n_carriers(self._link)
         self._came = CallsThatCame(self.n_workers)
         places = n_carriers * self._overlap
@@ -187,17 +168,24 @@ class PoolSampler(BaseSampler, Generic[C]):
         )
         self._members = []
         for index in range(n_carriers):
-            self._members.append(_Member(index, self._link.start(index, self._carrier_setup)))
+            self._members.append(Member(index, self._link.start(index, self._carrier_setup)))
         self._configure(self._members, record)
         failures: list[Failure] = []
+        deaths = 0
         while any(member.unanswered for member in self._members):
             self._mind_the_absent()
             for member, reply in self._replies(None):
-                if reply is None:
-                    status = self._link.exit_status(member.carrier)
-                    hint = _sentences("It died before it was up.", self._link.obituary(member.carrier))
-                    raise WorkerDied(_first_seat(member), None, status, 1, hint)
-                failures += self._configured(member, reply)
+                if reply is not None:
+                    failures += self._configured(member, reply)
+                    continue
+                status = self._link.exit_status(member.carrier)
+                hint = _sentences("It died before it was up.", self._link.obituary(member.carrier))
+                deaths += 1
+                if deaths > self._max_restarts:
+                    raise WorkerDied(_first_seat(member), None, status, deaths, hint)
+                self._replace(member)
+                self._note_restart(member.index, status)
+                self._configure([self._members[member.index]], record)
         raise_first(failures)
 
     def _is_up(self, index: int) -> bool:
@@ -327,7 +315,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._dealer = self._common if self._common is not None and None in homes else self._private
         return self._dealer
 
-    def _replies(self, timeout: float | None) -> list[tuple[_Member[C], Reply | None]]:
+    def _replies(self, timeout: float | None) -> list[tuple[Member[C], Reply | None]]:
         by_carrier = {id(member.carrier): member for member in self._members}
         received = self._link.receive([member.carrier for member in self._members], timeout)
         self._check_not_closed()
@@ -340,7 +328,7 @@ class PoolSampler(BaseSampler, Generic[C]):
             check_received(received, self._link)
             raise
 
-    def _began_unit(self, member: _Member[C], reply: Started, dealer: Dealer) -> None:
+    def _began_unit(self, member: Member[C], reply: Started, dealer: Dealer) -> None:
         """Count the time of a unit that runs; of one that was cancelled, too, as long as its carrier has said
         nothing since: it may hang, and keep the carrier from the record.
         """
@@ -351,7 +339,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         if runs:
             member.unit_started = time.monotonic() - reply.age
 
-    def _finished(self, member: _Member[C], reply: Reply, dealer: Dealer) -> None:
+    def _finished(self, member: Member[C], reply: Reply, dealer: Dealer) -> None:
         """Take results of units."""
         assert isinstance(reply, Finished), "the only reply left"
         member.unit_started = None
@@ -386,11 +374,11 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     # -- bringing workers to the record ----------------------------------------------------------
 
-    def _configure(self, members: Sequence[_Member[C]], record: Record) -> None:
+    def _configure(self, members: Sequence[Member[C]], record: Record) -> None:
         """Bring members to a record; those that need the same message share it."""
         seats = record.seats(self._bound)
         homes = self._homes(seats)
-        alike: dict[Any, list[_Member[C]]] = {}
+        alike: dict[Any, list[Member[C]]] = {}
         for member in members:
             here = tuple(seat for seat in seats if homes[seat] in (None, member.index))
             alike.setdefault((here, tuple(member.keys.items())), []).append(member)
@@ -409,7 +397,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 member.epoch = self._epoch
                 self._send(member, message)
 
-    def _configured(self, member: _Member[C], reply: Reply) -> list[Failure]:
+    def _configured(self, member: Member[C], reply: Reply) -> list[Failure]:
         assert isinstance(reply, Configured), "the first reply to Configure"
         member.answered = max(member.answered, reply.epoch)
         member.unit_started = None
@@ -439,13 +427,11 @@ class PoolSampler(BaseSampler, Generic[C]):
         every = [self._link.running(member.carrier) for member in self._members]
         return [it.number if it is not None and it.epoch == self._epoch else None for it in every]
 
-    def _tell(self, member: _Member[C], request: Request) -> None:
+    def _tell(self, member: Member[C], request: Request) -> None:
         ways = {Run: self._link.give, Cancel: self._link.hurry}
         self._send(member, encode(request), ways.get(type(request)))
 
-    def _send(
-        self, member: _Member[C], message: bytes, way: Callable[[C, bytes], None] | None = None
-    ) -> None:
+    def _send(self, member: Member[C], message: bytes, way: Callable[[C, bytes], None] | None = None) -> None:
         try:
             (way or self._link.send)(member.carrier, message)
         except CarrierGone:
@@ -455,7 +441,7 @@ class PoolSampler(BaseSampler, Generic[C]):
     # -- when things go wrong --------------------------------------------------------------------
 
     def _bury(
-        self, member: _Member[C], admission: Admission, dealer: Dealer, deaths: dict[int | None, int]
+        self, member: Member[C], admission: Admission, dealer: Dealer, deaths: dict[int | None, int]
     ) -> None:
         """Replace a dead carrier, and let its units run again."""
         status = self._link.exit_status(member.carrier)
@@ -476,8 +462,7 @@ class PoolSampler(BaseSampler, Generic[C]):
             deaths[running] = deaths.get(running, 0) + 1
             if deaths[running] > self._max_restarts:
                 raise WorkerDied(worker, running, status, deaths[running], hint)
-        log.warning("a carrier of workers died (%s) and was replaced", describe_exit(status))
-        self._count(restarts=1)
+        self._note_restart(member.index, status)
         if self._streams_from is not None:
             lost = []
             self._schedule.restart(member.index)  # streams begin again, and what came already is dropped
@@ -487,9 +472,13 @@ class PoolSampler(BaseSampler, Generic[C]):
             # Of those that ran at once nobody knows which one it was.
             suspect = number in suspects or (self._overlap > 1 and not self._far)
             self._schedule.lost(number, suspect=suspect and not self._bound)
-        self._tell_observers("carrier_restarted", member.index, status)
 
-    def _obituary(self, member: _Member[C]) -> str:
+    def _note_restart(self, index: int, status: int | None) -> None:
+        log.warning("a carrier of workers died (%s) and was replaced", describe_exit(status))
+        self._count(restarts=1)
+        self._tell_observers("carrier_restarted", index, status)
+
+    def _obituary(self, member: Member[C]) -> str:
         if member.timed_out:
             return f"It was killed because the unit took longer than unit_timeout={self._unit_timeout} s."
         known = self._link.obituary(member.carrier)
@@ -497,11 +486,11 @@ class PoolSampler(BaseSampler, Generic[C]):
             "Look for what ends the process: a crash in native code, lack of memory, os._exit.", known
         )
 
-    def _replace(self, member: _Member[C]) -> None:
+    def _replace(self, member: Member[C]) -> None:
         member.gone = True  # Ctrl-C may come before another one is there
         self._link.stop(member.carrier, 0.0)
         new = self._link.start(member.index, self._carrier_setup)
-        self._members[member.index] = _Member(member.index, new)
+        self._members[member.index] = Member(member.index, new)
 
     def _kill_overdue(self) -> float | None:
         """Kill carriers whose unit takes too long; return the seconds until the next one would."""
@@ -577,34 +566,9 @@ class PoolSampler(BaseSampler, Generic[C]):
         self._count(units_discarded=n_units * self._units_each, env_steps_discarded=steps)
 
 
-_live: weakref.WeakSet[PoolSampler[Any]] = weakref.WeakSet()
-
-
-_at_end_of_child: util.Finalize | None = None
-
-
-def _close_at_exit(sampler: PoolSampler[Any]) -> None:
-    """See to it that a program which forgets the shutdown leaves nothing."""
-    global _at_end_of_child
-    _live.add(sampler)
-    # Again each time, because the last to register runs first: before the hooks of whatever libraries the
-    # transport is made of (multiprocessing's would wait for the processes).
-    atexit.unregister(_close_live)
-    atexit.register(_close_live)
-    # Children that multiprocessing started wait for their own before that, if they get there at all.
-    if _at_end_of_child is None or not _at_end_of_child.still_active():
-        _at_end_of_child = util.Finalize(None, _close_live, exitpriority=100)
-
-
-def _close_live() -> None:
-    with contextlib.ExitStack() as every:  # which ends the others, too, where Ctrl-C comes
-        for sampler in list(_live):
-            every.callback(sampler.shutdown_worker)
-
-
 def _sentences(*texts: str) -> str:
     return " ".join(filter(None, texts))
 
 
-def _first_seat(member: _Member[Any]) -> int:
+def _first_seat(member: Member[Any]) -> int:
     return min(member.keys, default=0)

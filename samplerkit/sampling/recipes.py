@@ -140,7 +140,7 @@ class Record:
     def changed(
         self, agents: Sequence[AgentChange | None] | None, envs: Sequence[EnvChange | None] | None
     ) -> Record:
-        """Return the record after a call's updates; None where the call brought none."""
+        """Return the record after a call's updates; itself where the call brought no update (both None)."""
         if agents is None and envs is None:
             return self
         n = len(self.recipes)

@@ -72,14 +72,12 @@ def return_per_trial(sampler: SamplerSettings) -> Callable[..., Mapping[str, flo
     """
 
     def evaluate(algo: Any, env: Any, /, *, trials: int, seed: int) -> Mapping[str, float]:
-        options: dict[str, Any] = dict(sampler.options)
+        options: dict[str, Any] = {**sampler.options, "seed": seed}
         if sampler.n_workers is not None:
             options["n_workers"] = sampler.n_workers
         steps = EnvSpec.from_env(env).max_episode_length or 1
         returns = np.empty(0)
-        with samplerkit.make_sampler(
-            sampler.name, agents=algo.policy, envs=env, seed=seed, **options
-        ) as running:
+        with samplerkit.make_sampler(sampler.name, agents=algo.policy, envs=env, **options) as running:
             require_whole_episodes(running, "The return of a trial")
             while len(returns) < trials:
                 wanted = min(_STEPS_AT_ONCE, int((trials - len(returns)) * steps))

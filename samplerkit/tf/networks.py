@@ -6,7 +6,7 @@ The cell is written out rather than taken from Keras: it must equal the numpy po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,14 +22,42 @@ Tensor = Any  # tensorflow publishes no types
 Space = spaces.Space[Any]
 
 
-class Network(tf.Module):  # type: ignore[misc]
+class TravellingModule(tf.Module):  # type: ignore[misc]
+    """A module whose class builds it anew where a copy or a pickle of it arrives.
+
+    What a subclass has set beside that travels along: see `__getstate__`. Such a class ends its `__init__`
+    with `_built`, and gives `__getstate__()` as the third entry of what its `__reduce__` returns.
+    """
+
+    _rebuilt: frozenset[str] = frozenset()
+
+    def _built(self, before: Iterable[str]) -> None:
+        """Remember what this class has set, which is built anew; `before` it there were these attributes."""
+        self._rebuilt = frozenset(vars(self).keys() - set(before) | {"_rebuilt"})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The attributes that a subclass added; to leave out what does not pickle, override this."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in self._rebuilt and not name.startswith("_self_")  # of TensorFlow's bookkeeping
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)  # one by one: TensorFlow keeps books of variables and modules
+
+
+class Network(TravellingModule):
     """float32 variables under the numpy policies' parameter names; copies and pickles travel as arrays."""
 
     def __init__(self, params: Parameters) -> None:
+        before = list(vars(self))
         super().__init__()
         self.parameters = {
             name: tf.Variable(value, name=name, dtype=tf.float32) for name, value in params.items()
         }
+        self._built(before)
 
     def get_param_values(self) -> Parameters:
         """Fresh copies of the variables: name -> float32 array."""
@@ -41,8 +69,8 @@ class Network(tf.Module):  # type: ignore[misc]
         for name, value in checked_parameters(params, shapes).items():
             self.parameters[name].assign(value)
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _rebuilt_network, (type(self), self.get_param_values())
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        return _rebuilt_network, (type(self), self.get_param_values()), self.__getstate__()
 
 
 def _rebuilt_network(cls: type[Network], params: Parameters) -> Network:

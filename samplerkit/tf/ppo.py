@@ -6,7 +6,10 @@ minibatches of whole episodes (recurrent policies) or of steps (others).
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,24 +31,48 @@ if TYPE_CHECKING:
 Columns = dict[str, npt.NDArray[Any]]
 
 
+_AT_LEAST_0 = "at least 0", lambda value: value >= 0.0
+_ABOVE_0 = "above 0", lambda value: value > 0.0
+_SHARE = "from 0 to 1", lambda value: 0.0 <= value <= 1.0
+_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "discount": _SHARE,
+    "gae_lambda": _SHARE,
+    "lr_clip_range": _ABOVE_0,
+    "policy_ent_coeff": _AT_LEAST_0,
+    "final_policy_ent_coeff": _AT_LEAST_0,
+    "learning_rate": _AT_LEAST_0,
+    "final_learning_rate": _AT_LEAST_0,
+    # Not infinity either: TensorFlow makes NaN of it.
+    "max_grad_norm": _ABOVE_0,
+    # With 1 the mean would stay at nothing, by which Adam divides.
+    "adam_beta2": ("from 0 to below 1", lambda value: 0.0 <= value < 1.0),
+}
+_MAY_BE_NONE = ("final_policy_ent_coeff", "final_learning_rate")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PPOSettings:
     """What can be tuned. The names of garage's PPO are kept where it has the thing.
 
     Attributes:
-        discount: gamma.
-        gae_lambda: lambda of the advantage estimates.
-        lr_clip_range: epsilon, how far the likelihood ratio may leave 1 before its gradient is cut.
-        policy_ent_coeff: weight of the entropy bonus.
+        discount: gamma, from 0 to 1.
+        gae_lambda: lambda of the advantage estimates, from 0 to 1.
+        lr_clip_range: epsilon, how far the likelihood ratio may leave 1 before its gradient is cut; above 0.
+        policy_ent_coeff: weight of the entropy bonus, at least 0.
         final_policy_ent_coeff: the bonus decays linearly to this; None: constant.
-        learning_rate: of Adam.
+        learning_rate: of Adam, at least 0.
         final_learning_rate: it decays linearly to this; None: constant.
         decay_epochs: the number of training epochs over which both decay; must be given where one does.
         update_epochs: passes over each batch.
         minibatch_size: episodes of a minibatch for recurrent policies, steps for others.
-        max_grad_norm: gradients of policy and of value function are scaled down to this norm, each apart.
-        adam_beta2: decay of Adam's mean of squared gradients.
+        max_grad_norm: gradients of policy and of value function are scaled down to this norm, each apart;
+            above 0.
+        adam_beta2: decay of Adam's mean of squared gradients, from 0 to below 1.
         jit_compile: whether XLA compiles the update: a few seconds once, then several times faster.
+
+    Raises:
+        ValueError: a number is out of its range, NaN or infinite; or something decays without `decay_epochs`.
+        TypeError: what should be a number is none; a count that is no integer.
     """
 
     discount: float = 0.99
@@ -72,6 +99,14 @@ class PPOSettings:
             check_count(name, getattr(self, name))
         if self.decay_epochs is not None:
             check_count("decay_epochs", self.decay_epochs)
+        for name, (said, fits) in _RANGES.items():
+            value = getattr(self, name)
+            if value is None and name in _MAY_BE_NONE:
+                continue
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise TypeError(f"{name} must be a number, {said}, not {value!r}")
+            if not (math.isfinite(value) and fits(float(value))):
+                raise ValueError(f"{name} must be {said}, not {value}")
 
     def learning_rate_at(self, epoch: int) -> float:
         """Adam's step size in a training epoch."""
@@ -133,6 +168,10 @@ class PPO:
         Returns:
             Entropy, KL (estimated, of the old to the new policy), ClipFraction and ValueLoss, means over the
             last pass, ExplainedVariance before it, and LearningRate.
+
+        Raises:
+            FloatingPointError: the batch has numbers that are not finite (nothing was learned), or the update
+                ended in such (policy and value function are of no use any more, earlier snapshots are).
         """
         settings = self.settings
         sequences = Sequences.of(episodes, encode_actions=self.policy.encode_actions)
@@ -145,18 +184,18 @@ class PPO:
             figures = [self._update(rates, **part) for part in parts]
         self._epochs_learned += 1
         means = np.mean([figure.numpy() for figure in figures], axis=0)
-        return {
-            **dict(zip(("Entropy", "KL", "ClipFraction", "ValueLoss"), means.tolist(), strict=True)),
-            "ExplainedVariance": explained_variance,
-            "LearningRate": learning_rate,
-        }
+        learned = dict(zip(("Entropy", "KL", "ClipFraction", "ValueLoss"), means.tolist(), strict=True))
+        self._require_finite_end(learned)
+        return {**learned, "ExplainedVariance": explained_variance, "LearningRate": learning_rate}
 
     def _prepare(self, sequences: Sequences) -> tuple[Columns, float]:
         """Advantages and returns of the batch, and everything the update needs, as columns of sequences."""
         mask = sequences.mask
         values = self._values(tf.constant(sequences.observations)).numpy().astype(np.float64)
-        # Nothing is earned after an episode that terminated; one that was cut off would have gone on.
-        values[np.arange(len(values)), sequences.lengths] *= ~sequences.terminated
+        # Nothing is earned after an episode that terminated; one that was cut off would have gone on. And
+        # nothing is multiplied with what stands behind the end: a simulation that blew up ends with NaN.
+        n_valued = sequences.lengths + ~sequences.terminated
+        values = np.where(np.arange(values.shape[1]) < n_valued[:, None], values, 0.0)
         advantages = generalized_advantages(
             sequences.rewards,
             values,
@@ -166,17 +205,31 @@ class PPO:
         )
         returns = advantages + values[:, :-1]
         columns: Columns = {
-            "observations": sequences.observations[:, :-1],
+            "observations": np.where(mask[..., None] > 0, sequences.observations[:, :-1], np.float32(0.0)),
             "actions": sequences.actions,
             "log_probs": sequences.log_probs,
             "advantages": standardized(advantages, mask).astype(np.float32),
             "returns": returns.astype(np.float32),
             "mask": mask,
         }
+        _require_finite({"rewards": sequences.rewards, **columns})
         unexplained = np.var(advantages[mask > 0]) / max(float(np.var(returns[mask > 0])), 1e-12)
         if not self._recurrent:  # every step is a sequence of its own
             columns = {name: column[mask > 0][:, None] for name, column in columns.items()}
         return columns, float(1.0 - unexplained)
+
+    def _require_finite_end(self, figures: dict[str, float]) -> None:
+        nets = {"policy": self.policy, "value function": self.baseline}
+        lost = [name for name, value in figures.items() if not np.isfinite(value)]
+        for name, net in nets.items():
+            if not all(np.isfinite(value).all() for value in net.get_param_values().values()):
+                lost.append(f"weights of the {name}")
+        if lost:
+            raise FloatingPointError(
+                f"PPO's update ended with {', '.join(lost)} not finite, so nothing can be learned from it: "
+                "go back to an earlier snapshot, with a lower learning_rate (it is "
+                f"{self.settings.learning_rate:g}), fewer update_epochs, or smaller rewards and observations."
+            )
 
     def _compile(self) -> None:
         settings, policy, baseline, adam = self.settings, self.policy, self.baseline, self._adam
@@ -229,3 +282,24 @@ class PPO:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._compile()
+
+
+_REASONS = {
+    "rewards": "the environment gave NaN or infinity",
+    "observations": "the environment gave NaN, infinity, or numbers beyond float32",
+    "actions": "the policy gave NaN or infinity, as it does where its weights or observations are such",
+    "log_probs": "the policy gave NaN or infinity, as it does where its weights or observations are such",
+    "advantages": "an observation's value is such, perhaps that of the last in an episode that was cut off",
+    "returns": "rewards are too large for float32",
+}
+
+
+def _require_finite(columns: Columns) -> None:
+    """Refuse a batch that would make NaN of every weight."""
+    for name, reason in _REASONS.items():
+        wrong = int(np.count_nonzero(~np.isfinite(columns[name])))
+        if wrong:
+            raise FloatingPointError(
+                f"PPO cannot learn from this batch, and has not: {wrong} of its {name} are not finite; "
+                f"{reason}."
+            )

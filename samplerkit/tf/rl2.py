@@ -119,7 +119,10 @@ class RL2:
         return float(log_performance(trainer, trials, discount=self.discount).mean())
 
     def get_exploration_policy(self) -> NoResetPolicy:
-        """A policy to explore one task with: a copy, reset once, whose memory then lives on."""
+        """A policy to explore one task with: a copy, reset once, whose memory then lives on.
+
+        A sampler that is given it needs ``stateful=True``: see `NoResetPolicy`.
+        """
         policy = self.policy.for_sampling()
         policy.reset()
         return NoResetPolicy(policy)

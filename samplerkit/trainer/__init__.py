@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from samplerkit.episodes.returns import episode_returns
 from samplerkit.trainer.arguments import ExperimentStats, NotSetupError, TrainArgs
 from samplerkit.trainer.csv_output import CsvOutput, read_progress
 from samplerkit.trainer.experiment import Algorithm, Experiment, ExperimentConfig
 from samplerkit.trainer.learning_curve import LearningCurve
-from samplerkit.trainer.performance import episode_returns, log_performance, performance
+from samplerkit.trainer.performance import log_performance, performance
 from samplerkit.trainer.progress import progress_display
 from samplerkit.trainer.records import TIMING_COLUMNS, Output, RunStart
 from samplerkit.trainer.snapshots import SnapshotConfig, SnapshotError, Snapshotter

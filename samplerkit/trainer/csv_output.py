@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -32,9 +33,11 @@ class CsvOutput:
         self._columns = list(dict.fromkeys(key for row in self._rows for key in row))
         if self._rows:
             self._rewrite()
+        else:
+            self._path.unlink(missing_ok=True)
 
     def write(self, row: Mapping[str, Number]) -> None:
-        """Append the row, in one write."""
+        """Append the row, in one write; it is on the disk when this returns."""
         path = self._opened()
         self._rows.append(dict(row))
         new_columns = [key for key in row if key not in self._columns]
@@ -44,6 +47,9 @@ class CsvOutput:
         else:
             with path.open("a", newline="", encoding="utf-8") as file:
                 file.write(_lines(self._columns, [row]))
+                file.flush()
+                # The epoch's snapshot, which comes next, is synced: it must not outlive its row.
+                os.fsync(file.fileno())
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from samplerkit.trainer.tables import ConfigError, suggestion, table_as
+from samplerkit.spelling import did_you_mean
+from samplerkit.trainer.tables import ConfigError, table_as
 
 Table = Mapping[str, object]
 
@@ -119,6 +120,8 @@ class ExperimentConfig:
         seed: Seeds policy weights, the algorithm's draws and the sampler; always a number here (drawn where
             the file gives none) and kept in the run's config.toml.
         description: One line for ``samplerkit train --list``.
+        folder: Where modules of the builder are found, beside those that Python finds: that of the
+            configuration's file. None for a configuration that comes with samplerkit, or that is no file.
         algo, env, policy: Free tables, checked by the builder.
         sampler, train, evaluation, chart: See their classes.
     """
@@ -128,6 +131,7 @@ class ExperimentConfig:
     seed: int
     train: TrainSettings
     description: str = ""
+    folder: str | None = None
     algo: Table = field(default_factory=dict)
     env: Table = field(default_factory=dict)
     policy: Table = field(default_factory=dict)
@@ -145,7 +149,7 @@ class ExperimentConfig:
         for name in tables:
             if name not in _TABLES:
                 raise ConfigError(
-                    f"There is no table [{name}].{suggestion(name, _TABLES)} Tables: {', '.join(_TABLES)}."
+                    f"There is no table [{name}].{did_you_mean(name, _TABLES)} Tables: {', '.join(_TABLES)}."
                 )
             if not isinstance(tables[name], Mapping):
                 raise ConfigError(f"{name!r} must be a table: write [{name}] and its keys below.")
@@ -175,6 +179,7 @@ class _ExperimentTable:
     build: str
     seed: int
     description: str = ""
+    folder: str | None = None
 
 
 _TABLES = ("experiment", "algo", "env", "policy", "sampler", "train", "evaluation", "chart")

@@ -8,15 +8,16 @@ from samplerkit.trainer.csv_output import PROGRESS_CSV
 from samplerkit.trainer.snapshots import snapshot_epochs
 
 
-def begin_run(folder: Path) -> Path:
+def begin_run(folder: Path, *, overwrite: bool = False) -> Path:
     """Make the folder of a new run.
 
     Raises:
-        FileExistsError: It holds another run.
+        FileExistsError: It holds another run, which is not to be overwritten.
     """
-    if holds_run(folder):
+    if holds_run(folder) and not overwrite:
         raise FileExistsError(
-            f"{folder} holds another run: restore() and resume() it, or pass another snapshot_dir."
+            f"{folder} holds another run: restore() and resume() it, pass another snapshot_dir, or "
+            "overwrite=True to train()."
         )
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from samplerkit.episodes import EpisodeBatch, StepType
+from samplerkit.episodes.returns import episode_returns
 from samplerkit.trainer.records import Number
-
-if TYPE_CHECKING:
-    from samplerkit.episodes import EpisodeBatch
-
-_TERMINAL = 2
-
-
-def episode_returns(episodes: EpisodeBatch, *, discount: float = 1.0) -> npt.NDArray[np.float64]:
-    """The (discounted) sum of rewards of each episode, float64 of shape ``(n_episodes,)``."""
-    lengths = np.asarray(episodes.lengths, dtype=np.int64)
-    starts = np.cumsum(lengths) - lengths
-    rewards = np.asarray(episodes.rewards, dtype=np.float64)
-    if discount != 1.0:
-        steps_into_episode = np.arange(len(rewards)) - np.repeat(starts, lengths)
-        rewards = rewards * discount**steps_into_episode
-    return np.add.reduceat(rewards, starts)
 
 
 def performance(episodes: EpisodeBatch, *, discount: float = 1.0) -> dict[str, Number]:
@@ -39,7 +25,7 @@ def performance(episodes: EpisodeBatch, *, discount: float = 1.0) -> dict[str, N
     return {
         "NumEpisodes": len(lengths),
         "AverageEpisodeLength": float(lengths.mean()),
-        "TerminationRate": float(np.mean(np.asarray(episodes.step_types)[ends] == _TERMINAL)),
+        "TerminationRate": float(np.mean(np.asarray(episodes.step_types)[ends] == StepType.TERMINAL)),
         **_summary("Return", episode_returns(episodes)),
         **_summary("DiscountedReturn", episode_returns(episodes, discount=discount)),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -66,16 +66,30 @@ class Recorder:
 
         Raises:
             TypeError: A value is not one number (bools and numpy scalars are numbers).
+            ValueError: A key is one of the two by which rows are found again.
         """
         for key, value in values.items():
+            if prefix + key in (EPOCH, TOTAL_ENV_STEPS):
+                raise ValueError(f"{prefix + key!r} is the trainer's own column: record it by another name.")
             self._row[prefix + key] = as_number(key, value)
 
-    def open(self, start: RunStart) -> None:
-        """Open the outputs; when one fails, those already open are closed."""
+    def open(self, start: RunStart, *, before_first: Callable[[], None] | None = None) -> None:
+        """Open the outputs, the first one last; when one fails, those already open are closed.
+
+        Args:
+            start: What they are told.
+            before_first: Called when only the first is left to open. That is progress.csv, which drops rows
+                for good: here is the place to drop what must go before these, and only when all else is up.
+        """
         self._row = {}
         try:
-            for output in self.outputs:
+            for output in self.outputs[1:]:
                 self._open.append(output)
+                output.open(start)
+            if before_first is not None:
+                before_first()
+            for output in self.outputs[:1]:
+                self._open.insert(0, output)
                 output.open(start)
         except BaseException:
             self.close()

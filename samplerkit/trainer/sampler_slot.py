@@ -159,16 +159,26 @@ def _options_of(sampler: Sampler) -> dict[str, Any]:
 
 def _kept_options(record: SamplerRecord, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The recorded options that a sampler of this name goes on with, beside those given now."""
-    if name == record.name:
-        kept = dict(record.options)
-    else:
-        common = {*COMMON_OPTIONS, *_worker_options(record.name, name)}
-        kept = {key: value for key, value in record.options.items() if key in common}
+    kept = dict(record.options)
+    if name != record.name:
+        kept = kept_on_another(kept, record.name, name)
     if given.get("worker_factory") is not None:
         return {key: value for key, value in kept.items() if key not in _FACTORY_FIELDS}
     if name != record.name and "worker_class" in kept:
         return _without_named_class(kept, name, given)
     return kept
+
+
+def kept_on_another(options: Mapping[str, Any], before: str | None, now: str) -> dict[str, Any]:
+    """The options that mean the same when the backend changes; those that are its own go with it.
+
+    Args:
+        options: Arguments of `samplerkit.make_sampler`.
+        before: The backend's name so far; None for a sampler that was handed over as an object.
+        now: The other one's.
+    """
+    common = {*COMMON_OPTIONS, *_worker_options(before, now)}
+    return {key: value for key, value in options.items() if key in common}
 
 
 def _worker_options(before: str | None, now: str) -> tuple[str, ...]:

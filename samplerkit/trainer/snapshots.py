@@ -199,10 +199,13 @@ def find_snapshot(load_dir: str | Path, itr: int | str = "last") -> Path:
 
 
 def remove_snapshots_after(folder: str | Path, epoch: int) -> None:
-    """Drop the snapshots of a future that a run resumed at an earlier epoch has left behind."""
-    for path, its_epoch in snapshot_epochs(folder).items():
+    """Drop the snapshots of a future that a run resumed at an earlier epoch has left behind; after -1, all.
+
+    The latest goes first, so that at any moment those that are left are without a gap.
+    """
+    for path, its_epoch in reversed(snapshot_epochs(folder).items()):
         if its_epoch > epoch:
-            _logger.warning("removed %s: the run goes on from epoch %d", path, epoch)
+            _logger.warning("removed %s: the run goes on with epoch %d", path, epoch + 1)
             path.unlink()
 
 

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from samplerkit.errors import SamplerKitError
+from samplerkit.spelling import did_you_mean
 
 T = TypeVar("T")
 
 
 class ConfigError(SamplerKitError):
     """A configuration that cannot be used; the text says which key, and what to write instead."""
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """``" Did you mean 'x'?"`` for the nearest known name, or an empty string."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def table_as(cls: type[T], table: Mapping[str, object], *, where: str) -> T:
@@ -41,7 +35,7 @@ def table_as(cls: type[T], table: Mapping[str, object], *, where: str) -> T:
         if key not in fields:
             allowed = ", ".join(sorted(fields)) or "none"
             raise ConfigError(
-                f"[{where}] has no key {key!r}.{suggestion(key, fields)} Keys that can be set: {allowed}."
+                f"[{where}] has no key {key!r}.{did_you_mean(key, fields)} Keys that can be set: {allowed}."
             )
     annotations = typing.get_type_hints(cls)
     values = {key: _checked(value, annotations[key], f"{where}.{key}") for key, value in table.items()}

@@ -16,7 +16,7 @@ import cloudpickle
 import numpy as np
 
 from samplerkit.interfaces import Sampler
-from samplerkit.sampling import check_count
+from samplerkit.sampling import boundary, check_count
 from samplerkit.trainer.arguments import ExperimentStats, NotSetupError, TrainArgs
 from samplerkit.trainer.clock import RunClock
 from samplerkit.trainer.csv_output import CsvOutput, read_progress
@@ -104,6 +104,8 @@ class Trainer:
     ) -> None:
         """Take the algorithm, its environment, and where samples come from.
 
+        A sampler that the trainer made for an earlier algorithm is shut down.
+
         Args:
             algo: An algorithm; see `samplerkit.trainer.Algorithm`.
             env: What `samplerkit.make_sampler` takes as ``envs``; kept in every snapshot.
@@ -116,7 +118,10 @@ class Trainer:
             TypeError: ``sampler`` is neither, or there are options without a name.
         """
         own = getattr(algo, "_sampler", None) if sampler is None else sampler
-        self._slot = SamplerSlot.of(own, sampler_options)
+        slot = SamplerSlot.of(own, sampler_options)
+        if own is None or own is not self.sampler:  # which an algorithm may have been given before
+            self.shutdown()
+        self._slot = slot
         self.algo, self.env = algo, env
         self._restored = None
 
@@ -134,6 +139,7 @@ class Trainer:
         plot: bool = False,
         store_episodes: bool = False,
         pause_for_plot: bool = False,
+        overwrite: bool = False,
     ) -> Any:
         """Train from the first epoch.
 
@@ -143,18 +149,20 @@ class Trainer:
             plot: There is no live plotter; True gives a warning.
             store_episodes: Keep what the algorithm leaves in ``step_episode`` in the snapshot.
             pause_for_plot: As ``plot``.
+            overwrite: Drop the rows and snapshots of another run in the folder, when the sampler is up: a
+                call that cannot begin changes nothing.
 
         Returns:
             What the algorithm's ``train`` returns, by custom the average return of the last epoch.
 
         Raises:
             NotSetupError: Before `setup`.
-            FileExistsError: The folder holds another run.
+            FileExistsError: The folder holds another run, and ``overwrite`` is False.
         """
         slot = self._require_setup("train")
         check_count("n_epochs", n_epochs)
         _warn_of_plots(plot or pause_for_plot)
-        folder = begin_run(self.snapshotter.snapshot_dir)
+        folder = begin_run(self.snapshotter.snapshot_dir, overwrite=overwrite)
         self._stats = ExperimentStats()
         self._clock = RunClock()
         args = TrainArgs(n_epochs, batch_size, store_episodes=store_episodes)
@@ -241,17 +249,18 @@ class Trainer:
             slot = SamplerSlot.of(sampler, sampler_options)
         folder = continue_run(self.snapshotter.snapshot_dir, restored.folder)
         rows = read_progress(restored.folder, before_epoch=args.start_epoch)
-        return self._run(slot, args, RunStart(folder, args.n_epochs, args.start_epoch, rows), resumed=True)
+        return self._run(slot, args, RunStart(folder, args.n_epochs, args.start_epoch, rows))
 
-    def _run(self, slot: SamplerSlot, args: TrainArgs, start: RunStart, *, resumed: bool = False) -> Any:
+    def _run(self, slot: SamplerSlot, args: TrainArgs, start: RunStart) -> Any:
         with contextlib.ExitStack() as stack:
             stack.callback(slot.stop)
             self._start(slot)
             stack.callback(self._recorder.close)
-            self._recorder.open(start)
-            # What is likely to fail stands above, and has left the trainer and the snapshots as they were.
-            if resumed:
-                remove_snapshots_after(start.folder, start.start_epoch - 1)
+            # The snapshots before the rows: whoever is killed in between has rows too many, which resuming
+            # drops, and never too few. What is likely to fail comes first, and leaves both as they were.
+            self._recorder.open(
+                start, before_first=lambda: remove_snapshots_after(start.folder, start.start_epoch - 1)
+            )
             self._slot, self._train_args = slot, args
             stack.callback(self.shutdown)
             self._start_sampler()
@@ -361,6 +370,7 @@ class Trainer:
 
         Raises:
             TypeError: A value is not one number.
+            ValueError: A key is ``Epoch`` or ``TotalEnvSteps``, which the trainer records itself.
         """
         self._recorder.record(values, prefix=prefix)
 
@@ -454,11 +464,9 @@ class Trainer:
         Raises:
             NotSetupError: Before `setup`.
         """
-        from samplerkit.sampling.boundary import env_update
-
         self._require_setup("get_env_copy")
         copy = pickle.loads(cloudpickle.dumps(self.env))
-        return env_update(copy[0] if isinstance(copy, list) else copy)(None)
+        return boundary.env_update(copy[0] if isinstance(copy, list) else copy)(None)
 
     # ---- life
 

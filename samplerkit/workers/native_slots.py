@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 from samplerkit.episodes import EnvSpec, StepType, TickRecorder
 from samplerkit.episodes.native_recorder import NativeRecorder
-from samplerkit.interfaces import Unit, Units, Worker
+from samplerkit.interfaces import Unit, Units, VectorEnv, Worker
 from samplerkit.workers.slots import Seeds, Slots
-
-VectorEnv = gymnasium.vector.VectorEnv[Any, Any, Any]
 
 _IDLE = 0
 """Seed of a slot without a unit."""
@@ -65,10 +62,15 @@ def seeded_reset(
 def check_seeding(env: VectorEnv) -> None:
     """Raise a TypeError for a vector environment whose slots cannot be seeded one by one."""
     if not seeds_each_slot(env):
-        raise TypeError(
-            f"{type(env.unwrapped).__name__} can only be seeded as a whole: an episode would depend on those "
-            "beside it. Pass its environments one by one (a gymnasium id, or a callable that makes one)"
-        )
+        raise seeded_as_a_whole(env)
+
+
+def seeded_as_a_whole(env: VectorEnv) -> TypeError:
+    """Return the error for a unit that is to run by itself in a vector environment where none can."""
+    return TypeError(
+        f"{type(env.unwrapped).__name__} can only be seeded as a whole: an episode depends on those beside "
+        "it. Pass its environments one by one (a gymnasium id, or a callable that makes one)"
+    )
 
 
 def _as_list(seeds: Seeds) -> Sequence[int | None]:

@@ -11,23 +11,19 @@ from gymnasium.vector import AutoresetMode
 from samplerkit.episodes import EnvSpec, EpisodeSlice, StepType, whole
 from samplerkit.episodes.columns import Array, Column, assign, fits, map_column, row_of
 from samplerkit.episodes.native_recorder import checked_rewards
+from samplerkit.episodes.recorded_infos import RecordedInfos
 from samplerkit.episodes.stream_recording import StreamRecording
 from samplerkit.episodes.tick_recorder import check_rows
-from samplerkit.episodes.tick_recording import RecordedInfos, usual_ticks
+from samplerkit.episodes.tick_recording import usual_ticks
 from samplerkit.episodes.vector_infos import final_observations, reset_infos, step_infos
-from samplerkit.interfaces import Unit, UnitCancelled, Worker
-from samplerkit.workers.native_slots import NativeSlots, VectorEnv
+from samplerkit.interfaces import Unit, UnitCancelled, VectorEnv, Worker
+from samplerkit.workers.native_slots import NativeSlots, seeded_as_a_whole
 from samplerkit.workers.seeded_when_made import takes_no_seed
 
 _NONE: Array = np.zeros(0, np.int64)
 
 _LAST_STEP_TYPES = np.array([StepType.TIMEOUT, StepType.TERMINAL], np.int8)
 """Of an episode that did not terminate, and of one that did."""
-
-AS_A_WHOLE = (
-    "{} can only be seeded as a whole: an episode depends on those beside it. Pass its environments one by "
-    "one (a gymnasium id, or a callable that makes one)"
-)
 
 
 class Stream:
@@ -236,7 +232,7 @@ class StreamSlots(NativeSlots):
         Raises:
             TypeError: always.
         """
-        raise TypeError(AS_A_WHOLE.format(type(self._env.unwrapped).__name__))
+        raise seeded_as_a_whole(self._env)
 
 
 def _put_infos(recorded: RecordedInfos, tick: int, infos: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 from gymnasium.vector.utils import batch_space
 
-VectorEnv = gymnasium.vector.VectorEnv[Any, Any, Any]
+from samplerkit.interfaces import VectorEnv
 
 
 class SeededWhenMade(gymnasium.vector.VectorEnv[Any, Any, Any]):
@@ -33,9 +33,7 @@ class SeededWhenMade(gymnasium.vector.VectorEnv[Any, Any, Any]):
         self.spec = env.spec
         self.single_observation_space = env.single_observation_space
         self.single_action_space = env.single_action_space
-        self.observation_space = gymnasium.vector.utils.batch_space(
-            env.single_observation_space, env.num_envs
-        )
+        self.observation_space = batch_space(env.single_observation_space, env.num_envs)
         self.action_space = batch_space(env.single_action_space, env.num_envs)
 
     def reset(

@@ -11,12 +11,10 @@ import gymnasium
 
 from samplerkit.episodes.spec import space_of
 from samplerkit.global_random import global_state, set_global_state
-from samplerkit.interfaces import Env, EnvUpdate, close_others
-
-VectorEnv = gymnasium.vector.VectorEnv
+from samplerkit.interfaces import Env, EnvUpdate, VectorEnv, close_others
 
 
-def slot_envs(update: Any, present: Sequence[Any], n_envs: int) -> list[Env] | VectorEnv[Any, Any, Any]:
+def slot_envs(update: Any, present: Sequence[Any], n_envs: int) -> list[Env] | VectorEnv:
     """Return the environments of all slots after an update, or the vector environment that it gave.
 
     Those that are replaced are left for the caller to close: `close_others`.
@@ -38,7 +36,7 @@ def slot_envs(update: Any, present: Sequence[Any], n_envs: int) -> list[Env] | V
         for old, each, again in zip(before, updates, _same_draws(n_envs), strict=True):
             with again:
                 envs.append(_applied(each, old))
-            if isinstance(envs[0], VectorEnv) and not isinstance(update, list):
+            if isinstance(envs[0], gymnasium.vector.VectorEnv) and not isinstance(update, list):
                 _check_size(envs[0], n_envs)
                 return envs[0]
             if not isinstance(envs[-1], gymnasium.Env):
@@ -65,7 +63,7 @@ def _for_each_slot(update: Any, n_envs: int) -> list[Any]:
     return [update, *(copy.deepcopy(update) for _ in range(n_envs - 1))]
 
 
-def _check_size(env: VectorEnv[Any, Any, Any], n_envs: int) -> None:
+def _check_size(env: VectorEnv, n_envs: int) -> None:
     if env.num_envs != n_envs:
         raise ValueError(
             f"{type(env.unwrapped).__name__} has {env.num_envs} environments, but the worker has "

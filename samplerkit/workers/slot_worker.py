@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from samplerkit.episodes import EnvSpec
-from samplerkit.interfaces import Env, Unit, Units, Worker, close_others, is_policy
-from samplerkit.workers.native_slots import NativeSlots, VectorEnv, check_seeding
+from samplerkit.interfaces import Env, Unit, Units, VectorEnv, Worker, close_others, is_policy
+from samplerkit.workers.native_slots import NativeSlots, check_seeding
 from samplerkit.workers.slot_envs import slot_envs
 from samplerkit.workers.slots import Seeds, Slots
 

@@ -111,7 +111,7 @@ def test_updates_reach_each_worker_and_are_counted():
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(scripts)
 def test_the_reference_agrees_with_the_probes_own_oracle(script):
     # The second one runs no environment and records nothing: it computes what each step must be.

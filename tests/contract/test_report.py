@@ -16,7 +16,6 @@ import pytest
 from samplerkit.contract import Report, State, Verdict, Violation, replay, subject_of
 from samplerkit.contract.differences import expected_and_got, first_difference
 from samplerkit.contract.fitting import CannotBeChecked
-from samplerkit.contract.option_values import parse_options
 from samplerkit.contract.profiles import PROFILES
 from samplerkit.contract.report import as_json, failure, failures, footer, header, summary, write_json
 from samplerkit.contract.script import Op, Script
@@ -288,24 +287,3 @@ def test_the_program_of_a_report_runs_as_it_stands() -> None:
     )
     assert done.returncode == 1
     assert "Violation: call 0, Op(): lengths: expected shape (1,), got shape (2,)" in done.stderr
-
-
-# ---- options
-
-
-def test_options_on_a_command_line_are_toml_or_text() -> None:
-    words = ["n=2", "x = 1.5", "on=true", "many=[1, 2]", "where=/a/b=c", 'quoted="2"']
-    assert parse_options(words) == {
-        "n": 2,
-        "x": 1.5,
-        "on": True,
-        "many": [1, 2],
-        "where": "/a/b=c",
-        "quoted": "2",
-    }
-
-
-@pytest.mark.parametrize("word", ["n", "=2", "a b=1"])
-def test_an_option_without_a_key_is_refused(word: str) -> None:
-    with pytest.raises(ValueError, match="an option of a backend is written key=value"):
-        parse_options([word])

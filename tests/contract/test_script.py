@@ -12,7 +12,7 @@ from samplerkit.contract.script import Op, Script, examples, scripts
 from samplerkit.interfaces import CAPABILITIES, YES, no
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(scripts)
 def test_a_script_is_written_as_an_expression_for_it(script):
     assert eval(script.short(), {"Op": Op, "Script": Script}) == script
@@ -63,7 +63,7 @@ def test_no_environment_is_made_but_the_one_that_is_handed_over(tmp_path):
     assert len(read_ledger(tmp_path / "ledger", "open")) == 1
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, derandomize=True)
 @given(scripts)
 def test_a_script_is_cut_down_to_what_a_backend_declares(script):
     assert script.within(dict.fromkeys(CAPABILITIES, YES)) == script

@@ -9,10 +9,10 @@ import weakref
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerkit.episodes import Assembly, EnvSpec, EpisodeBatch, Span, cut, join, span_of, whole
+from samplerkit.episodes import Assembly, EnvSpec, EpisodeBatch, Span, join, span_of, whole
 from samplerkit.episodes import assembly as module
 from samplerkit.episodes.columns import arrays_of
 
@@ -79,11 +79,10 @@ def cuttings(draw):
         counts: list[int] = []
         while sum(counts) < len(lengths):
             counts.append(draw(st.integers(1, len(lengths) - sum(counts))))
-        pieces += cut(batches[-1], counts)
+        pieces += span_of(batches[-1], counts).slices()
     return EpisodeBatch.concatenate(*batches), pieces
 
 
-@settings(deadline=None)
 @given(cutting=cuttings(), threshold=st.sampled_from([1, 64, 500, 1 << 22]), expected=st.integers(0, 100))
 def test_any_way_of_cutting_a_batch_into_pieces_gives_the_batch(cutting, threshold, expected):
     batch, pieces = cutting
@@ -97,19 +96,19 @@ def test_any_way_of_cutting_a_batch_into_pieces_gives_the_batch(cutting, thresho
 
 
 def test_a_small_batch_is_left_where_it_is():
-    pieces = cut(batch_of([2, 3]), [1, 1])
+    pieces = span_of(batch_of([2, 3]), [1, 1]).slices()
     assert list(assembled(pieces)) == pieces
 
 
 def test_a_large_batch_is_handed_over_without_another_copy(large):
-    came = assembled(cut(batch_of([20, 30, 10]), [1, 1, 1]))
+    came = assembled(span_of(batch_of([20, 30, 10]), [1, 1, 1]).slices())
     assert join(came) is came[0].store.batch
 
 
 @pytest.mark.parametrize("expected", [0, 1, 59, 60, 61, 1000])
 def test_arrays_have_just_the_rows_of_the_batch_however_many_were_expected(large, expected):
     batch = batch_of([20, 30, 10])
-    joined = join(assembled(cut(batch, [1, 1, 1]), lambda units, steps: expected))
+    joined = join(assembled(span_of(batch, [1, 1, 1]).slices(), lambda units, steps: expected))
     assert joined.difference(batch) is None
     for path, array in arrays(joined):
         base = array if array.base is None else array.base
@@ -123,14 +122,14 @@ def test_it_is_asked_for_how_many_steps_to_expect_by_what_came(large):
         asked.append((units, steps))
         return 100
 
-    assembled(cut(batch_of([1, 20, 30]), [1, 1, 1]), expected)
+    assembled(span_of(batch_of([1, 20, 30]), [1, 1, 1]).slices(), expected)
     assert asked == [(2, 21)], "once, when there is so much that copying begins"
 
 
 def test_a_large_batch_owns_its_memory_and_nobody_else_sees_writes(large):
     batch = batch_of([20, 30, 10])
     digest = batch.digest()
-    joined = join(assembled(cut(batch, [1, 1, 1])))
+    joined = join(assembled(span_of(batch, [1, 1, 1]).slices()))
     for path, array in arrays(joined):
         assert array.flags.owndata, path
         assert array.flags.writeable, path
@@ -179,7 +178,7 @@ def test_pieces_that_are_added_together_are_let_go_as_they_are_copied(large, mon
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.data())
 def test_pieces_give_the_same_batch_however_many_are_added_at_a_time(lengths, data):
     batch = batch_of(lengths)
-    one_by_one = join(assembled(cut(batch, [1] * len(lengths))))
+    one_by_one = join(assembled(span_of(batch, [1] * len(lengths)).slices()))
     assembly, whole_span = Assembly(lambda units, steps: steps), span_of(batch, [1] * len(lengths))
     spans, start = [], 0
     while start < len(lengths):

@@ -304,7 +304,7 @@ def assert_same(one, other):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows=info_rows(), data=st.data())
 def test_concatenating_parts_equals_stacking_all_rows(rows, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=3)))
@@ -315,7 +315,7 @@ def test_concatenating_parts_equals_stacking_all_rows(rows, data):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows=info_rows(max_size=5))
 def test_concatenation_is_associative(rows):
     third = max(1, len(rows) // 3)
@@ -330,7 +330,7 @@ def test_concatenation_is_associative(rows):
     assert_same(left, right)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=info_rows(max_size=4))
 def test_stacking_leaves_the_rows_as_they_were_and_shares_nothing(rows):
     columns = stack_infos(rows)
@@ -396,7 +396,7 @@ def again(value, draw):
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(episodes=st.lists(unlike_rows(), min_size=1, max_size=4))
 def test_the_short_path_gives_what_the_general_one_gives_episode_after_episode(episodes):
     table = InfoTable("infos")

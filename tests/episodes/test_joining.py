@@ -8,7 +8,21 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerkit.episodes import EnvSpec, EpisodeBatch, RecycledMemory, cut, join, joining, merged
+from samplerkit.episodes import (
+    Assembly,
+    EnvSpec,
+    EpisodeBatch,
+    EpisodeRecorder,
+    RecycledMemory,
+    Span,
+    StepType,
+    TickRecorder,
+    assembly,
+    join,
+    joining,
+    merged,
+    span_of,
+)
 from samplerkit.episodes.columns import arrays_of
 
 SPEC = EnvSpec(
@@ -49,7 +63,7 @@ def batch_of(lengths, infos="numbers") -> EpisodeBatch:
 
 def pieces_of(*batches):
     """Return every episode of all batches, in turn."""
-    cuts = [cut(batch, [1] * len(batch.lengths)) for batch in batches]
+    cuts = [span_of(batch, [1] * len(batch.lengths)).slices() for batch in batches]
     longest = max(map(len, cuts))
     return [some[i] for i in range(longest) for some in cuts if i < len(some)]
 
@@ -57,7 +71,7 @@ def pieces_of(*batches):
 lengths_lists = st.lists(st.integers(1, 4), min_size=1, max_size=9)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     made=st.lists(st.tuples(lengths_lists, st.sampled_from(sorted(INFOS))), min_size=1, max_size=3),
     long=st.sampled_from([1, 2, 100]),
@@ -141,3 +155,77 @@ def test_large_rows_and_few_rows_of_many_are_not_gathered(monkeypatch):
     assert joining._gathered(pieces[:36:2]) is None, "a few of many"
     monkeypatch.setattr(joining, "_BYTES", 100)
     assert joining._gathered(pieces[::-1]) is None
+
+
+NOTES = {
+    "nothing": None,
+    "flag": True,
+    "word": "s",
+    "long word": "longer",
+    "large": np.uint64((1 << 63) + 5),
+    "negative": np.int64(-3),
+    "beyond": 1 << 63,
+    "number": 7,
+    "float": 0.5,
+    "day": np.datetime64("2020-01-01"),
+    "second": np.datetime64("2020-01-01T00:00:01"),
+    "nested": {"more": 1},
+}
+
+
+def recorded_in_turn(notes):
+    """Return a slice of an episode for each note, from a recorder of its own."""
+    recorder = EpisodeRecorder(SPEC)
+    for note in notes:
+        recorder.start({"a": np.zeros(2), "b": (1,)}, {"note": note})
+        recorder.cast_action(3)
+        recorder.add(1.0, {"a": np.ones(2), "b": (2,)}, {"note": note}, {})
+        yield recorder.keep(StepType.TERMINAL)
+
+
+def recorded_in_slots(notes):
+    """Return the same from one recorder with two slots."""
+    recorder = TickRecorder(SPEC, 2)
+    begin = {"a": np.zeros(2), "b": (1,)}
+    for slot, note in enumerate(notes):
+        step = lambda _, note=note: ({"a": np.ones(2), "b": (2,)}, 1.0, True, False, {"note": note})  # noqa: E731
+        recorder.begin(slot % 2, begin, {"note": note})
+        live = [slot % 2]
+        given = recorder.act(np.array([3, 3]), {}, live)
+        ended = recorder.step([step, step], given, live, 9)
+        yield recorder.keep(*ended[0])
+
+
+def outcome(make):
+    try:
+        batch = make()
+    except ValueError as error:
+        return str(error)
+    columns = {"steps": batch.env_infos, "episodes": batch.episode_infos_by_episode}
+    return [(path, array.dtype, array.tolist()) for path, array in arrays_of(columns)]
+
+
+@pytest.mark.parametrize("recorded", [recorded_in_turn, recorded_in_slots])
+@settings(max_examples=200)
+@given(data=st.data())
+def test_infos_do_not_depend_on_who_stands_beside_whom(recorded, data):
+    notes = data.draw(st.lists(st.sampled_from(sorted(NOTES)), min_size=1, max_size=9), label="notes")
+    homes = [data.draw(st.integers(0, 2), label="worker") for _ in notes]
+    of_each = {
+        home: [NOTES[note] for note, at in zip(notes, homes, strict=True) if at == home] for home in homes
+    }
+    workers = {home: recorded(its_notes) for home, its_notes in of_each.items()}
+    units = [next(workers[home]) for home in homes]
+    alone = outcome(lambda: EpisodeBatch.concatenate(*[join([unit]) for unit in units]))
+    assert outcome(lambda: join(units)) == alone
+    for size in 1, 120, 400:
+        assert outcome(lambda size=size: assembled(units, size)) == alone, f"pieces of {size} bytes"
+
+
+def assembled(units, size):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(assembly, "_BYTES", size)
+        assembled = Assembly(lambda n_units, n_steps: 2 * n_steps)
+        for unit in units:
+            assembled.add([Span.of(unit)])
+        return join(assembled.finish())

@@ -64,7 +64,7 @@ episodes = st.lists(plain_rows, min_size=1, max_size=4) | st.lists(odd_rows, min
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(episodes, st.booleans()), min_size=1, max_size=5))
 def test_each_episode_has_the_columns_of_its_own_rows(script):
     it = Kept()
@@ -85,7 +85,7 @@ def test_each_episode_has_the_columns_of_its_own_rows(script):
         it.check()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.lists(plain_rows, min_size=1, max_size=4), min_size=1, max_size=4), episodes)
 def test_several_episodes_are_those_of_each_joined(before, last):
     it = Kept()
@@ -99,7 +99,7 @@ def test_several_episodes_are_those_of_each_joined(before, last):
     assert_equal(it.infos.view(slice(0, len(it.lengths)), slice(0, it.start)), expected)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(plain_rows, max_size=4), episodes, st.integers(0, 3))
 def test_an_episode_goes_on_in_another_recording(kept, rows, moved_at):
     it, other = Kept(), Kept()

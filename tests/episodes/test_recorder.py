@@ -373,7 +373,7 @@ def assert_value(column, row, space, value):
         assert column[row].tobytes() == np.asarray(value, space.dtype).tobytes()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_every_bit_of_every_space_comes_through(data):
     observation_space, action_space = data.draw(nested_spaces()), data.draw(nested_spaces(1))

@@ -106,7 +106,7 @@ def assert_counts(batch, base, length):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_recording_in_one_go_is_recording_step_by_step(data):
     observation_space, action_space = data.draw(nested_spaces()), data.draw(nested_spaces(1))
@@ -247,7 +247,7 @@ def test_an_action_of_step_by_step_recording_does_not_serve_an_add_after_the_loo
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=12))
 def test_kept_episodes_are_never_written_to_again(lengths):
     recorder = recorder_of(LARGE)

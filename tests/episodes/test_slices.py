@@ -16,7 +16,6 @@ from samplerkit.episodes import (
     EpisodeSlice,
     Span,
     Spans,
-    cut,
     episodes_of_each,
     join,
     lengths_of_each,
@@ -80,7 +79,7 @@ def test_what_is_cut_and_joined_is_the_batch(lengths, data):
     batch = batch_of(lengths)
     store = data.draw(st.sampled_from([batch, Assembled(batch)]))
     counts = counts_of(data, len(lengths))
-    pieces = cut(store, counts)
+    pieces = span_of(store, counts).slices()
     assert [piece.n_episodes for piece in pieces] == counts
     assert sum(piece.n_steps for piece in pieces) == len(batch.rewards)
     assert join(pieces).difference(batch) is None
@@ -91,7 +90,7 @@ def test_what_is_cut_and_joined_is_the_batch(lengths, data):
 def test_slices_of_spans_are_those_that_were_cut_one_by_one(lengths, data):
     batch = batch_of(lengths)
     counts = counts_of(data, len(lengths))
-    pieces, span = cut(batch, counts), span_of(batch, counts)
+    pieces, span = span_of(batch, counts).slices(), span_of(batch, counts)
     assert (span.n_slices, span.n_steps) == (len(counts), sum(lengths))
     assert pieces_of(Spans([span])) == [whole(batch)]
     bounds = sorted(data.draw(st.sets(st.integers(0, len(counts)), min_size=2)))
@@ -116,7 +115,7 @@ def test_slices_of_spans_are_those_that_were_cut_one_by_one(lengths, data):
 @given(lengths=lengths_lists, data=st.data())
 def test_slices_in_any_order_give_their_episodes_in_that_order(lengths, data):
     batch = batch_of(lengths)
-    pieces = cut(batch, [1] * len(lengths))
+    pieces = span_of(batch, [1] * len(lengths)).slices()
     order = data.draw(st.permutations(range(len(lengths))))
     expected = EpisodeBatch.concatenate(*(batch.split()[number] for number in order))
     assert join([pieces[number] for number in order]).difference(expected) is None
@@ -126,13 +125,15 @@ def test_slices_in_any_order_give_their_episodes_in_that_order(lengths, data):
 @given(data=st.data())
 def test_slices_of_several_stores_are_joined(data):
     batches = [batch_of(data.draw(lengths_lists), 100 * number) for number in range(3)]
-    pieces = [piece for batch in batches for piece in cut(batch, counts_of(data, len(batch.lengths)))]
+    pieces = [
+        piece for batch in batches for piece in span_of(batch, counts_of(data, len(batch.lengths))).slices()
+    ]
     assert join(pieces).difference(EpisodeBatch.concatenate(*batches)) is None
 
 
 def test_a_slice_views_its_store():
     batch = batch_of([2, 3, 1])
-    piece = cut(batch, [1, 1, 1])[1]
+    piece = span_of(batch, [1, 1, 1]).slices()[1]
     assert piece.view().rewards.tolist() == [2, 3, 4]
     assert piece.view().last_observations.tolist() == [[-3, -3]]
     assert np.shares_memory(piece.view().observations, batch.observations)
@@ -141,7 +142,7 @@ def test_a_slice_views_its_store():
 
 def test_slices_that_stand_side_by_side_are_merged_without_a_copy():
     batch = batch_of([2, 3, 1, 4])
-    pieces = cut(batch, [1, 1, 1, 1])
+    pieces = span_of(batch, [1, 1, 1, 1]).slices()
     view = merged(pieces[1:3])
     assert view.lengths.tolist() == [3, 1]
     assert np.shares_memory(view.observations, batch.observations)
@@ -149,21 +150,21 @@ def test_slices_that_stand_side_by_side_are_merged_without_a_copy():
 
 @pytest.mark.parametrize("order", [(0, 0), (1, 0), (0, 2)])
 def test_slices_that_do_not_stand_side_by_side_are_not_taken_for_one(order):
-    pieces = cut(batch_of([2, 3, 1]), [1, 1, 1])
+    pieces = span_of(batch_of([2, 3, 1]), [1, 1, 1]).slices()
     expected = [row for number in order for row in pieces[number].view().rewards.tolist()]
     assert merged([pieces[number] for number in order]).rewards.tolist() == expected
 
 
 def test_slices_of_equal_stores_are_not_taken_for_one():
     one, other = batch_of([1, 1]), batch_of([1, 1], 50)
-    pieces = [cut(one, [1, 1])[0], cut(other, [1, 1])[1]]
+    pieces = [span_of(one, [1, 1]).slices()[0], span_of(other, [1, 1]).slices()[1]]
     assert join(pieces).rewards.tolist() == [0, 51]
 
 
 @pytest.mark.parametrize("counts", [[3], [1, 2], [1, 1, 1]])
 def test_a_joined_batch_owns_its_memory_and_shares_none_with_its_store(counts):
     batch = batch_of([2, 3, 1])
-    joined = join(cut(batch, counts))
+    joined = join(span_of(batch, counts).slices())
     for (path, mine), (_, theirs) in zip(arrays(joined), arrays(batch), strict=True):
         assert mine.flags.owndata, path
         assert mine.flags.writeable, path
@@ -172,13 +173,13 @@ def test_a_joined_batch_owns_its_memory_and_shares_none_with_its_store(counts):
 
 def test_a_batch_that_was_made_for_this_is_joined_without_a_copy():
     batch = batch_of([2, 3, 1])
-    assert join(cut(Assembled(batch), [2, 1])) is batch
+    assert join(span_of(Assembled(batch), [2, 1]).slices()) is batch
 
 
 @pytest.mark.parametrize("some", [slice(0, 1), slice(1, 2)])
 def test_a_part_of_a_batch_that_was_made_for_this_is_copied(some):
     batch = batch_of([2, 3, 1])
-    joined = join(cut(Assembled(batch), [2, 1])[some])
+    joined = join(span_of(Assembled(batch), [2, 1]).slices()[some])
     assert not any(
         np.shares_memory(mine, theirs)
         for (_, mine), (_, theirs) in zip(arrays(joined), arrays(batch), strict=True)

@@ -111,7 +111,7 @@ def test_fragments_that_do_not_fit_are_refused(parts):
         EpisodeBatch.concatenate(*parts).stitch()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=4), cut_every=st.integers(1, 5), data=st.data()
 )

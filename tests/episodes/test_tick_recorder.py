@@ -354,7 +354,7 @@ def test_an_episode_without_a_step_cannot_be_kept():
         recorder.keep(0, StepType.TIMEOUT)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data(), nested_spaces(1), nested_spaces(1), st.integers(1, 3))
 def test_values_of_any_space_come_through_in_any_number_of_slots(data, observations, actions, n_slots):
     spec = EnvSpec(observations, actions)

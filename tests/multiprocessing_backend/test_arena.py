@@ -79,7 +79,7 @@ def start_of(place: bytes) -> int:
 steps = st.lists(st.tuples(st.booleans(), st.integers(1, SIZE // 2), st.integers(0, 100)), max_size=60)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(steps)
 def test_messages_never_overlap_and_all_is_free_in_the_end(script):
     pair = Pair()
@@ -178,7 +178,7 @@ def test_views_outlive_the_reader_and_the_writer():
     gc.collect()  # nobody hears that it is free: no harm
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 5)), max_size=40))
 def test_memory_goes_round_for_ever(script):
     pair, held = Pair(), []

@@ -208,7 +208,7 @@ operation = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     n_workers=st.integers(1, 4),
     n_processes=st.integers(1, 3),

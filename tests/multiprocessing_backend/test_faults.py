@@ -147,6 +147,19 @@ def test_a_process_that_dies_at_the_start_fails_the_constructor():
         sampler(lambda: FaultyEnv("kill", site="constructor"))
 
 
+def test_a_process_that_dies_once_at_the_start_is_started_again(tmp_path, expected):
+    """A sampler that was unpickled starts its processes in its first call."""
+    envs = lambda: FaultyEnv("kill", site="constructor", once=tmp_path / "died")  # noqa: E731
+    with sampler(envs) as s, deadline(5):
+        assert s.statistics().restarts == 1
+        copy = pickle.loads(pickle.dumps(s))
+        assert s.obtain_samples(0, 100).equals(expected)
+    (tmp_path / "died").unlink()
+    with copy, deadline(5):
+        assert copy.obtain_samples(0, 100).equals(expected)
+        assert copy.statistics().restarts == 1
+
+
 @pytest.mark.parametrize("name", ["local", "multiprocessing"])
 def test_a_bad_update_of_one_worker_changes_none(name, expected):
     with sampler(FaultyEnv, name) as s:
@@ -154,6 +167,18 @@ def test_a_bad_update_of_one_worker_changes_none(name, expected):
         with pytest.raises(samplerkit.WorkerError) as caught:
             s.obtain_samples(0, 100, env_update=bad)
         assert (caught.value.worker, caught.value.unit) == (1, None)
+        assert s.obtain_samples(0, 100).equals(expected)
+
+
+@pytest.mark.parametrize("name", ["local", "vectorized", "multiprocessing"])
+def test_a_bad_update_after_a_failed_unit_is_no_unit_s_failure(name, tmp_path, expected):
+    bad = lambda: FaultyEnv("key error", site="constructor")  # noqa: E731
+    with sampler(lambda: FaultyEnv("key error", once=tmp_path / "failed"), name) as s:
+        with pytest.raises(samplerkit.WorkerError, match="bad step"):
+            s.obtain_samples(0, 100)
+        with pytest.raises(samplerkit.WorkerError) as caught:
+            s.obtain_samples(0, 100, env_update=bad)
+        assert caught.value.unit is None
         assert s.obtain_samples(0, 100).equals(expected)
 
 

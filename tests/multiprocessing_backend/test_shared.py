@@ -68,7 +68,7 @@ def claim_all(work: Work) -> list[Claim]:
 entries = st.builds(Claim, st.integers(0, 2**62), st.integers(0, 2**62), st.booleans(), st.integers(1, 2**30))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(entries, max_size=50))
 def test_entries_come_as_they_were_offered(offered):
     share = Share(1)
@@ -526,7 +526,7 @@ def test_a_call_of_a_fixed_number_of_units_needs_them_all(share):
     assert scored(share, 10, 10).need(1, 2) is Need.LIKELY
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     lengths=st.lists(st.integers(1, 50) | st.none(), min_size=1, max_size=40),
     first=st.sampled_from([0, 5, (1 << 16) - 3]),

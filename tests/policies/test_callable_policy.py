@@ -195,7 +195,7 @@ def batches(name, policy, envs=Walk, **arguments):
             return sorted(str(error).partition("\n")[0].split())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(INFOS, min_size=2, max_size=3), st.data())
 def test_what_a_row_tells_does_not_depend_on_those_beside_it(infos, data):
     few = st.sampled_from(infos)

@@ -22,6 +22,7 @@ ACTIONS = {
     "multi-discrete": spaces.MultiDiscrete([2, 4]),
     "box": spaces.Box(-1, 1, (3,), np.float32),
     "matrix": spaces.Box(-1, 1, (2, 2), np.float64),
+    "half": spaces.Box(-1, 1, (3,), np.float16),
 }
 KINDS = ("mlp", "gru")
 
@@ -59,7 +60,7 @@ def assert_same(first, second):
     np.testing.assert_array_equal(first[1]["log_prob"], second[1]["log_prob"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(KINDS),
     st.sampled_from(sorted(ACTIONS)),
@@ -136,6 +137,22 @@ def test_gaussian_actions_are_the_mean_plus_scaled_noise(kind):
         axis=1
     )
     np.testing.assert_allclose(infos["log_prob"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_the_log_probability_is_of_the_action_given_also_where_the_space_rounds_it(kind, deterministic):
+    policy = start(make(kind, ACTIONS["half"], deterministic=deterministic))
+    narrow = {**policy.get_param_values(), "log_std": np.full(3, -7, np.float32)}
+    policy.set_param_values(narrow)
+    params = {name: value.astype(np.float64) for name, value in narrow.items()}
+    hidden = np.zeros(13)
+    for observation in np.random.default_rng(0).normal(size=(20, 5)):
+        mean, hidden = reference_logits(params, observation, hidden)
+        action, info = policy.get_action(observation)
+        noise = (action.astype(np.float64) - mean) / np.exp(params["log_std"])
+        expected = (-0.5 * noise**2 - params["log_std"] - 0.5 * np.log(2 * np.pi)).sum()
+        assert info["log_prob"] == pytest.approx(expected, abs=0.02)
 
 
 def test_classes_come_as_often_as_their_probabilities_say():

@@ -17,7 +17,7 @@ draws = st.lists(st.sampled_from([1, 2, 3, 7, 15, 16, 17, 40]), min_size=1, max_
 kinds = st.sampled_from(["uniform", "normal"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seeds, draws, kinds, st.data())
 def test_a_rows_numbers_do_not_depend_on_the_other_rows(words, counts, kind, data):
     row = data.draw(st.integers(0, len(words) - 1))
@@ -29,7 +29,7 @@ def test_a_rows_numbers_do_not_depend_on_the_other_rows(words, counts, kind, dat
         np.testing.assert_array_equal(together, alone)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seeds, draws, st.data())
 def test_one_row_asked_alone_gives_what_it_gives_among_all(words, counts, data):
     row = data.draw(st.integers(0, len(words) - 1))
@@ -42,7 +42,6 @@ def test_one_row_asked_alone_gives_what_it_gives_among_all(words, counts, data):
         assert together.uniform()[row, 0] == alone.row_uniform(row)
 
 
-@settings(deadline=None)
 @given(seeds, draws)
 def test_many_draws_are_the_same_as_one_draw_after_another(words, counts):
     at_once, in_turn = RowStreams(), RowStreams()

@@ -28,7 +28,7 @@ def random_layer(seed, n_in, n_out):
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sizes, widths, widths, st.data())
 def test_a_rows_product_is_the_same_alone_and_anywhere_in_a_batch(n, n_in, n_out, data):
     place = data.draw(st.integers(0, n - 1))
@@ -38,7 +38,7 @@ def test_a_rows_product_is_the_same_alone_and_anywhere_in_a_batch(n, n_in, n_out
     np.testing.assert_array_equal(together, dense_product(layer, rows[place : place + 1], n_out)[0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sizes, widths, widths, st.data())
 def test_gates_are_row_exact_too(n, n_in, n_out, data):
     place = data.draw(st.integers(0, n - 1))
@@ -55,7 +55,7 @@ def test_gates_are_row_exact_too(n, n_in, n_out, data):
     np.testing.assert_array_equal(product(rows)[:, place], product(rows[place : place + 1])[:, 0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 40), widths, st.sampled_from([np.tanh, np.exp, np.log]))
 def test_elementwise_functions_are_row_exact_over_tiles(n, width, function):
     values = np.random.default_rng(n).exponential(size=(n, width)).astype(np.float32)

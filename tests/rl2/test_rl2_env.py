@@ -137,7 +137,7 @@ def play(env, seed, actions):
     return pickle.dumps(trial)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**31 - 1), other=st.integers(0, 2**31 - 1), played=st.integers(0, 30), data=st.data()
 )

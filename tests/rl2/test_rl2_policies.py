@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+import samplerkit
 from samplerkit.policies import GRUPolicy, RandomPolicy
-from samplerkit.rl2 import NoResetPolicy, RL2AdaptedPolicy
+from samplerkit.rl2 import NoResetPolicy, RL2AdaptedPolicy, RL2Env, TabularMDPEnv
 
 OBSERVATIONS = spaces.Box(-1, 1, (3,), np.float32)
 ACTIONS = spaces.Discrete(4)
@@ -150,3 +151,19 @@ def test_a_policy_without_memory_cannot_be_adapted():
     with pytest.raises(TypeError, match="Plain has no get_state"):
         RL2AdaptedPolicy(Plain())
     assert RL2AdaptedPolicy(RandomPolicy(ACTIONS)), "streams are state enough"
+
+
+def sampled_by(backend, **options):
+    """Three batches of a policy that explores without ever forgetting."""
+    env = RL2Env(TabularMDPEnv(3, 2, 3), episodes_per_trial=4)
+    explorer = GRUPolicy(env.observation_space, env.action_space, hidden_size=8, seed=1)
+    explorer.reset()
+    with samplerkit.make_sampler(
+        backend, agents=NoResetPolicy(explorer), envs=env, seed=3, n_workers=1, **options
+    ) as sampler:
+        return [sampler.obtain_samples(call, 24) for call in range(3)]
+
+
+def test_a_policy_that_is_never_reset_acts_the_same_on_every_stateful_sampler():
+    here, there = (sampled_by(backend, stateful=True) for backend in ("local", "multiprocessing"))
+    assert all(one.equals(other) for one, other in zip(here, there, strict=True))

@@ -33,6 +33,12 @@ def test_every_constructor_comes_before_any_comes_again():
     assert sampler.n_tasks == 3
 
 
+@pytest.mark.parametrize("env", [None, BanditEnv(2)])
+def test_tasks_are_set_in_environments_of_a_class(env):
+    with pytest.raises(ValueError, match="env_constructor must be the environment's class, not <function"):
+        SetTaskSampler(lambda: BanditEnv(2), env=env)
+
+
 def test_with_replacement_a_constructor_may_repeat_early():
     draws = [
         arms(ConstructEnvsSampler(constructors(4), seed=s).sample(4, with_replacement=True)) for s in range(9)

@@ -18,7 +18,6 @@ from samplerkit.global_random import GlobalRandomState
 from samplerkit.policies import RandomPolicy
 from samplerkit.sampling import Claim, Need, SharedWork, boundary, carrier, outbox, serve
 from samplerkit.sampling.carrier import CarrierSetup
-from samplerkit.sampling.host import HostSetup
 from samplerkit.sampling.messages import (
     Cancel,
     Close,
@@ -32,6 +31,7 @@ from samplerkit.sampling.messages import (
 )
 from samplerkit.sampling.placement import Placement
 from samplerkit.sampling.recipes import Recipe
+from samplerkit.sampling.seating import HostSetup
 from samplerkit_vectorized.worker import VecWorker
 
 SEED = 4

@@ -17,10 +17,11 @@ from samplerkit.sampling.continuation import (
     load_continuation,
     save_continuation,
 )
-from samplerkit.sampling.host import HostSetup, WorkerHost
+from samplerkit.sampling.host import WorkerHost
 from samplerkit.sampling.packing import Packed
 from samplerkit.sampling.passage import CallsThatCame, Passage
 from samplerkit.sampling.recipes import AgentChange, EnvChange
+from samplerkit.sampling.seating import HostSetup
 from samplerkit.workers import WorkerFactory
 
 FIRST, MID, TERMINAL, TIMEOUT = range(4)

@@ -185,7 +185,7 @@ def pools(draw, shared: bool):
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["a common queue", "private queues"])
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_in_any_order_of_events_every_unit_that_is_needed_is_dealt_until_it_comes(shared, data):
     pool = data.draw(pools(shared))
@@ -201,7 +201,7 @@ def test_in_any_order_of_events_every_unit_that_is_needed_is_dealt_until_it_come
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["a common queue", "private queues"])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_without_deaths_no_unit_runs_twice(shared, data):
     pool = data.draw(pools(shared))
@@ -280,7 +280,6 @@ def test_units_that_may_not_be_needed_are_few_and_urgent():
     assert pool.transport.queue[-1].urgent, "it may be the last that is needed, or one more"
 
 
-@settings(deadline=None)
 @given(st.sampled_from([2, 8, 100, 128]), st.integers(1, 4), st.integers(1, 3000))
 def test_of_units_for_slots_that_have_all_been_equally_long_so_many_are_offered_as_it_takes(
     overlap, n_carriers, count
@@ -336,7 +335,6 @@ def test_far_from_the_end_several_units_travel_in_one_entry_and_near_it_one():
     assert sum(sizes) == 1000
 
 
-@settings(deadline=None)
 @given(st.integers(1, 6), st.integers(0, 400))
 def test_no_entry_is_so_long_that_others_have_nothing(n_carriers, count):
     pool = common(Units(count), n_carriers)

@@ -28,8 +28,9 @@ from samplerkit.policies import RandomPolicy, from_callable
 from samplerkit.sampling import boundary
 from samplerkit.sampling import host as module
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.host import HostSetup, WorkerHost, seating
+from samplerkit.sampling.host import WorkerHost
 from samplerkit.sampling.recipes import Recipe
+from samplerkit.sampling.seating import HostSetup, seating
 
 SEED = 4
 

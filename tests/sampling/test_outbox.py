@@ -12,7 +12,7 @@ from gymnasium import spaces
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from samplerkit.episodes import EnvSpec, EpisodeRecorder, StepType, TickRecorder, cut, join
+from samplerkit.episodes import EnvSpec, EpisodeRecorder, StepType, TickRecorder, join, span_of
 from samplerkit.episodes.bits import column_differences
 from samplerkit.episodes.infos import stack_infos
 from samplerkit.sampling import outbox as module
@@ -104,7 +104,9 @@ def came(bench):
     results = {}
     for message in [*bench.sent, *bench.posted]:
         if message.batch is not None:
-            for number, piece in zip(message.numbers, cut(message.batch, message.n_episodes), strict=True):
+            for number, piece in zip(
+                message.numbers, span_of(message.batch, message.n_episodes).slices(), strict=True
+            ):
                 assert number not in results, "it came twice"
                 results[number] = piece.view().observations[0, 0]
         results.update(message.failures)
@@ -160,7 +162,9 @@ def test_infos_come_as_if_their_unit_had_travelled_alone(units):
         bench.box.flush()
     arrived = {}
     for message in bench.sent:
-        for number, piece in zip(message.numbers, cut(message.batch, message.n_episodes), strict=True):
+        for number, piece in zip(
+            message.numbers, span_of(message.batch, message.n_episodes).slices(), strict=True
+        ):
             arrived[number] = join([piece])
     assert sorted(arrived) == [number for number, _ in kept]
     for number, infos in kept:

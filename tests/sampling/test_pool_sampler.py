@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from samplerkit import LocalSampler, SamplerClosed, SetTaskUpdate, WorkerError
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, unclosed, unit_key
 from samplerkit.global_random import GlobalRandomState
-from samplerkit.sampling import Option, PoolSampler, Transport, check_count, pool_sampler, serve
+from samplerkit.sampling import Option, PoolSampler, Transport, at_exit, check_count, serve
 from samplerkit.sampling.messages import Started
 
 SEED = 1
@@ -145,7 +145,7 @@ def play(sampler, calls):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(script=scripts(), n_threads=st.integers(1, 3), stateful=st.booleans())
 def test_any_layout_gives_the_local_batches(script, n_threads, stateful):
     n_workers, calls = script
@@ -330,10 +330,10 @@ def test_workers_that_start_again_after_ctrl_c_find_nothing_of_the_last_ones(
 
 def test_ctrl_c_at_the_end_of_a_program_keeps_no_other_sampler_from_its_shutdown(pool, monkeypatch):
     one, other = pool(), pool()
-    monkeypatch.setattr(pool_sampler, "_live", [one, other])
+    monkeypatch.setattr(at_exit, "_live", [one, other])
     interrupted_when(monkeypatch, "stop", times=1)
     with pytest.raises(KeyboardInterrupt):
-        pool_sampler._close_live()
+        at_exit._close_live()
     assert one._transport is other._transport is None
 
 

@@ -57,7 +57,7 @@ def test_the_shortest_run_of_units_that_holds_enough_steps(make, seed, n_workers
     assert sampler.statistics().calls == 4
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     n_workers=st.integers(1, 4),
     seed=st.integers(0, 5),
@@ -76,7 +76,7 @@ def test_the_number_of_workers_plays_no_part(n_workers, seed, limit, calls):
             assert difference is None, difference
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(calls=st.lists(st.integers(1, 30), min_size=2, max_size=5), seed=st.integers(0, 5))
 def test_several_calls_equal_one(calls, seed):
     env = TattooEnv(lengths=LENGTHS)

@@ -16,9 +16,10 @@ from samplerkit.global_random import GlobalRandomState
 from samplerkit.policies import RandomPolicy
 from samplerkit.sampling import Service, boundary, carrier, serve
 from samplerkit.sampling.carrier import CarrierSetup
-from samplerkit.sampling.host import HostSetup, WorkerHost
+from samplerkit.sampling.host import WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Finished, Run, decode, encode
 from samplerkit.sampling.recipes import Recipe
+from samplerkit.sampling.seating import HostSetup
 from samplerkit_vectorized.worker import VecWorker
 
 ENOUGH = 20.0

@@ -78,7 +78,7 @@ def message_with(batch: EpisodeBatch) -> Finished:
     return Finished(7, (1, 2), (1, 1), batch, {3: Failure(1, 3, "ValueError", "no", "trace", None)})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_batch_arrives_bit_for_bit(data):
     observation_space, action_space = data.draw(nested_spaces()), data.draw(nested_spaces(1))

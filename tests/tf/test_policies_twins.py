@@ -22,6 +22,7 @@ ACTIONS = {
     "discrete": spaces.Discrete(4, start=2),
     "multi-discrete": spaces.MultiDiscrete([2, 3]),
     "box": spaces.Box(-1, 1, (2, 2), np.float32),
+    "half": spaces.Box(-1, 1, (3,), np.float16),
 }
 KINDS = {"mlp": (TFMLPPolicy, {"hidden_sizes": (16, 8)}), "gru": (TFGRUPolicy, {"hidden_size": 12})}
 
@@ -134,6 +135,42 @@ def test_a_copy_acts_alike_and_is_trained_alone(policy, copied):
         variable.assign_add(tf.ones_like(variable))
     for name, value in policy.get_param_values().items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
+
+
+class WarmPolicy(TFMLPPolicy):
+    """Has attributes of its own: set before the base class's and after, numbers, containers and variables."""
+
+    def __init__(self, observation_space, action_space):
+        self.name_of_it = "warm"
+        super().__init__(observation_space, action_space, hidden_sizes=(4,))
+        self.schedule, self.temperature = {"from": [3, 1]}, tf.Variable(3.0)
+        self.compiled = tf.function(lambda: self.temperature)
+
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "compiled"}
+
+
+class ScaledValue(TFMLPValue):
+    def __init__(self, observation_space):
+        super().__init__(observation_space)
+        self.scale = 10.0
+
+    def __call__(self, x):
+        return self.scale * super().__call__(x)
+
+
+@pytest.mark.parametrize("copied", [lambda p: pickle.loads(cloudpickle.dumps(p)), copy.deepcopy])
+def test_attributes_of_a_subclass_travel(copied):
+    policy = WarmPolicy(OBS, ACTIONS["discrete"])
+    policy.temperature.assign(2.0)
+    twin = copied(policy)
+    assert (twin.name_of_it, twin.schedule, float(twin.temperature)) == ("warm", {"from": [3, 1]}, 2.0)
+    assert not hasattr(twin, "compiled"), "it was left out"
+    twin.temperature.assign(1.0)
+    assert float(policy.temperature) == 2.0
+    assert len(twin.trainable_variables) == len(policy.trainable_variables) == 5
+    assert copied(ScaledValue(OBS)).scale == 10.0
+    assert float(copied(copied(policy)).temperature) == 2.0, "also those of a copy"
 
 
 def test_an_optimisers_step_shows_from_the_next_reset_on():

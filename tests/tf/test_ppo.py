@@ -109,6 +109,67 @@ def _returning_zeros(prepared):
     return update
 
 
+class BlowsUp(RightOrWrong):
+    """The second observation, after an action that ends the episode or has it cut off, is not finite."""
+
+    def __init__(self, *, terminated=True, reward=1.0, bad=np.nan):
+        self.terminated, self.reward, self.bad = terminated, reward, bad
+
+    def step(self, action):
+        observation = np.full(2, self.bad, np.float32)
+        return observation, self.reward * float(action), self.terminated, False, {}
+
+
+def all_finite(algo):
+    return all(
+        np.isfinite(value).all()
+        for net in (algo.policy, algo.baseline)
+        for value in net.get_param_values().values()
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nothing_is_made_of_a_final_observation_of_an_episode_that_terminated(bad):
+    one, other = (
+        mlp(env, settings=PPOSettings(minibatch_size=8, update_epochs=2, jit_compile=False))
+        for env in (BlowsUp(), BlowsUp())
+    )
+    one.learn(sampled(BlowsUp(bad=bad), one.policy, 16, length=5))
+    other.learn(sampled(BlowsUp(bad=0.5), other.policy, 16, length=5))
+    assert all_finite(one)
+    for name, value in one.policy.get_param_values().items():
+        assert np.array_equal(other.policy.get_param_values()[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("env", "named"),
+    [
+        (BlowsUp(terminated=False), "advantages are not finite; .*cut off"),
+        (BlowsUp(reward=np.nan, bad=0.0), "rewards are not finite; the environment gave"),
+    ],
+)
+def test_a_batch_that_is_not_finite_is_refused_and_nothing_is_learned_of_it(env, named):
+    algo = mlp(env)
+    before = algo.policy.get_param_values()
+    with pytest.raises(FloatingPointError, match=named):
+        algo.learn(sampled(env, algo.policy, 16, length=1))
+    assert all(np.array_equal(value, before[name]) for name, value in algo.policy.get_param_values().items())
+
+
+def test_observations_that_are_not_finite_are_refused():
+    env = BlowsUp(terminated=False)
+    algo = mlp(env)
+    with pytest.raises(FloatingPointError, match="observations are not finite; the environment gave NaN"):
+        algo.learn(sampled(env, algo.policy, 16, length=4))
+
+
+def test_an_update_that_ends_in_nan_is_an_error():
+    env = RightOrWrong()
+    algo = mlp(env, settings=PPOSettings(jit_compile=False, learning_rate=1e38))
+    with pytest.raises(FloatingPointError, match=r"weights of the policy.* not finite.* lower learning_rate"):
+        algo.learn(sampled(env, algo.policy, 64, length=1))
+
+
 def test_rates_decay_linearly_to_their_final_values():
     settings = PPOSettings(
         learning_rate=1.0,
@@ -135,6 +196,29 @@ def test_a_decay_needs_its_number_of_epochs():
         PPOSettings(final_learning_rate=0.1)
     with pytest.raises(ValueError, match="at least 1"):
         PPOSettings(minibatch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("discount", (99, -0.1), "from 0 to 1"),
+        ("gae_lambda", (-1, 1.5), "from 0 to 1"),
+        ("lr_clip_range", (0, -1), "above 0"),
+        ("policy_ent_coeff", (-0.1,), "at least 0"),
+        ("final_policy_ent_coeff", (-0.1,), "at least 0"),
+        ("learning_rate", (-1,), "at least 0"),
+        ("final_learning_rate", (-1,), "at least 0"),
+        ("max_grad_norm", (0, -1), "above 0"),
+        ("adam_beta2", (1.0, -0.5), "from 0 to below 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(name, values, said):
+    for value in (*values, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"{name} must be {said}, not {value}"):
+            PPOSettings(**{name: value}, decay_epochs=3)
+    with pytest.raises(TypeError, match=f"{name} must be a number, {said}, not '1'"):
+        PPOSettings(**{name: "1"}, decay_epochs=3)
+    PPOSettings(**{name: np.float32(0.5)}, decay_epochs=3)
 
 
 @pytest.mark.parametrize("name", ["update_epochs", "minibatch_size", "decay_epochs"])

@@ -55,6 +55,37 @@ def test_padding_does_not_change_an_update():
         np.testing.assert_allclose(other.policy.get_param_values()[name], value, atol=1e-5, err_msg=name)
 
 
+class EndsWithNaN(Recall):
+    """The observation after the last step is NaN."""
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = super().step(action)
+        return observation * (np.nan if terminated else 1), reward, terminated, truncated, info
+
+
+class Longer(Recall):
+    """Five steps."""
+
+    def reset(self, *, seed=None, options=None):
+        observation, info = super().reset(seed=seed)
+        self.steps = -2
+        return observation, info
+
+
+@pytest.mark.slow
+def test_nothing_is_made_of_a_final_observation_of_an_episode_that_terminated():
+    """Neither of its value, nor in the padding where it stands, nor in the hidden state behind it."""
+    settings = PPOSettings(minibatch_size=8, update_epochs=2, jit_compile=False)
+    algos = {env: gru(env, settings=settings) for env in (Recall(), EndsWithNaN())}
+    for env, algo in algos.items():
+        batch = sampled(env, algo.policy, 3 * 8, length=3)
+        longer = sampled(Longer(), algo.policy, 5, length=5)
+        algo.learn(type(batch).concatenate(batch, longer))
+    one, other = (algo.policy.get_param_values() for algo in algos.values())
+    for name, value in one.items():
+        assert np.array_equal(other[name], value), name
+
+
 @pytest.mark.slow
 def test_the_first_pass_starts_from_the_sampling_policy():
     env = RL2Env(BanditEnv(3), episodes_per_trial=4)

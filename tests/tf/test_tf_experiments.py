@@ -114,6 +114,16 @@ def test_an_untrained_policy_is_measured_at_random_play(config):
     assert figures["standard error"] == pytest.approx(2.0 / np.sqrt(2000), rel=0.2)
 
 
+def test_the_seed_of_the_sampler_is_not_that_of_the_evaluation(config):
+    experiment = rl2_bandit(config)
+    seeded = dataclasses.replace(LOCAL, options={"seed": 3})
+    figures = [
+        return_per_trial(sampler)(experiment.algo, experiment.env, trials=50, seed=9)
+        for sampler in (LOCAL, seeded)
+    ]
+    assert figures[0] == figures[1]
+
+
 def test_returns_of_trials_are_not_measured_on_parts_of_them(config):
     experiment = rl2_bandit(config)
     evaluate = return_per_trial(SamplerSettings(name="fragment", n_workers=2))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -66,6 +67,26 @@ def test_a_resumed_csv_holds_only_the_rows_it_goes_on_from(tmp_path: Path) -> No
     assert read_progress(tmp_path) == rows(5)[:2]
     output.write(rows(5)[2])
     assert read_progress(tmp_path) == rows(5)[:3]
+
+
+def test_every_row_is_synced_before_its_snapshot_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, int]] = []
+    real = os.fsync
+
+    def sync(descriptor: int) -> None:
+        file = os.fstat(descriptor)
+        synced.append((file.st_ino, file.st_size))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    output = CsvOutput()
+    output.open(RunStart(tmp_path, 3))
+    for row in rows(3):
+        output.write(row)
+        file = (tmp_path / "progress.csv").stat()
+        assert (file.st_ino, file.st_size) in synced
 
 
 def test_a_torn_last_row_is_not_read(tmp_path: Path) -> None:

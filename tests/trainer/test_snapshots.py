@@ -107,7 +107,7 @@ def test_a_gap_is_an_integer(tmp_path: Path, gap: Any) -> None:
 
 
 @given(st.sampled_from(["all", "gap", "gap_and_last"]), st.integers(1, 5), st.integers(1, 12))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_first_is_the_lowest_and_last_the_highest_kept(
     tmp_path_factory: pytest.TempPathFactory, mode: str, gap: int, n_epochs: int
 ) -> None:
@@ -206,7 +206,7 @@ def assert_refused(path: Path) -> None:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_snapshot_with_any_bit_flipped_is_refused(
     tmp_path_factory: pytest.TempPathFactory, intact: Path, data: st.DataObject
 ) -> None:
@@ -229,7 +229,7 @@ def test_a_snapshot_with_any_bit_of_its_header_flipped_is_refused(tmp_path: Path
 
 
 @given(st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_snapshot_cut_anywhere_is_refused(
     tmp_path_factory: pytest.TempPathFactory, intact: Path, data: st.DataObject
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from samplerkit.errors import UnknownBackend
 from samplerkit.trainer import (
     TIMING_COLUMNS,
+    CsvOutput,
     NotSetupError,
     SnapshotConfig,
     SnapshotError,
@@ -240,10 +241,65 @@ def test_after_training_the_trainer_samples_on_where_it_stopped(
     assert second.shutdowns == 1
 
 
+def test_a_trainer_that_is_set_up_again_stops_its_sampler(tmp_path: Path, backends: Any) -> None:
+    trainer = trained(tmp_path, backends.new_algo(), 1)
+    trainer.obtain_episodes(1, 20)
+    trainer.setup(backends.new_algo(), None, sampler="other")
+    assert [sampler.shutdowns for _, sampler in backends.made] == [1, 1]
+
+
+def test_a_trainer_that_restores_stops_its_sampler(tmp_path: Path, backends: Any) -> None:
+    trainer = trained(tmp_path, backends.new_algo(), 1)
+    trainer.obtain_episodes(1, 20)
+    trainer.restore(tmp_path)
+    assert [sampler.shutdowns for _, sampler in backends.made] == [1, 1]
+
+
+def test_a_setup_that_is_refused_stops_nothing(tmp_path: Path, backends: Any) -> None:
+    trainer = trained(tmp_path, backends.new_algo(), 1)
+    trainer.obtain_episodes(1, 20)
+    with pytest.raises(TypeError):
+        trainer.setup(backends.new_algo(), None, sampler=5)  # type: ignore[arg-type]
+    trainer.obtain_episodes(2, 20)
+    trainer.shutdown()
+
+
+def test_the_trainers_sampler_stays_up_when_the_algorithm_brings_it_again(
+    tmp_path: Path, backends: Any, fake_algo: Any
+) -> None:
+    fake_algo._sampler = None
+    trainer = trained(tmp_path, fake_algo, 1)
+    fake_algo._sampler = None
+    trainer.obtain_episodes(1, 20)
+    trainer.setup(fake_algo, None)
+    trainer.obtain_episodes(2, 20)
+
+
 def test_a_folder_with_another_run_is_refused(tmp_path: Path, backends: Any, fake_algo: Any) -> None:
     trained(tmp_path, fake_algo, 1)
     with pytest.raises(FileExistsError, match="another run"):
         trained(tmp_path, fake_algo, 1)
+
+
+def test_overwriting_drops_the_rows_and_snapshots_of_the_other_run(tmp_path: Path, backends: Any) -> None:
+    trained(tmp_path / "whole", backends.new_algo(), 2)
+    rewound(tmp_path / "run", backends.new_algo())
+    seed_globals()
+    trainer = Trainer(SnapshotConfig(tmp_path / "run"))
+    trainer.setup(backends.new_algo(), None, sampler="fake", sampler_options={"seed": 5})
+    trainer.train(2, 20, overwrite=True)
+    assert reproducible(tmp_path / "run") == reproducible(tmp_path / "whole")
+    assert names(tmp_path / "run") == {"progress.csv", "params.pkl"}
+
+
+def test_overwriting_that_cannot_begin_drops_nothing(tmp_path: Path, backends: Any) -> None:
+    rewound(tmp_path, backends.new_algo())
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    trainer = Trainer(SnapshotConfig(tmp_path))
+    trainer.setup(backends.new_algo(), None, sampler="unknown")
+    with pytest.raises(UnknownBackend):
+        trainer.train(2, 20, overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize(("n_epochs", "error"), [(0, ValueError), (2.0, TypeError), (True, TypeError)])
@@ -254,6 +310,14 @@ def test_a_number_of_epochs_that_makes_no_sense_is_refused(
     trainer.setup(fake_algo, None)
     with pytest.raises(error, match="n_epochs"):
         trainer.train(n_epochs)
+
+
+@pytest.mark.parametrize(("prefix", "key"), [("", "Epoch"), ("", "TotalEnvSteps"), ("Total", "EnvSteps")])
+def test_the_columns_by_which_rows_are_found_again_cannot_be_recorded(
+    tmp_path: Path, prefix: str, key: str
+) -> None:
+    with pytest.raises(ValueError, match="the trainer's own column"):
+        Trainer(SnapshotConfig(tmp_path)).record({key: 1}, prefix=prefix)
 
 
 def test_what_is_no_number_cannot_be_recorded(tmp_path: Path) -> None:
@@ -407,6 +471,44 @@ def test_later_snapshots_stay_when_an_output_cannot_open(tmp_path: Path, backend
         trainer.resume(sampler="other")
     assert {f"itr_{epoch}.pkl" for epoch in range(4)} <= names(tmp_path)
     assert backends.made[-1][1].shutdowns == 1
+
+
+def killed_at_call(number: int, function: Any) -> Any:
+    """The function, but its process dies when it is called so often; SystemExit stands for the death."""
+    calls = iter(range(1, number + 1))
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        if next(calls) == number:
+            raise SystemExit
+        return function(*arguments, **named)
+
+    return call
+
+
+@pytest.mark.parametrize("death", [(Path, "unlink", 1), (Path, "unlink", 2), (CsvOutput, "open", 1)])
+def test_a_process_that_dies_while_it_goes_back_leaves_no_gap_in_the_rows(
+    tmp_path: Path, backends: Any, monkeypatch: pytest.MonkeyPatch, death: tuple[Any, str, int]
+) -> None:
+    trained(tmp_path / "whole", backends.new_algo(), 6)
+    trainer = rewound(tmp_path / "run", backends.new_algo())
+    where, name, number = death
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, killed_at_call(number, getattr(where, name)))
+        with pytest.raises(SystemExit):
+            trainer.resume(6)
+    trainer = Trainer()
+    trainer.restore(tmp_path / "run")
+    trainer.resume(6)
+    assert reproducible(tmp_path / "run") == reproducible(tmp_path / "whole")
+
+
+def test_rows_stay_when_an_output_cannot_open(tmp_path: Path, backends: Any) -> None:
+    trainer = rewound(tmp_path, backends.new_algo())
+    trainer.add_output(CannotOpen())
+    before = reproducible(tmp_path)
+    with pytest.raises(OSError, match="disk"):
+        trainer.resume()
+    assert reproducible(tmp_path) == before
 
 
 def test_resuming_in_another_folder_takes_the_earlier_rows_along(tmp_path: Path, backends: Any) -> None:

@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 
 from samplerkit.contract.clause import NotApplicable, clause, require
-from samplerkit.contract.lab import Lab, global_state, moved
+from samplerkit.contract.global_states import global_states, moved
+from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import GlobalDrawEnv, GlobalDrawPolicy
 from samplerkit.contract.programs import run
 from samplerkit.contract.reference import unit_seeds
@@ -139,10 +140,10 @@ def globals_kept(lab: Lab, script: Script) -> None:
 )
 def globals_in_use(lab: Lab) -> None:
     """Look at the generators around all that a sampler does."""
-    before = global_state()
+    before = global_states()
 
     def check(after: str) -> None:
-        names = moved(before, global_state())
+        names = moved(before, global_states())
         require(not names, f"after {after}: expected {' and '.join(names)} as before, got another state")
 
     with lab.sampler(GlobalDrawPolicy(), GlobalDrawEnv) as sampler:

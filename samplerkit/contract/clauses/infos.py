@@ -21,6 +21,9 @@ from samplerkit.interfaces import NewEnvUpdate
 _CALLS = 120
 """How many small batches are looked at where it depends on the time what goes wrong."""
 
+_FEW_CALLS = 20
+"""How many where it does not."""
+
 
 @clause(
     "B4.actions",
@@ -97,21 +100,29 @@ def _env_infos_at(episode: EpisodeView, infos: dict[str, Any], step: int) -> lis
     says="The infos of a batch have the keys and the dtypes that its own rows ask for.",
     why="Which other episodes were sampled, or sent with these, is a matter of time.",
     causes="episodes of several units joined for a message, of which a call takes some: longer words, floats "
-    "among integers, masks of keys that none of them has.",
+    "among integers, masks of keys that none of them has; those of a worker joined before they meet others'; "
+    "keys in the order in which they came.",
 )
 def infos_alone(lab: Lab) -> None:
     """Take small batches of episodes that differ in their infos, and compare them with local ones."""
-    env = NewEnvUpdate(partial(TattooEnv, tag=1, lengths=(1, 2, 3, 3, 4), infos="late"))
+    late, one, other = (
+        NewEnvUpdate(partial(TattooEnv, tag=tag, lengths=(1, 2, 3, 3, 4), infos=infos))
+        for tag, infos in ((1, "late"), (1, "unlike"), (2, "unlike"))
+    )
     arguments = {"n_workers": 2, "seed": 1, "max_episode_length": 9}
     local = Lab(lab.local, lab.profile, lab.note)
-    with (
-        lab.sampler(ProbePolicy(1), env, **arguments) as sampler,
-        local.sampler(ProbePolicy(1), env, **arguments) as reference,
-    ):
-        for call in range(_CALLS):
-            count = 1 + call % 7
-            got, wanted = sampler.obtain_samples(call, count), reference.obtain_samples(call, count)
-            require_same_units(f"call {call}", got, wanted)
+    for envs, calls in ((late, _CALLS), ([one, other], _FEW_CALLS)):
+        with (
+            lab.sampler(ProbePolicy(1), envs, **arguments) as sampler,
+            local.sampler(ProbePolicy(1), envs, **arguments) as reference,
+        ):
+            for call in range(calls):
+                count = 1 + call % 7
+                got, wanted = sampler.obtain_samples(call, count), reference.obtain_samples(call, count)
+                require_same_units(f"call {call}", got, wanted)
+                for name in ("env_infos", "agent_infos", "episode_infos_by_episode"):
+                    keys, found = ([*getattr(batch, name)] for batch in (wanted, got))
+                    require(keys == found, f"call {call}, {name}: expected the keys {keys}, got {found}")
 
 
 @clause(

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from samplerkit.contract.mutants.anything import AnyPool, AnySampler
-from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STATEFUL, altered, mapped
+from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STATEFUL, altered
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.contract.mutants.content import BatchDefect
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, Span
+from samplerkit.episodes.columns import map_column
 from samplerkit.sampling.admission import Admission, Goal, Result, Steps, Units
 from samplerkit.sampling.recipes import Record
 
@@ -60,7 +61,7 @@ class TrimmedLastEpisode(BatchDefect):
         lengths = batch.lengths.copy()
         lengths[-1] -= surplus
         names = ("observations", "actions", "rewards", "env_infos", "agent_infos", "step_types")
-        cut = {name: mapped(lambda it: it[:-surplus], getattr(batch, name)) for name in names}
+        cut = {name: map_column(lambda it: it[:-surplus], getattr(batch, name)) for name in names}
         return altered(batch, lengths=lengths, **cut)
 
 

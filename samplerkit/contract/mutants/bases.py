@@ -10,8 +10,8 @@ from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import Capabilities, Worker, no
 from samplerkit.local import LocalSampler
 from samplerkit.sampling.base_sampler import BaseSampler
-from samplerkit.sampling.host import HostSetup
 from samplerkit.sampling.packing import pack
+from samplerkit.sampling.seating import HostSetup
 from samplerkit.workers import DefaultWorker
 
 LOCAL, PROCESSES, STATEFUL, STATEFUL_PROCESSES = "local", "processes", "stateful", "stateful-processes"
@@ -123,12 +123,3 @@ def altered(batch: EpisodeBatch, **changes: Any) -> EpisodeBatch:
     fields.pop("finals", None)
     fields["episode_infos"] = fields.pop("episode_infos_by_episode")
     return EpisodeBatch.unchecked(**{**fields, **changes})
-
-
-def mapped(function: Callable[[Any], Any], column: Any) -> Any:
-    """Return a column, or a dict or tuple of columns, with the function applied to each array."""
-    if isinstance(column, dict):
-        return {key: mapped(function, child) for key, child in column.items()}
-    if isinstance(column, tuple):
-        return tuple(mapped(function, child) for child in column)
-    return function(column)

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 
 from samplerkit.contract.mutants.anything import AnySampler
-from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, altered, mapped
+from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, altered
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.contract.mutants.content import BatchDefect, EpisodeDefect
-from samplerkit.episodes import EpisodeBatch
+from samplerkit.episodes import EpisodeBatch, join
+from samplerkit.episodes.columns import arrays_of, map_column
+from samplerkit.episodes.infos import in_order
+from samplerkit.episodes.joining import select
 from samplerkit.sampling.admission import Goal
+from samplerkit.sampling.recipes import Record
 
 
 @mutant("no-agent-infos", "B4.agent-infos", "B4", "B1", bases=EVERYWHERE)
@@ -44,7 +48,7 @@ class FirstEpisodeInfos(BatchDefect):
     """Every episode has the first one's infos."""
 
     def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
-        infos = mapped(lambda it: np.repeat(it[:1], len(it), axis=0), batch.episode_infos_by_episode)
+        infos = map_column(lambda it: np.repeat(it[:1], len(it), axis=0), batch.episode_infos_by_episode)
         return altered(batch, episode_infos=infos)
 
 
@@ -89,8 +93,8 @@ class WideObservations(BatchDefect):
     """Observations are float64, whatever their space says."""
 
     def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
-        wide = mapped(lambda it: it.astype(np.float64), batch.observations)
-        last = mapped(lambda it: it.astype(np.float64), batch.last_observations)
+        wide = map_column(lambda it: it.astype(np.float64), batch.observations)
+        last = map_column(lambda it: it.astype(np.float64), batch.last_observations)
         return altered(batch, observations=wide, last_observations=last)
 
 
@@ -99,7 +103,7 @@ class NarrowActions(BatchDefect):
     """Actions are int32."""
 
     def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
-        return altered(batch, actions=mapped(lambda it: it.astype(np.int32), batch.actions))
+        return altered(batch, actions=map_column(lambda it: it.astype(np.int32), batch.actions))
 
 
 @mutant("object-infos", "B4.agent-infos", "B3", "B4", bases=(LOCAL,))
@@ -107,7 +111,7 @@ class ObjectInfos(BatchDefect):
     """Infos are arrays of objects."""
 
     def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
-        return altered(batch, agent_infos=mapped(lambda it: it.astype(object), batch.agent_infos))
+        return altered(batch, agent_infos=map_column(lambda it: it.astype(object), batch.agent_infos))
 
 
 @mutant("narrow-infos", "B4.agent-infos", "B3", "B4")
@@ -118,7 +122,7 @@ class NarrowInfos(EpisodeDefect):
         def narrowed(it: Any) -> Any:
             return it.astype(f"{it.dtype.kind}4") if it.dtype.kind in "iuf" else it
 
-        return altered(episode, agent_infos=mapped(narrowed, episode.agent_infos))
+        return altered(episode, agent_infos=map_column(narrowed, episode.agent_infos))
 
 
 @mutant("flat-observations", "B3", bases=(LOCAL,))
@@ -144,7 +148,7 @@ class NoNan(EpisodeDefect):
             return (np.nan_to_num(it) + 0.0).astype(it.dtype) if it.dtype.kind == "f" else it
 
         names = ("observations", "last_observations", "rewards", "env_infos")
-        return altered(episode, **{name: mapped(tidy, getattr(episode, name)) for name in names})
+        return altered(episode, **{name: map_column(tidy, getattr(episode, name)) for name in names})
 
 
 @mutant("small-lengths", "B1.rows", "B", "A0", bases=(LOCAL,))
@@ -161,7 +165,8 @@ class ReadOnly(BatchDefect):
 
     def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
         batch.rewards.flags.writeable = False
-        mapped(lambda it: it.setflags(write=False), batch.observations)
+        for _, array in arrays_of(batch.observations):
+            array.setflags(write=False)
         return batch
 
 
@@ -192,7 +197,7 @@ class ReusedLargeMemory(BatchDefect):
 
     def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
         if self._last is not None:
-            mapped(_blackened, self._last.observations)
+            map_column(_blackened, self._last.observations)
         self._last = batch
         return batch
 
@@ -210,7 +215,8 @@ class MemoryDies(BatchDefect):
     def _stop(self) -> None:
         super()._stop()
         if self._last is not None:
-            mapped(lambda it: it.fill(0), self._last.observations)
+            for _, array in arrays_of(self._last.observations):
+                array.fill(0)
 
 
 class ProvenanceDefect(BatchDefect):
@@ -305,3 +311,29 @@ class NoCallCount(AnySampler):
 
     def _count(self, **more: int) -> None:
         super()._count(**{**more, "units": 0})
+
+
+@mutant("keys-as-they-came", "B4.alone", "B4", bases=EVERYWHERE)
+class KeysAsTheyCame(BatchDefect):
+    """Infos have the order of their keys in the first step, in which they came first."""
+
+    def spoil(self, batch: EpisodeBatch) -> EpisodeBatch:
+        first = batch.env_infos.get("t", np.zeros(1))
+        assert isinstance(first, np.ndarray), "it is a number"
+        keys = sorted(batch.env_infos, reverse=len(first) % 2 == 1)
+        return altered(batch, env_infos={key: batch.env_infos[key] for key in keys})
+
+
+@mutant("joined-by-worker", "B4.alone", "B4", bases=(LOCAL, PROCESSES))
+class JoinedByWorker(AnySampler):
+    """Episodes of each worker are put together before they meet those of others."""
+
+    def _batch(self, units: Any, record: Record, *, by_worker: bool) -> EpisodeBatch:
+        batch = super()._batch(units, record, by_worker=by_worker)
+        if batch.provenance is None or by_worker:
+            return batch
+        order = np.argsort(batch.provenance.workers, kind="stable")
+        groups = np.split(order, np.unique(batch.provenance.workers[order], return_index=True)[1][1:])
+        each = [EpisodeBatch.concatenate(*(join([units[i]]) for i in group)) for group in groups]
+        joined = select(EpisodeBatch.concatenate(*each), np.argsort(order))
+        return altered(batch, env_infos=in_order(joined.env_infos))

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from samplerkit.contract.mutants.anything import AnySampler
-from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STATEFUL, altered, mapped
+from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, STATEFUL, altered
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.episodes import EpisodeBatch, StepType
+from samplerkit.episodes.columns import map_column
 from samplerkit.interfaces import UnitCancelled
 from samplerkit.sampling.admission import Goal
 from samplerkit.workers import DefaultWorker
@@ -46,7 +47,7 @@ def episodes_of(batch: EpisodeBatch) -> Iterator[slice]:
 
 def shifted(column: Any) -> Any:
     """Return a column, or a dict of columns, one row too late."""
-    return mapped(lambda array: np.concatenate([array[:1], array[:-1]]), column)
+    return map_column(lambda array: np.concatenate([array[:1], array[:-1]]), column)
 
 
 @mutant("last-observation", "B1", bases=EVERYWHERE)
@@ -54,7 +55,7 @@ class LastObservation(EpisodeDefect):
     """The last observation is the one before the last step."""
 
     def spoil(self, episode: EpisodeBatch) -> EpisodeBatch:
-        return altered(episode, last_observations=mapped(lambda it: it[-1:].copy(), episode.observations))
+        return altered(episode, last_observations=map_column(lambda it: it[-1:].copy(), episode.observations))
 
 
 @mutant("aliased-observations", "B1", "B5", bases=EVERYWHERE)
@@ -67,7 +68,7 @@ class AliasedObservations(EpisodeDefect):
 
 
 def _repeated(column: Any, n: int) -> Any:
-    return mapped(lambda it: np.repeat(it, n, axis=0), column)
+    return map_column(lambda it: np.repeat(it, n, axis=0), column)
 
 
 @mutant("limit-plus-one", "B2", "B1", bases=EVERYWHERE)
@@ -190,7 +191,7 @@ class MixedEpisodes(BatchDefect):
         order = np.arange(len(batch.rewards))
         if len(starts) > 1:
             order[[starts[0], starts[1]]] = order[[starts[1], starts[0]]]
-        return altered(batch, observations=mapped(lambda it: it[order], batch.observations))
+        return altered(batch, observations=map_column(lambda it: it[order], batch.observations))
 
 
 @mutant("reversed-steps", "B1", bases=(LOCAL,))
@@ -198,7 +199,7 @@ class ReversedSteps(EpisodeDefect):
     """Observations are in the reverse order."""
 
     def spoil(self, episode: EpisodeBatch) -> EpisodeBatch:
-        return altered(episode, observations=mapped(lambda it: it[::-1].copy(), episode.observations))
+        return altered(episode, observations=map_column(lambda it: it[::-1].copy(), episode.observations))
 
 
 @mutant("dropped-step", "B1.steps", "B1")
@@ -213,7 +214,7 @@ class DroppedStep(EpisodeDefect):
         return altered(
             episode,
             lengths=episode.lengths - 1,
-            **{n: mapped(lambda it: it[rows], getattr(episode, n)) for n in names},
+            **{n: map_column(lambda it: it[rows], getattr(episode, n)) for n in names},
         )
 
 
@@ -232,7 +233,7 @@ class ClippedAction(EpisodeDefect):
     """The recorded action is clipped, and not the one that the environment was given."""
 
     def spoil(self, episode: EpisodeBatch) -> EpisodeBatch:
-        return altered(episode, actions=mapped(lambda it: np.minimum(it, 400), episode.actions))
+        return altered(episode, actions=map_column(lambda it: np.minimum(it, 400), episode.actions))
 
 
 @mutant("other-action", "B4", "B1")

@@ -10,11 +10,12 @@ import numpy as np
 
 from samplerkit.contract.mutants import vectorized
 from samplerkit.contract.mutants.anything import AnyPool, AnySampler
-from samplerkit.contract.mutants.bases import FRAGMENT, FRAGMENT_LOCAL, FRAGMENT_PROCESSES, altered, mapped
+from samplerkit.contract.mutants.bases import FRAGMENT, FRAGMENT_LOCAL, FRAGMENT_PROCESSES, altered
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.contract.mutants.in_slots import SlotDefects
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, TickRecorder, join, whole
-from samplerkit.episodes.columns import assign, rows_of
+from samplerkit.episodes.beginnings import Beginning
+from samplerkit.episodes.columns import assign, map_column, map_columns, rows_of
 from samplerkit.interfaces import Resumption, Unit
 from samplerkit.sampling.admission import Calls, Goal
 from samplerkit.sampling.continuation import Continuation
@@ -115,7 +116,7 @@ class ObservationBeforeTheCut(SlotBySlot):
         if not goes_on:
             return kept
         view = kept.view()
-        last = mapped(lambda column: column[-1:], view.observations)
+        last = map_column(lambda column: column[-1:], view.observations)
         return whole(altered(view, last_observations=last))
 
 
@@ -126,7 +127,7 @@ class ObservationOfNobody(SlotBySlot):
     def keep(self, slot: int, last_step_type: StepType, *, goes_on: bool = False) -> EpisodeSlice:
         kept = super().keep(slot, last_step_type, goes_on=goes_on)
         view = kept.view()
-        return whole(altered(view, last_observations=mapped(np.zeros_like, view.last_observations)))
+        return whole(altered(view, last_observations=map_column(np.zeros_like, view.last_observations)))
 
 
 @in_recorder("limit-from-the-cut", "B2.length", "A8.stitched", "A8.whole-episodes")
@@ -147,7 +148,9 @@ class InfosOfTheResetLost(SlotBySlot):
     def keep(self, slot: int, last_step_type: StepType, *, goes_on: bool = False) -> EpisodeSlice:
         kept = super().keep(slot, last_step_type, goes_on=goes_on)
         if goes_on:
-            self._episode_infos[slot] = mapped(np.zeros_like, self._episode_infos[slot])
+            infos = self._episode_infos[slot]
+            assert not isinstance(infos, Beginning), "episodes begin one by one here"
+            self._episode_infos[slot] = map_columns(np.zeros_like, infos)
         return kept
 
 
@@ -199,7 +202,7 @@ class StepTwiceAtTheCut(AnyFragments):
             return found
         columns = {}
         for name in ("observations", "actions", "rewards"):
-            columns[name] = mapped(np.copy, getattr(view, name))
+            columns[name] = map_column(np.copy, getattr(view, name))
             assign(rows_of(columns[name], slice(0, 1)), rows_of(getattr(before, name), slice(0, 1)))
         return whole(altered(view, **columns))
 
@@ -413,7 +416,7 @@ class OneActionShort(_Credulous):
 
     def go_on(self, resumption: Resumption) -> tuple[int, ...]:
         def shorter(episode: Any) -> Any:
-            actions = mapped(lambda column: column[:-1], episode.actions)
+            actions = map_column(lambda column: column[:-1], episode.actions)
             return replace(episode, n_steps=episode.n_steps - 1, actions=actions)
 
         return super().go_on(replace(resumption, episodes=tuple(map(shorter, resumption.episodes))))

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from samplerkit.contract.mutants.anything import AnyPool
-from samplerkit.contract.mutants.bases import FRAGMENT_PROCESSES, PROCESSES, altered, mapped
+from samplerkit.contract.mutants.bases import FRAGMENT_PROCESSES, PROCESSES, altered
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.episodes import EnvSpec, Ground
-from samplerkit.episodes.columns import Array
+from samplerkit.episodes.columns import Array, map_column
 from samplerkit.episodes.ground import layout
 from samplerkit.sampling import Claim, Running, Transport
 from samplerkit.sampling.admission import Result
@@ -307,7 +307,9 @@ class _Widening(Meddler):
     def _wide(self, data: Data) -> Data:
         if data is None or not isinstance(message := decode(data), Finished) or message.batch is None:
             return data
-        infos = mapped(lambda it: it.astype("<U99") if it.dtype.kind == "U" else it, message.batch.env_infos)
+        infos = map_column(
+            lambda it: it.astype("<U99") if it.dtype.kind == "U" else it, message.batch.env_infos
+        )
         return encode(replace(message, batch=altered(message.batch, env_infos=infos)))
 
 

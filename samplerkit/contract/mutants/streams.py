@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from samplerkit.contract.mutants.bases import VECTORIZED, mapped
+from samplerkit.contract.mutants.bases import VECTORIZED
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.episodes import EpisodeBatch, whole
+from samplerkit.episodes.columns import map_column
 from samplerkit.episodes.joining import select
 from samplerkit.interfaces import Unit
 from samplerkit.workers.native_stream import Stream, StreamSlots
@@ -149,7 +150,7 @@ class StreamActionsMixedUp(Stream):
     """Each slot gets the action of its neighbour, while the right ones are recorded."""
 
     def _act(self, rows: slice) -> Any:
-        return mapped(lambda column: np.roll(column, 1, axis=0), super()._act(rows))
+        return map_column(lambda column: np.roll(column, 1, axis=0), super()._act(rows))
 
 
 @in_stream("stream-policy-not-reset")

@@ -8,10 +8,10 @@ from unittest import mock
 
 import numpy as np
 
-from samplerkit.contract.mutants.bases import VECTORIZED, mapped
+from samplerkit.contract.mutants.bases import VECTORIZED
 from samplerkit.contract.mutants.in_slots import SlotDefects
 from samplerkit.episodes import EpisodeSlice, StepType, TickRecorder
-from samplerkit.episodes.columns import Column, assign
+from samplerkit.episodes.columns import Column, assign, map_column, map_columns
 from samplerkit.episodes.finals import Standing
 from samplerkit.episodes.native_recorder import NativeRecorder
 from samplerkit.episodes.tick_recording import TickRecording
@@ -25,7 +25,7 @@ in_native, in_native_recorder = _of.in_native, _of.in_native_recorder
 
 
 def _rolled(infos: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: mapped(lambda column: np.roll(column, 1, axis=0), value) for key, value in infos.items()}
+    return {key: map_column(lambda column: np.roll(column, 1, axis=0), value) for key, value in infos.items()}
 
 
 # -- rows of the wrong slot ------------------------------------------------------------------------
@@ -72,7 +72,7 @@ class ObservationsMixedUp(TickRecorder):
     """The policy gets the observations in reversed order, and its actions are used as they come."""
 
     def observations(self, live: Sequence[int]) -> Any:
-        return mapped(lambda column: column[::-1].copy(), super().observations(live))
+        return map_column(lambda column: column[::-1].copy(), super().observations(live))
 
 
 class _AsIfDense(TickRecording):
@@ -101,7 +101,7 @@ class LiveRowsOnly(Slots):
         if self._fresh:
             self._reset_agent()
         live, n = self.live, self.n_slots
-        observations = mapped(lambda column: column[live], self.recorder.observations(live))
+        observations = map_column(lambda column: column[live], self.recorder.observations(live))
         actions, infos = self._agent.get_actions(observations)
 
         def spread(column: Any) -> Any:
@@ -109,7 +109,7 @@ class LiveRowsOnly(Slots):
             full[live] = column
             return full
 
-        given = self.recorder.act(mapped(spread, actions), mapped(spread, infos), live)
+        given = self.recorder.act(map_column(spread, actions), map_columns(spread, infos), live)
         return self.recorder.step(self._steps, given, live, self._max_episode_length, worker)
 
 
@@ -356,7 +356,7 @@ class GoesOnAfterACall:
 
 
 def _row(column: Any, row: int) -> Any:
-    return mapped(lambda array: array[row], column)
+    return map_column(lambda array: array[row], column)
 
 
 @in_worker("blames-the-first-slot", "D1")

@@ -65,7 +65,8 @@ class TattooEnv(gymnasium.Env[Any, Any]):
         layout: ``flat`` (4 numbers), ``dict`` or ``tuple`` (nested).
         dtype: of the four numbers.
         infos: ``none``, ``plain``, ``rich`` (nested, arrays, keys that come and go) or ``late`` (from the
-            third step on a word and a flag, of which vector environments make objects).
+            third step on a word and a flag, of which vector environments make objects) or ``unlike`` (values
+            that differ in type between tags and between episodes, and keys in another order in some).
         delays: seconds to sleep at a reset; one of these, drawn from the seed.
         fault: what goes wrong, and where.
         ledger: path of a file for life-cycle events.
@@ -174,6 +175,11 @@ class TattooEnv(gymnasium.Env[Any, Any]):
                 info["at_odd_steps"] = self.t / 4
         if self.infos == "late" and self.t >= 3:
             info |= {"word": word_of(self.key, self.t), "odd": np.bool_(self.t % 2)}
+        if self.infos == "unlike":
+            number = np.uint64((1 << 63) + 5) if mix(self.key, 5) % 2 else np.int64(-3)
+            info["note"] = None if self.tag % 2 else number
+            if mix(self.key, 6) % 2:
+                info = dict(reversed(info.items()))
         return info
 
     def _strike(self, site: str) -> None:

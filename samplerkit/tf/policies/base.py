@@ -15,7 +15,7 @@ from samplerkit.policies.flattening import Array, as_column, flatten_observation
 from samplerkit.policies.network import NetworkPolicy
 from samplerkit.policies.parameters import Parameters
 from samplerkit.policies.rows import Rows
-from samplerkit.tf.networks import GRUNetwork, MLPNetwork
+from samplerkit.tf.networks import GRUNetwork, MLPNetwork, TravellingModule
 from samplerkit.tf.policies.distributions import (
     Categorical,
     DiagonalGaussian,
@@ -27,25 +27,28 @@ Tensor = Any
 Twin = TypeVar("Twin", bound=NetworkPolicy)
 
 
-class TFPolicy(tf.Module, Generic[Twin]):  # type: ignore[misc]
+class TFPolicy(TravellingModule, Generic[Twin]):
     """A policy trained in TensorFlow that acts through a numpy twin with the same weights.
 
     For learning: `distribution`, `encode_observations`, `encode_actions`, `trainable_variables`. For
     sampling: the Policy protocol, by the twin, which reads the variables at each `reset`: an optimiser's step
     shows from the next episode on. `for_sampling()` gives a twin to ship, which needs no TensorFlow.
 
-    Copies and pickles carry the class, arrays and spaces, never live TensorFlow objects.
+    Copies and pickles carry the class, arrays and spaces, never live TensorFlow objects; and the attributes
+    that a subclass adds, as its `__getstate__` gives them.
     """
 
     network_class: ClassVar[type[MLPNetwork] | type[GRUNetwork]]
 
     def __init__(self, twin: Twin) -> None:
+        before = list(vars(self))
         super().__init__()
         params = twin.get_param_values()
         log_std = params.pop("log_std", None)
         self._twin = twin
         self.network = self.network_class(params)
         self.log_std = None if log_std is None else tf.Variable(log_std, name="log_std", dtype=tf.float32)
+        self._built(before)
 
     @property
     def observation_space(self) -> spaces.Space[Any]:
@@ -159,8 +162,8 @@ class TFPolicy(tf.Module, Generic[Twin]):  # type: ignore[misc]
         """Put what `get_state` gave into `rows` (None: all)."""
         self._twin.set_state(rows, state)
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _rebuilt_policy, (type(self), self.as_numpy())
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        return _rebuilt_policy, (type(self), self.as_numpy()), self.__getstate__()
 
 
 def _rebuilt_policy(cls: type[TFPolicy[Any]], twin: NetworkPolicy) -> TFPolicy[Any]:

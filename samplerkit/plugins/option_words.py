@@ -20,11 +20,12 @@ def parse_options(words: Iterable[str]) -> dict[str, Any]:
         key, equals, text = word.partition("=")
         if not (equals and key.strip().isidentifier()):
             raise ValueError(f"an option of a backend is written key=value, not {word!r}")
-        options[key.strip()] = _value(text.strip())
+        options[key.strip()] = value_of(text.strip())
     return options
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """Return what a word stands for as TOML, or the word itself where it is none."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
