@@ -22,6 +22,10 @@ LARGE = 1 << 16
 """Bytes from which on a message is an array, which Ray leaves where it is, and does not copy."""
 
 
+Said = tuple[int, list[Any]]
+"""Messages, and how many times some were taken before: answers may overtake each other."""
+
+
 class Facts(NamedTuple):
     """What an actor says of itself."""
 
@@ -50,6 +54,7 @@ class Carrier:
         self._thread = 0
         self._lock = threading.Condition()
         self._said: list[Any] = []
+        self._n_taken = 0
         self._is_late = self._over = False
 
     def again(self, path: Sequence[str]) -> None:
@@ -67,7 +72,7 @@ class Carrier:
         self._thread = threading.get_ident()
         self._service = Service(setup, self._say, on_up=gc.freeze)
 
-    def work(self, *messages: Any) -> tuple[int | None, list[Any]]:
+    def work(self, *messages: Any) -> tuple[int | None, Said]:
         """Take messages and do what they say, up to where there is something to say.
 
         One call ends before the next one begins, so that no two threads want the interpreter at once.
@@ -97,7 +102,7 @@ class Carrier:
             self._service.take(_plain(message))
 
     @ray.method(concurrency_group="out")
-    def listen(self) -> list[Any]:
+    def listen(self) -> Said:
         """Return what is said while a unit takes long; at the end nothing."""
         with self._lock:
             self._lock.wait_for(lambda: self._is_late or self._over)
@@ -114,10 +119,11 @@ class Carrier:
                 self._is_late = True
                 self._lock.notify()
 
-    def _taken(self) -> list[Any]:
+    def _taken(self) -> Said:
         with self._lock:
             said, self._said = self._said, []
-            return said
+            self._n_taken += 1
+            return self._n_taken - 1, said
 
 
 def _let_the_main_thread_wait() -> None:

@@ -6,10 +6,10 @@ from samplerkit.errors import SamplerError
 
 
 class ActorsNotPlaced(SamplerError):
-    """The cluster had no room for actors within ``start_timeout``.
+    """Actors were not up within ``start_timeout``: there was no room, or their runtime_env took longer.
 
     Attributes:
-        waiting: how many actors found no place.
+        waiting: how many actors were not up.
         demand: what each of them asks for.
     """
 
@@ -18,11 +18,11 @@ class ActorsNotPlaced(SamplerError):
         self.demand = demand
         self.room = room
         self.seconds = seconds
-        which = "an actor" if waiting == 1 else f"{waiting} actors"
+        which = "an actor was" if waiting == 1 else f"{waiting} actors were"
         super().__init__(
-            f"Ray found no place for {which} within start_timeout={seconds:g} s: each asks for {demand}, "
-            f"and {room}. Ask for less (n_actors, num_cpus, num_gpus, resources), add nodes, or raise "
-            "start_timeout where an autoscaler is about to add them."
+            f"{which} not up within start_timeout={seconds:g} s: each asks for {demand}, and {room}. Where "
+            "that is too little, ask for less (n_actors, num_cpus, num_gpus, resources) or add nodes; raise "
+            "start_timeout where an autoscaler is about to add them, or a runtime_env takes longer."
         )
 
     def __reduce__(self) -> tuple[type[ActorsNotPlaced], tuple[int, str, str, float]]:
@@ -34,4 +34,4 @@ class NodeDiffers(SamplerError):
 
 
 class RayLost(SamplerError):
-    """The connection to Ray is gone: somebody called ``ray.shutdown()``, or the cluster ended."""
+    """The connection to Ray is gone: somebody called ``ray.shutdown()``, or Ray died on this machine."""

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
 _PLACEMENTS = ("spread", "pack")
+
+_LEAST = 0.0001
+"""Of a resource that Ray counts."""
+
+_NOT_CUSTOM = {
+    **dict.fromkeys(("CPU", "GPU", "num_cpus", "num_gpus"), "there are num_cpus and num_gpus"),
+    **dict.fromkeys(("memory", "object_store_memory"), "samplers reserve none"),
+}
 
 
 def check_address(name: str, value: Any) -> str:
@@ -16,7 +25,7 @@ def check_address(name: str, value: Any) -> str:
         ValueError: for Ray Client, which keeps the driver away from the object store.
     """
     text = check_text(name, value)
-    if text.startswith("ray://"):
+    if "://" in text:  # ray://, or another scheme that Ray resolves to it
         raise ValueError(
             f"{name}={text!r} is an address of Ray Client, through which no driver reads the object store: "
             "run the program on a machine of the cluster (ray job submit, say), with address='auto'"
@@ -34,25 +43,46 @@ def check_text(name: str, value: Any) -> str:
 
 
 def check_amount(name: str, value: Any) -> float:
-    """Return an amount of a resource, at least 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """Return an amount of a resource, at least 0.
+
+    Raises:
+        TypeError: if it is no number.
+        ValueError: if it is negative, not finite, or less than Ray counts.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {value!r}")
-    if not (value >= 0 and math.isfinite(value)):
+    amount = int(value) if isinstance(value, numbers.Integral) else float(value)
+    if not (amount >= 0 and math.isfinite(amount)):
         raise ValueError(f"{name} must be at least 0, not {value}")
-    return value
+    if 0 < amount < _LEAST:
+        raise ValueError(f"{name} must be 0 or at least {_LEAST}, not {value}: Ray counts no less")
+    return amount
+
+
+def check_gpus(name: str, value: Any) -> float:
+    """Return how many GPUs: a part of one, or some.
+
+    Raises:
+        TypeError, ValueError: see `check_amount`; and for more than one with a part of another.
+    """
+    amount = check_amount(name, value)
+    if amount > 1 and amount != int(amount):
+        raise ValueError(f"{name} must be whole above 1, not {amount}: only one GPU can be shared")
+    return amount
 
 
 def check_resources(name: str, value: Any) -> dict[str, float]:
     """Return amounts of custom resources by name.
 
     Raises:
-        ValueError: for CPUs and GPUs, which have options of their own.
+        TypeError, ValueError: see `check_amount`; for CPUs and GPUs, which have options of their own; and for
+            memory.
     """
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a dict of amounts such as {{'simulator': 1}}, not {value!r}")
     for key in value:
-        if key in ("CPU", "GPU", "num_cpus", "num_gpus"):
-            raise ValueError(f"{name} are custom ones: for {key!r} there are num_cpus and num_gpus")
+        if isinstance(key, str) and key in _NOT_CUSTOM:
+            raise ValueError(f"{name} are custom ones: for {key!r} {_NOT_CUSTOM[key]}")
     return {check_text(f"a name in {name}", key): check_amount(key, amount) for key, amount in value.items()}
 
 

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 
+if TYPE_CHECKING:
+    from samplerkit_ray.runtime import Lease
+
 
 class _Kept(NamedTuple):
-    """An actor, what was asked of Ray for it, and its process."""
+    """An actor, whose Ray it is in, what was asked of that for it, and its process."""
 
+    lease: Lease
     kind: Any
     handle: Any
     pid: int
@@ -37,15 +41,15 @@ def keeping() -> Iterator[None]:
     finally:
         kept, _kept = _kept, None
         for actor in kept:
-            if ray.is_initialized():
+            if actor.lease.holds:
                 ray.kill(actor.handle, no_restart=True)
 
 
-def give(kind: Any, handle: Any, pid: int) -> bool:
+def give(lease: Lease, kind: Any, handle: Any, pid: int) -> bool:
     """Leave an actor here; return False where none are kept."""
     if _kept is None:
         return False
-    _kept.append(_Kept(kind, handle, pid))
+    _kept.append(_Kept(lease, kind, handle, pid))
     return True
 
 
@@ -53,7 +57,7 @@ def take(kind: Any) -> Any | None:
     """Return an actor of which the same was asked, if there is one; it may have died since."""
     kept = _kept or []
     for index, actor in enumerate(kept):
-        if actor.kind == kind:
+        if actor.kind == kind and actor.lease.holds:
             return kept.pop(index).handle
     return None
 

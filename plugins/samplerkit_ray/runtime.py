@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import ipaddress
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,6 +20,8 @@ import ray
 
 from samplerkit_ray import reserve
 from samplerkit_ray.aside import Aside
+from samplerkit_ray.options import check_address
+from samplerkit_ray.raylet import Raylet
 
 _QUIET: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
 
@@ -32,19 +36,37 @@ _OWN: dict[str, Any] = {
 }
 
 
+_HOW_TO_JOIN = (
+    "Is there a cluster, and can it be reached from here? Nodes that ask for a token do not answer a program "
+    "without: have theirs in ~/.ray/auth_token, and set RAY_AUTH_MODE=token before the program starts."
+)
+
+
 class _Connection:
     """What samplers of this program share. Only `_aside` changes it."""
 
     def __init__(self) -> None:
         self.users = 0
-        self.job: str | None = None
-        """Id of the job of the connection that samplers made; None where it is somebody else's."""
+        self.identity: tuple[str, str] | None = None
+        """Of the connection that samplers made; None where it is somebody else's."""
         self.started_ray = False
         self.auth_mode: str | None = None
 
 
 _connection = _Connection()
 _aside = Aside()
+_inherited: tuple[str, str] | None = None
+"""The connection of the program that forked this one: it looks alive, and whoever uses it waits for ever."""
+
+
+def _begin_in_child() -> None:
+    global _connection, _aside, _inherited
+    _inherited = _identity() if ray.is_initialized() else None
+    _connection, _aside = _Connection(), Aside()  # the thread is the parent's
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
 
 
 class Lease:
@@ -56,11 +78,18 @@ class Lease:
 
     Raises:
         ConnectionError: if there is no cluster at the address.
+        RuntimeError: if the program is connected, and has been forked since.
         ValueError: if the program is connected to another cluster, or by Ray Client.
     """
 
     def __init__(self, address: str | None, namespace: str | None) -> None:
-        self._job, self._counts = "", False
+        if _inherited is not None and ray.is_initialized() and _identity() == _inherited:
+            raise RuntimeError(
+                "this process was forked from one that is connected to Ray, and Ray does not survive a fork: "
+                "make the sampler in the parent, or start this process otherwise (multiprocessing's 'spawn')"
+            )
+        self._identity: tuple[str, str] | None = None
+        self._counts = False
         with _signals_kept():
             _aside.do(lambda: self._begin(address, namespace), self._end)
 
@@ -70,12 +99,14 @@ class Lease:
             if ray.is_initialized():
                 _check_it_is(address)
             else:
-                where = address or os.environ.get("RAY_ADDRESS") or "local"
-                shared.users, shared.job, shared.auth_mode = 0, None, os.environ.get("RAY_AUTH_MODE")
+                where = _where(address)
+                if shared.identity is None:  # of one that somebody else shut down the setting is still there
+                    shared.auth_mode = os.environ.get("RAY_AUTH_MODE")
+                shared.users, shared.identity = 0, None
                 _connect(where, namespace)
-                shared.job, shared.started_ray = _job(), where == "local"
-            self._job = _job()
-            self._counts = self._job == shared.job
+                shared.identity, shared.started_ray = _identity(), where == "local"
+            self._identity, self._raylet = _identity(), Raylet()
+            self._counts = self._identity == shared.identity
             shared.users += self._counts
         finally:
             if not shared.users:
@@ -89,12 +120,20 @@ class Lease:
     @staticmethod
     def n_actors(num_cpus: float) -> int:
         """Return how many actors the cluster has room for, by their CPUs; at least 1."""
-        return max(1, int(total_resources().get("CPU", 1) // (num_cpus or 1)))
+        n_actors = total_resources().get("CPU", 1) / (num_cpus or 1)
+        return max(1, int(n_actors + 1e-9))  # 2 / 0.1 may fall short of 20
 
     @property
     def holds(self) -> bool:
-        """Whether the connection is still the one that it was."""
-        return ray.is_initialized() and _job() == self._job
+        """Whether the connection is still the one that it was, and leads to a Ray that lives.
+
+        Ask before each use of Ray: where there is none, it starts one by itself.
+        """
+        return self._is_there and self._raylet.lives
+
+    @property
+    def _is_there(self) -> bool:
+        return ray.is_initialized() and _identity() == self._identity
 
     def end(self) -> None:
         """Give it back; the last one of a connection that samplers made ends it."""
@@ -103,16 +142,16 @@ class Lease:
 
     def _end(self) -> None:
         shared = _connection
-        counts, self._counts = self._counts and self._job == shared.job, False
+        counts, self._counts = self._counts and self._identity == shared.identity, False
         shared.users -= counts
         if shared.users:
             return
         _aside.dismiss()
         if counts:
-            shared.job = None
-            if self.holds:
+            shared.identity = None
+            if self._is_there:
                 ray.shutdown()
-            if shared.auth_mode is None:
+            if shared.auth_mode is None and not ray.is_initialized():  # by now it may be somebody else's
                 os.environ.pop("RAY_AUTH_MODE", None)
                 _read_settings_again()
 
@@ -148,15 +187,32 @@ def is_own(process: psutil.Process) -> bool:
     return any(word.startswith(home) for word in line)
 
 
-def _job() -> str:
-    return str(ray.get_runtime_context().get_job_id())
+def _identity() -> tuple[str, str]:
+    """Return what no other connection has: the first job of any cluster has the same id."""
+    context = ray.get_runtime_context()
+    return str(context.get_job_id()), str(context.get_node_id())
+
+
+def _where(address: str | None) -> str:
+    """Return the address that counts.
+
+    Raises:
+        ValueError: if it is one of Ray Client, in the variable that Ray reads.
+    """
+    variable = os.environ.get("RAY_ADDRESS")
+    if variable and address in (None, "auto"):
+        check_address("RAY_ADDRESS", variable)
+    return address or variable or "local"
 
 
 def _connect(address: str, namespace: str | None) -> None:
     own = _OWN if address == "local" else {}
     hook, enabled = sys.excepthook, faulthandler.is_enabled()
     with _quiet():
-        ray.init(address=address, namespace=namespace, **_QUIET, **own)
+        try:
+            ray.init(address=address, namespace=namespace, **_QUIET, **own)
+        except ConnectionError as error:
+            raise ConnectionError(f"{error} {_HOW_TO_JOIN}") from error
         _print_no_errors()
     sys.excepthook = hook
     if not enabled:
@@ -172,11 +228,29 @@ def _check_it_is(address: str | None) -> None:
             "on a machine of the cluster (ray job submit, say), with address='auto'"
         )
     present = ray.get_runtime_context().gcs_address
-    if address not in (None, "auto", "local", present):
+    if address not in (None, "auto", "local") and not _same(address, present):
         raise ValueError(
             f"address={address!r}, but the program is connected to {present!r} already: "
             "leave address out, or call ray.shutdown() before"
         )
+
+
+def _same(address: str, present: str) -> bool:
+    """Whether two addresses lead to the same place, by whatever name."""
+    if address == present:
+        return True
+    try:
+        return not _places(address).isdisjoint(_places(present))
+    except (OSError, ValueError):  # no such host, or no address at all
+        return False
+
+
+def _places(address: str) -> set[tuple[str, int]]:
+    host, _, port = address.rpartition(":")
+    every = {info[4][0] for info in socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)}
+    util: Any = ray.util
+    here = util.get_node_ip_address()  # as Ray itself calls it, even where the user says localhost
+    return {(here if ipaddress.ip_address(ip).is_loopback else str(ip), int(port)) for ip in every}
 
 
 @contextlib.contextmanager

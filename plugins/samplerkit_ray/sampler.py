@@ -27,7 +27,8 @@ class RaySampler(PoolSampler[Any]):
     sampler that uses it stops it.
 
     Options:
-        n_actors: how many; None means the cluster's CPUs by `num_cpus`. Never seen in a batch.
+        n_actors: how many; None means the cluster's CPUs by `num_cpus`, whoever else uses these: say how many
+            where the cluster is shared, or inside a task. Never seen in a batch.
         address: of a running cluster, as for `ray.init`: ``"auto"``, or ``"host:port"``; ``"local"`` starts
             one in spite of the variable ``RAY_ADDRESS``, which counts where nothing is given.
         namespace: of the connection, where this sampler makes it.
@@ -36,8 +37,8 @@ class RaySampler(PoolSampler[Any]):
         num_gpus: that each actor reserves; they are the actor's own (``CUDA_VISIBLE_DEVICES``).
         resources: custom ones that each actor reserves, by name.
         placement: ``spread`` over nodes, or ``pack`` onto few; None leaves it to Ray.
-        start_timeout: seconds until an actor for which there is no room counts as an error, where it is
-            needed (default 60).
+        start_timeout: seconds for which nothing may go on because actors are not up, for lack of room or
+            because their `runtime_env` is being made (default 60).
         max_restarts, unit_timeout: see `PoolSampler`.
     """
 
@@ -50,7 +51,7 @@ class RaySampler(PoolSampler[Any]):
         "namespace": Option(None, check.check_text),
         "runtime_env": Option(None, check.check_runtime_env),
         "num_cpus": Option(None, check.check_amount),
-        "num_gpus": Option(None, check.check_amount),
+        "num_gpus": Option(None, check.check_gpus),
         "resources": Option(None, check.check_resources),
         "placement": Option(None, check.check_placement),
         "start_timeout": Option(60.0, check_seconds),

@@ -20,7 +20,7 @@ from ray.exceptions import ActorDiedError
 
 from samplerkit.sampling import CarrierGone, Transport
 from samplerkit_ray import reserve
-from samplerkit_ray.actor import LARGE, Carrier, Facts, versions
+from samplerkit_ray.actor import LARGE, Carrier, Facts, Said, versions
 from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers, RayLost
 from samplerkit_ray.runtime import Lease, free_resources, total_resources
 
@@ -34,8 +34,8 @@ _STRATEGIES = {"spread": "SPREAD", "pack": "DEFAULT"}
 _TO_DIE = 10.0
 """Seconds that Ray has to end an actor."""
 
-_TO_LOOK = 1.0
-"""Seconds between two looks at the clock while actors wait for a place."""
+_TO_LOOK = 0.5
+"""Seconds between two looks at the clock, and at Ray, which does not say that it was shut down."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,10 @@ class ActorCarrier:
         """How many calls are to be there, as it said last."""
         self.pending: dict[Future[Any], Callable[..., None]] = {}
         """Calls that have not come back, and who takes what they return."""
+        self.n_heard = 0
+        """How many times messages were taken from it."""
+        self.early: dict[int, list[Any]] = {}
+        """Messages that came before others which it said first."""
         self.failed: BaseException | None = None
         self.used_before = False
         """Whether another sampler had it, and it may have died since."""
@@ -122,6 +126,9 @@ class RayTransport(Transport[ActorCarrier]):
         self._all_well = True
         self._stored: dict[bytes, Any] = {}
         self._setup: tuple[bytes, Any] = (b"", b"")
+        # Actors may long have been absent, and not been missed.
+        self._stands_since: float | None = None
+        self._nothing_goes_on = False
 
     lingers = 0.05
 
@@ -135,7 +142,11 @@ class RayTransport(Transport[ActorCarrier]):
         return self._n_actors
 
     def start(self, index: int, setup: bytes) -> ActorCarrier:
-        """Ask Ray for an actor."""
+        """Ask Ray for an actor.
+
+        Raises:
+            RayLost: if the connection is gone.
+        """
         self._check_lease()
         if self._setup[0] is not setup:
             self._setup = (setup, ray.put(setup) if len(setup) >= LARGE else setup)
@@ -184,7 +195,7 @@ class RayTransport(Transport[ActorCarrier]):
         """Send a message past those that wait. An actor that stands still need not be told: it is not called
         for what it has, until there is something else for it.
         """
-        if carrier.failed is not None:
+        if carrier.failed is not None or not self._lease.holds:
             return
         if carrier.outgoing or self._n_working(carrier):
             with self._whole(carrier):
@@ -195,13 +206,20 @@ class RayTransport(Transport[ActorCarrier]):
     def receive(
         self, carriers: Sequence[ActorCarrier], timeout: float | None
     ) -> list[tuple[ActorCarrier, bytes | memoryview | None]]:
-        """Sleep until an actor has something to say."""
+        """Sleep until an actor has something to say, but not for long.
+
+        Raises:
+            RayLost: if the connection is gone.
+        """
+        self._check_lease()
+        if not self._nothing_goes_on:
+            self._stands_since = None
+        self._nothing_goes_on = False
         for carrier in carriers:
             self._deliver(carrier)
         self._stored = {}
         if not self._heard:
-            absent = any(carrier.facts is None for carrier in carriers)
-            self._listen(_TO_LOOK if absent and (timeout is None or timeout > _TO_LOOK) else timeout)
+            self._listen(_TO_LOOK if timeout is None else min(timeout, _TO_LOOK))
         heard, self._heard = self._heard, []
         return [(carrier, message) for carrier, message in heard if carrier in carriers]
 
@@ -212,21 +230,25 @@ class RayTransport(Transport[ActorCarrier]):
             while True:
                 self._bell.get_nowait()
         while self._events:
-            carrier, future = self._events[0]
-            # At once, as Ctrl-C may come anywhere: a result may then be lost, and nothing else.
-            take = carrier.pending.pop(future, None)
-            if take is not None:
-                self._take(carrier, take, future)
+            self._take(*self._events[0])
             self._events.popleft()
 
-    def _take(self, carrier: ActorCarrier, take: Callable[..., None], future: Future[Any]) -> None:
-        error = future.exception()
-        if error is None:
-            take(carrier, future.result())
-        elif carrier.failed is None:
+    def _take(self, carrier: ActorCarrier, future: Future[Any]) -> None:
+        """Take what came of a call; where Ctrl-C comes in the middle, once more, as messages that were lost
+        would hold up those after them.
+        """
+        take, error = carrier.pending.get(future), future.exception()
+        if take is not None and error is None:
+            try:
+                take(carrier, future.result())
+            except NodeDiffers:
+                del carrier.pending[future]
+                raise
+        elif take is not None and carrier.failed is None:
             carrier.failed = error
             log.debug("actor %d: %s", carrier.index, error)
             self.kill(carrier)
+        carrier.pending.pop(future, None)
         if carrier.pending or carrier.ended or not (carrier.over or carrier.failed is not None):
             return
         if self._never_began(carrier):
@@ -240,7 +262,7 @@ class RayTransport(Transport[ActorCarrier]):
         notice.
         """
         late = time.monotonic() - carrier.began > self._start_timeout
-        if carrier.facts is not None or carrier.stopping or late:
+        if carrier.facts is not None or carrier.stopping or late or not self._lease.holds:
             return False
         if carrier.used_before and carrier.failed is not None:
             return True
@@ -264,6 +286,7 @@ class RayTransport(Transport[ActorCarrier]):
         differ = [name for name, version in here.items() if facts.versions[name] != version]
         if not differ:
             carrier.facts = facts
+            self._stands_since = None
         else:
             self.kill(carrier)
             there = ", ".join(f"{name} {facts.versions[name]}" for name in differ)
@@ -276,15 +299,21 @@ class RayTransport(Transport[ActorCarrier]):
     def _began(self, carrier: ActorCarrier, nothing: None) -> None:
         """Nothing: it says what there is to say when it works."""
 
-    def _worked(self, carrier: ActorCarrier, answer: tuple[int | None, list[Any]]) -> None:
-        wants, messages = answer
+    def _worked(self, carrier: ActorCarrier, answer: tuple[int | None, Said]) -> None:
+        wants, said = answer
         carrier.over, carrier.wants = wants is None, wants or 0
-        self._told(carrier, messages)
+        self._told(carrier, said)
 
-    def _told(self, carrier: ActorCarrier, messages: list[Any]) -> None:
-        self._heard += [
-            (carrier, message if isinstance(message, bytes) else message.data) for message in messages
-        ]
+    def _told(self, carrier: ActorCarrier, said: Said) -> None:
+        number, messages = said
+        if number >= carrier.n_heard:
+            carrier.early[number] = messages
+        while carrier.n_heard in carrier.early:
+            messages = carrier.early.pop(carrier.n_heard)
+            carrier.n_heard += 1
+            self._heard += [
+                (carrier, message if isinstance(message, bytes) else message.data) for message in messages
+            ]
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -328,9 +357,18 @@ class RayTransport(Transport[ActorCarrier]):
         return carrier.facts is not None
 
     def lacking(self, carriers: Sequence[ActorCarrier]) -> None:
-        """See whether Ray has had time enough."""
+        """See whether Ray has had time enough since nothing goes on.
+
+        Raises:
+            ActorsNotPlaced: if it has.
+            RayLost: if the connection is gone.
+        """
         self._check_lease()
-        if time.monotonic() - min(carrier.began for carrier in carriers) > self._start_timeout:
+        self._nothing_goes_on = True
+        now = time.monotonic()
+        if self._stands_since is None:
+            self._stands_since = now
+        if now - self._stands_since > self._start_timeout:
             raise ActorsNotPlaced(len(carriers), str(self._demand), _room(), self._start_timeout)
 
     def kill(self, carrier: ActorCarrier) -> None:
@@ -359,16 +397,16 @@ class RayTransport(Transport[ActorCarrier]):
         """Whether it is kept for another sampler; after any trouble nobody is."""
         if not (self._all_well and carrier.ended) or carrier.failed is not None or carrier.facts is None:
             return False
-        return reserve.give(self._kind, carrier.handle, carrier.facts.pid)
+        return reserve.give(self._lease, self._kind, carrier.handle, carrier.facts.pid)
 
     def _listen_until_it_ends(self, carrier: ActorCarrier, timeout: float) -> None:
         until = time.monotonic() + timeout
-        while not carrier.ended and (left := until - time.monotonic()) > 0:
+        while not carrier.ended and self._lease.holds and (left := until - time.monotonic()) > 0:
             self._deliver(carrier)
             if not carrier.pending:
                 return  # nothing that could say so
             with contextlib.suppress(NodeDiffers):  # another one is on such a node: it ends, too
-                self._listen(left)
+                self._listen(min(left, _TO_LOOK))
 
     def wake(self) -> None:
         """Leave a note where `receive` looks."""
@@ -386,7 +424,7 @@ class RayTransport(Transport[ActorCarrier]):
 
     def _check_lease(self) -> None:
         if not self._lease.holds:
-            raise RayLost("Ray was shut down while a sampler used it: make a new sampler")
+            raise RayLost("Ray was shut down, or died, while a sampler used it: make a new sampler")
 
 
 def _room() -> str:

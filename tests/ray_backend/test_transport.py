@@ -1,0 +1,54 @@
+"""What the driver makes of what actors say, and of their absence."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from samplerkit_ray import transport as module
+from samplerkit_ray.actor import Carrier
+from samplerkit_ray.errors import ActorsNotPlaced
+from samplerkit_ray.transport import ActorCarrier, Demand, RayTransport
+
+
+class Held:
+    """A lease that nobody ends."""
+
+    holds = True
+
+
+def transport(start_timeout: float = 60.0) -> RayTransport:
+    return RayTransport(Held(), 2, Demand(0), start_timeout, ())
+
+
+def test_messages_are_heard_in_the_order_in_which_they_were_said_whichever_answer_comes_first():
+    actor = Carrier.__new__(Carrier)  # whose process it does not change
+    actor._begin()
+    answers = []
+    for message in (b"first", b"second", b"third"):
+        actor._say(message)
+        answers.append(actor._taken())
+    driver, carrier = transport(), ActorCarrier(0)
+    driver._told(carrier, answers[1])
+    assert driver.receive([], 0.0) == [] == driver._heard
+    driver._told(carrier, answers[0])
+    driver._worked(carrier, (1, answers[2]))
+    driver._told(carrier, answers[2])
+    assert driver._heard == [(carrier, b"first"), (carrier, b"second"), (carrier, b"third")]
+
+
+def test_an_actor_that_was_long_absent_has_its_time_from_when_nothing_goes_on(monkeypatch):
+    monkeypatch.setattr(module, "_room", lambda: "the cluster is full")
+    driver, carrier = transport(start_timeout=0.3), ActorCarrier(0)
+    carrier.began -= 3600.0
+    for _ in range(2):
+        driver.lacking([carrier])
+        driver.receive([carrier], 0.2)
+        driver.receive([carrier], 0.0)  # the others went on
+    driver.lacking([carrier])
+    until = time.monotonic() + 10.0
+    with pytest.raises(ActorsNotPlaced, match=r"an actor was not up within start_timeout=0\.3 s"):
+        while time.monotonic() < until:
+            driver.receive([carrier], 0.1)
+            driver.lacking([carrier])
