@@ -21,6 +21,7 @@ from ray.exceptions import ActorDiedError
 from samplerkit.sampling import CarrierGone, Transport
 from samplerkit_ray import reserve
 from samplerkit_ray.actor import LARGE, Carrier, Facts, Said, versions
+from samplerkit_ray.aside import Aside
 from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers, RayLost
 from samplerkit_ray.runtime import Lease, free_resources, total_resources
 
@@ -157,7 +158,7 @@ class RayTransport(Transport[ActorCarrier]):
     def _ask_for(self, carrier: ActorCarrier) -> None:
         path = [os.path.abspath(entry) for entry in sys.path]
         kept = reserve.take(self._kind)
-        carrier.handle = self._actor.remote(path, self._needs) if kept is None else kept
+        carrier.handle = self._created(path) if kept is None else kept
         carrier.used_before = kept is not None
         carrier.failed, carrier.wants = None, 0
         with self._whole(carrier):
@@ -165,6 +166,18 @@ class RayTransport(Transport[ActorCarrier]):
                 carrier.handle.again.remote(path)
             self._expect(carrier, self._met, carrier.handle.hello.remote())
             self._expect(carrier, self._began, carrier.handle.begin.remote(self._setup[1]))
+
+    def _created(self, path: list[str]) -> Any:
+        """Return a new actor. One that Ctrl-C kept from being returned would have no handle to end it by."""
+        made: list[Any] = []
+        aside = Aside()
+
+        def create() -> None:
+            aside.dismiss()
+            made.append(self._actor.remote(path, self._needs))
+
+        aside.do(create, lambda: ray.kill(made[0], no_restart=True))
+        return made[0]
 
     def announce(self, carriers: Sequence[ActorCarrier], parts: Sequence[Any]) -> bytes:
         """Put a large message into the object store, once for all actors."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 
 import pytest
@@ -52,3 +55,21 @@ def test_an_actor_that_was_long_absent_has_its_time_from_when_nothing_goes_on(mo
         while time.monotonic() < until:
             driver.receive([carrier], 0.1)
             driver.lacking([carrier])
+
+
+def test_an_actor_whose_making_is_interrupted_is_ended(monkeypatch):
+    class Made:
+        def remote(self, *arguments):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+            return "an actor"
+
+    killed = []
+    ended = threading.Event()
+    monkeypatch.setattr("ray.kill", lambda handle, no_restart: (killed.append(handle), ended.set()))
+    driver = transport()
+    driver._actor = Made()
+    with pytest.raises(KeyboardInterrupt):
+        driver.start(0, b"setup")
+    assert ended.wait(10.0), "it has no other end"
+    assert killed == ["an actor"]
