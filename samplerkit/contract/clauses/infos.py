@@ -111,7 +111,9 @@ def infos_alone(lab: Lab) -> None:
     )
     arguments = {"n_workers": 2, "seed": 1, "max_episode_length": 9}
     local = Lab(lab.local, lab.profile, lab.note)
-    for envs, calls in ((late, _CALLS), ([one, other], _FEW_CALLS)):
+    with lab.sampler(ProbePolicy(1), late, **arguments) as sampler:
+        unlike = [one, other] if sampler.supports("per_worker_envs") else other
+    for envs, calls in ((late, _CALLS), (unlike, _FEW_CALLS)):
         with (
             lab.sampler(ProbePolicy(1), envs, **arguments) as sampler,
             local.sampler(ProbePolicy(1), envs, **arguments) as reference,
