@@ -153,6 +153,22 @@ def sentence_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}"
 
 
+def returned(outcome: Outcome, what: str, wanted: str = "a batch") -> Any:
+    """Return what a call returned.
+
+    Args:
+        outcome: of the call.
+        what: the call, in words.
+        wanted: what it returns, in words.
+
+    Raises:
+        Violation: if it raised something.
+    """
+    if outcome.error is not None:
+        raise Violation(f"{what}: expected {wanted}, {outcome}") from outcome.error
+    return outcome.value
+
+
 def fails_with(outcome: Outcome, kind: type[BaseException], what: str, *, naming: str = "") -> None:
     """Raise a `Violation` unless a call raised an error of a type.
 

@@ -15,7 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from samplerkit.contract.attempts import Outcome, attempt, attempt_interrupted, fails_with, sentence_of
+from samplerkit.contract.attempts import (
+    Outcome,
+    attempt,
+    attempt_interrupted,
+    fails_with,
+    returned,
+    sentence_of,
+)
 from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.differences import first_difference
 from samplerkit.contract.faults import SLOW, Hang, Kill, raise_error
@@ -236,9 +243,8 @@ def failed_call(lab: Lab) -> None:
             outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(0, 6))
             fails_with(outcome, WorkerError, "a call in which unit 0 fails while another unit hangs")
             outcome = attempt("obtain_samples", lambda: sampler.obtain_samples(0, 6))
-    if outcome.error is not None:
-        raise Violation(f"the call after it: expected a batch, {outcome}") from outcome.error
-    difference = first_difference(expected(script)[0].batch, outcome.value)
+    batch = returned(outcome, "the call after it")
+    difference = first_difference(expected(script)[0].batch, batch)
     require(difference is None, f"the call after it: {difference}")
 
 
@@ -279,9 +285,8 @@ def _interrupted_often(sampler: Sampler, script: Script, index: int, delays: Ite
             raise Violation(f"{what}: expected KeyboardInterrupt, {outcome}") from outcome.error
         require(_state(sampler) == before, f"{what}: the state is not as it was")
     outcome = attempt(name, call)
-    if outcome.error is not None:
-        raise Violation(f"{name} after all: expected a batch, {outcome}") from outcome.error
-    difference = first_difference(expected(script)[index].batch, outcome.value)
+    batch = returned(outcome, f"{name} after all")
+    difference = first_difference(expected(script)[index].batch, batch)
     require(difference is None, f"{name} after all: {difference}")
 
 
@@ -333,10 +338,8 @@ def counts(lab: Lab) -> None:
         for name, call in calls.items():
             for good in (2, np.int64(2), np.uint8(2)):
                 what = f"{name}={good!r}"
-                outcome = attempt(what, partial(call, good))
-                if outcome.error is not None:
-                    raise Violation(f"{what} should be accepted, {outcome}") from outcome.error
-                require_origin(outcome.value, version=1, tag=1, when=f"{what}, after updates were refused")
+                batch = returned(attempt(what, partial(call, good)), what)
+                require_origin(batch, version=1, tag=1, when=f"{what}, after updates were refused")
 
 
 _ARGUMENTS: list[tuple[str, Any, type[Exception]]] = [
@@ -421,9 +424,8 @@ def busy(lab: Lab) -> None:
             fails_with(outcome, SamplerBusy, f"{name} while another call runs")
             require(running, f"{name} waited until the call that ran had ended")
     require(len(outcomes) == 1, "the first call did not end")
-    if outcomes[0].error is not None:
-        raise Violation(f"the first call: expected a batch, {outcomes[0]}") from outcomes[0].error
-    difference = first_difference(expected(script)[0].batch, outcomes[0].value)
+    batch = returned(outcomes[0], "the first call")
+    difference = first_difference(expected(script)[0].batch, batch)
     require(difference is None, f"the first call: {difference}")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from samplerkit.contract.attempts import PATIENCE, Outcome, attempt, within
+from samplerkit.contract.attempts import PATIENCE, Outcome, attempt, returned, within
 from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import ProbePolicy, TattooEnv, limited, mark_of, read_ledger
@@ -31,13 +31,12 @@ _LIMITS = (1_100, 5)
 def _made(lab: Lab, what: str, agents: Any, limit: int, **given: Any) -> Iterator[Sampler]:
     """Make a sampler of nothing but what is given, and an environment with a limit of its own."""
     made = attempt(what, lambda: lab.subject.make(agents, partial(limited, limit), **given))
-    if made.error is not None:
-        raise Violation(f"{what}: expected a sampler, {made}") from made.error
+    sampler = returned(made, what, "a sampler")
     try:
-        yield made.value
+        yield sampler
     finally:
         with within(PATIENCE, "shutdown_worker()"):
-            made.value.shutdown_worker()
+            sampler.shutdown_worker()
 
 
 # -- defaults ----------------------------------------------------------------------------------------
@@ -93,9 +92,7 @@ def _check_factory(lab: Lab) -> None:
             ProbePolicy(1), partial(limited, 5), **subject.options, worker_factory=factory
         ),
     )
-    if made.error is not None:
-        raise Violation(f"{what}: expected a sampler, {made}") from made.error
-    with made.value as sampler:
+    with returned(made, what, "a sampler") as sampler:
         _require_numbers(sampler, what, n_workers=3, seed=5)
         batch = sampler.obtain_samples(0, 4 * steps)
         _require_lengths(batch, steps, what)
@@ -206,16 +203,16 @@ def anywhere(lab: Lab) -> None:
             ProbePolicy(1), partial(TattooEnv, infos="none"), n_workers=2, seed=1, max_episode_length=8
         )
     )
-    if made.error is not None:
-        raise Violation(f"made in another thread: expected a sampler, {made}") from made.error
-    with made.value as sampler:
+    with returned(made, "made in another thread", "a sampler") as sampler:
         for itr in (-1, None):
-            _require_returns(f"itr={itr!r}", lambda i=itr: sampler.obtain_samples(i, 3))  # type: ignore[misc]
+            what = f"itr={itr!r}"
+            returned(attempt(what, partial(sampler.obtain_samples, itr, 3)), what)
 
         async def call() -> None:
             sampler.obtain_samples(2, 3)
 
-        _require_returns("a call in a running event loop", lambda: asyncio.run(call()))
+        what = "a call in a running event loop"
+        returned(attempt(what, lambda: asyncio.run(call())), what)
 
 
 def _in_a_thread(call: Callable[[], Any]) -> Outcome:
@@ -226,9 +223,3 @@ def _in_a_thread(call: Callable[[], Any]) -> Outcome:
     if not outcomes:
         raise Violation(f"the constructor, in a thread, did not return within {PATIENCE:g} s")
     return outcomes[0]
-
-
-def _require_returns(what: str, call: Callable[[], Any]) -> None:
-    outcome = attempt(what, call)
-    if outcome.error is not None:
-        raise Violation(f"{what}: expected a batch, {outcome}") from outcome.error

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import tempfile
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from typing import Any
 
-from samplerkit.contract.clause import clause
+from samplerkit.contract.attempts import attempt, returned
+from samplerkit.contract.clause import clause, require
 from samplerkit.contract.faults import IN_UPDATES, RAISES, Cell, Kill
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import Fault, ProbePolicy, TaggedEnv, TattooEnv
 from samplerkit.contract.trial import try_cells, try_in_turn
-from samplerkit.contract.views import require_origin
+from samplerkit.contract.views import require_origin, require_same_units
 from samplerkit.interfaces import NewEnvUpdate
 
 _UPDATED = ("update_agent", "construct", "unpickle", "update_env")
@@ -98,6 +104,48 @@ def atomic(lab: Lab) -> None:
 def deaths_leave_no_trace(lab: Lab) -> None:
     """Kill the process once."""
     try_cells(lab, "D2.no-trace")
+
+
+@dataclass(frozen=True)
+class _DiesAtFirst:
+    """Constructs environments; the first construction outside of the caller's process ends that process."""
+
+    marker: str
+    home: int = field(default_factory=os.getpid)
+
+    def __call__(self) -> TattooEnv:
+        away = os.getpid() != self.home
+        fault = Fault("construct", Kill(home=self.home), once=self.marker) if away else None
+        return TattooEnv(lengths=(3,), fault=fault)
+
+
+@clause(
+    "D2.at-start",
+    needs={"restartable"},
+    says="A worker process that dies before it is up is started again, as one that dies later is: where the "
+    "sampler is made, and in the first call of a copy that was unpickled.",
+    why="Machines are taken away while a program starts, too; a thousand processes do not all come up.",
+    causes="replies waited for at the start by code of its own, which takes any death for the last.",
+)
+def deaths_at_the_start(lab: Lab) -> None:
+    """Kill the first process that constructs an environment, twice."""
+    arguments: dict[str, Any] = {"n_workers": 2, "seed": 1, "max_episode_length": 8}
+    local = Lab(lab.local, lab.profile, lab.note)
+    with local.sampler(ProbePolicy(1), partial(TattooEnv, lengths=(3,)), **arguments) as reference:
+        wanted = reference.obtain_samples(0, 9)
+    with tempfile.TemporaryDirectory() as folder:
+        marker = Path(folder) / "died"
+        with lab.sampler(ProbePolicy(1), _DiesAtFirst(str(marker)), **arguments) as sampler:
+            require(marker.exists(), "no environment was constructed outside of the caller's process")
+            copy = pickle.loads(pickle.dumps(sampler))
+            marker.unlink()
+            outcome = attempt("a call", lambda: sampler.obtain_samples(0, 9))
+            when = "a call, a process died at the start"
+            require_same_units(when, returned(outcome, when), wanted)
+        with copy:
+            outcome = attempt("a call", lambda: copy.obtain_samples(0, 9))
+            when = "the first call of a copy, in which a process dies at the start"
+            require_same_units(when, returned(outcome, when), wanted)
 
 
 @clause(

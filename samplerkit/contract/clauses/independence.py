@@ -10,8 +10,8 @@ from functools import partial
 
 import numpy as np
 
-from samplerkit.contract.attempts import attempt
-from samplerkit.contract.clause import NotApplicable, Violation, clause, require
+from samplerkit.contract.attempts import attempt, returned
+from samplerkit.contract.clause import NotApplicable, clause, require
 from samplerkit.contract.differences import difference_or_origin
 from samplerkit.contract.global_states import global_states, moved
 from samplerkit.contract.lab import Lab
@@ -109,9 +109,8 @@ class _Open:
         """Make a call and compare its batch."""
         updates = self.script.agent_update(index)[0], self.script.env_update(index)[0]
         outcome = attempt(where, lambda: self.script.ops[index].ask(self.sampler, index, *updates))
-        if outcome.error is not None:
-            raise Violation(f"{where}, call {index}: expected a batch, {outcome}") from outcome.error
-        difference = difference_or_origin(self._wanted[index].batch, outcome.value)
+        batch = returned(outcome, f"{where}, call {index}")
+        difference = difference_or_origin(self._wanted[index].batch, batch)
         require(difference is None, f"{where}, call {index}: {difference}")
 
 

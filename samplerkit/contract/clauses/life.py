@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from samplerkit.contract.attempts import attempt, fails_with, within
+from samplerkit.contract.attempts import attempt, fails_with, returned, within
 from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.differences import first_difference
 from samplerkit.contract.faults import Kill
@@ -231,9 +231,7 @@ def pickles(lab: Lab) -> None:
             with made.value as copied:
                 batches[name] = attempt(name, lambda c=copied: _call(c, 2))  # type: ignore[misc]
     for name, outcome in batches.items():
-        if outcome.error is not None:
-            raise Violation(f"{name}: expected a batch, {outcome}") from outcome.error
-        difference = first_difference(wanted[2].batch, outcome.value)
+        difference = first_difference(wanted[2].batch, returned(outcome, name))
         require(difference is None, f"{name}, call 2: {difference}")
 
 

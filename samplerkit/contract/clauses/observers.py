@@ -6,8 +6,8 @@ import tempfile
 from functools import partial
 from typing import Any
 
-from samplerkit.contract.attempts import attempt, fails_with
-from samplerkit.contract.clause import Violation, clause, require
+from samplerkit.contract.attempts import attempt, fails_with, returned
+from samplerkit.contract.clause import clause, require
 from samplerkit.contract.faults import Kill
 from samplerkit.contract.lab import Lab
 from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, raise_value
@@ -46,20 +46,10 @@ class _Hearing(Observer):
 class _Raising(Observer):
     """Raises whatever it hears."""
 
-    def updated(self, sampler: Sampler, agent_version: int, env_version: int) -> None:
+    def _raise(self, *told: Any, **more: Any) -> None:
         raise ZeroDivisionError("of an observer")
 
-    def batch_collected(self, sampler: Sampler, batch: EpisodeBatch, seconds: float) -> None:
-        raise ZeroDivisionError("of an observer")
-
-    def carrier_restarted(self, sampler: Sampler, index: int, exitcode: int | None) -> None:
-        raise ZeroDivisionError("of an observer")
-
-    def error(self, sampler: Sampler, error: BaseException) -> None:
-        raise ZeroDivisionError("of an observer")
-
-    def shut_down(self, sampler: Sampler) -> None:
-        raise ZeroDivisionError("of an observer")
+    updated = batch_collected = carrier_restarted = error = shut_down = _raise
 
 
 @clause(
@@ -90,10 +80,7 @@ def observers(lab: Lab) -> None:
             dies = Fault("step", Kill(), once=f"{folder}/died")
             update = partial(TattooEnv, lengths=(3,), infos="none", fault=dies)
             outcome = attempt("a call", lambda: sampler.obtain_samples(3, 3, None, update))
-            if outcome.error is not None:
-                raise Violation(
-                    f"a call in which a carrier dies: expected a batch, {outcome}"
-                ) from outcome.error
+            returned(outcome, "a call in which a carrier dies")
             told = [name for name, _ in hearing.take()].count("carrier_restarted")
             counted = sampler.statistics().restarts
             require(
@@ -110,11 +97,8 @@ def _call(
     sampler: Sampler, hearing: _Hearing, what: str, before: list[tuple[str, Any]], update: Any = None
 ) -> None:
     outcome = attempt(what, lambda: sampler.obtain_samples(0, 3, update))
-    if outcome.error is not None:
-        raise Violation(
-            f"{what}, heard by an observer that raises: expected a batch, {outcome}"
-        ) from outcome.error
-    _require_told(hearing, what, [*before, ("batch_collected", outcome.value)])
+    batch = returned(outcome, f"{what}, heard by an observer that raises")
+    _require_told(hearing, what, [*before, ("batch_collected", batch)])
 
 
 def _require_told(hearing: _Hearing, what: str, wanted: list[tuple[str, Any]]) -> None:

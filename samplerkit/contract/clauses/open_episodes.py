@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from samplerkit.contract.attempts import attempt
+from samplerkit.contract.attempts import attempt, returned
 from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.clauses.fragments import LONG, batches_of, by_unit
 from samplerkit.contract.differences import difference_or_origin
@@ -153,9 +153,7 @@ def error(lab: Lab) -> None:
             if isinstance(outcome.error, WorkerError):
                 require(index == 3, f"call {index} raised, and the fault is in call 3: {outcome}")
                 outcome = attempt(f"call {index}, again", partial(_call, sampler, index))
-            if outcome.error is not None:
-                raise Violation(f"call {index}: expected a batch, {outcome}") from outcome.error
-            _check_call(lab, index, outcome.value, "where call 3 raised once")
+            _check_call(lab, index, returned(outcome, f"call {index}"), "where call 3 raised once")
 
 
 @clause(
@@ -173,9 +171,8 @@ def death(lab: Lab) -> None:
     ):
         for index in range(len(_TROUBLED.ops)):
             outcome = attempt(f"call {index}", partial(_call, sampler, index))
-            if outcome.error is not None:
-                raise Violation(f"call {index}: expected a batch, {outcome}") from outcome.error
-            _check_call(lab, index, outcome.value, "where a process was killed in call 3")
+            batch = returned(outcome, f"call {index}")
+            _check_call(lab, index, batch, "where a process was killed in call 3")
         restarts = sampler.statistics().restarts
         require(restarts == 1, f"one process was killed: expected statistics().restarts 1, got {restarts}")
 

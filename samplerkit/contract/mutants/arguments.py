@@ -101,9 +101,11 @@ class WordlessRefusal(CountDefect):
         return value
 
 
-@mutant("checked-too-late", "D5.counts", "D5", "C5")
-class CheckedTooLate(AnySampler):
-    """A bad count is refused after the update was applied."""
+class LateRefusal(AnySampler):
+    """Does something with the update before it refuses a bad count."""
+
+    def use(self, agent_update: Any) -> None:
+        raise NotImplementedError
 
     def obtain_samples(
         self, itr: int, num_samples: int, agent_update: Any = None, env_update: Any = None
@@ -112,8 +114,16 @@ class CheckedTooLate(AnySampler):
             return super().obtain_samples(itr, num_samples, agent_update, env_update)
         except (TypeError, ValueError):
             if agent_update is not None:
-                self._record = self._record.changed(self._agent_changes(agent_update), None)
+                self.use(agent_update)
             raise
+
+
+@mutant("checked-too-late", "D5.counts", "D5", "C5")
+class CheckedTooLate(LateRefusal):
+    """A bad count is refused after the update was applied."""
+
+    def use(self, agent_update: Any) -> None:
+        self._record = self._record.changed(self._agent_changes(agent_update), None)
 
 
 @mutant("options-swallowed", "F4.options", "D5", "F4")
@@ -208,18 +218,12 @@ class NoReason(AnySampler):
 
 
 @mutant("refused-count-reaches-workers", "D5.counts", bases=(LOCAL,))
-class RefusedCountReachesWorkers(AnySampler):
+class RefusedCountReachesWorkers(LateRefusal):
     """A bad count is refused when the living workers have got the update already."""
 
-    def obtain_samples(
-        self, itr: int, num_samples: int, agent_update: Any = None, env_update: Any = None
-    ) -> EpisodeBatch:
-        try:
-            return super().obtain_samples(itr, num_samples, agent_update, env_update)
-        except (TypeError, ValueError):
-            host: Any = getattr(self, "_host", None)
-            workers = [seat.worker for seat in host._seats.values()] if host else []
-            for worker in workers:
-                if worker is not None and hasattr(agent_update, "get_action"):
-                    worker.update_agent(copy.deepcopy(agent_update))
-            raise
+    def use(self, agent_update: Any) -> None:
+        host: Any = getattr(self, "_host", None)
+        workers = [seat.worker for seat in host._seats.values()] if host else []
+        for worker in workers:
+            if worker is not None and hasattr(agent_update, "get_action"):
+                worker.update_agent(copy.deepcopy(agent_update))

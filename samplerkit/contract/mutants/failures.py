@@ -387,6 +387,24 @@ class OneRestartTooMany(AnyPool):
         return super()._max_restarts + 1
 
 
+@mutant("deaths-at-the-start", "D2.at-start", "D2", bases=(PROCESSES,))
+class DeathsAtTheStart(AnyPool):
+    """A process that dies before it is up is not started again."""
+
+    _starting = False
+
+    @property
+    def _max_restarts(self) -> int:
+        return 0 if self._starting else super()._max_restarts
+
+    def _start(self, record: Record) -> None:
+        self._starting = True
+        try:
+            super()._start(record)
+        finally:
+            self._starting = False
+
+
 @mutant("restarts-uncounted", "D2", "B6", bases=(PROCESSES,))
 class RestartsUncounted(AnyPool):
     """statistics() does not count restarts."""
