@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 
 from samplerkit.contract.faults import (
@@ -19,6 +20,7 @@ from samplerkit.contract.faults import (
     _pairs,
     chosen_cells,
 )
+from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv
 from samplerkit.contract.profiles import PROFILES
 from samplerkit.interfaces import IN_CARRIERS, IN_PROCESS, no
 
@@ -81,3 +83,13 @@ def test_what_one_unit_or_an_update_meets_nobody_gets_round() -> None:
     assert [cell.in_one_unit for cell in cells] == [True, False, False, False]
     # Of the others another process may run all that the batch needs, before the death is heard of.
     assert [cell.unavoidable for cell in cells] == [True, False, True, False]
+
+
+def test_a_policy_fails_once_for_each_state_however_many_idle_rows_repeat_it() -> None:
+    env = TattooEnv(lengths=(3,))
+    one, other = env.reset(seed=1)[0].copy(), env.reset(seed=2)[0].copy()
+    told: list[str] = []
+    policy = ProbePolicy(fault=Fault("get_action", lambda: told.append("struck"), key=1))
+    policy.reset([True] * 4)
+    policy.get_actions(np.stack([other, one, one, one]))
+    assert told == ["struck"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -45,16 +46,19 @@ class ProbePolicy:
         self._fresh = []
 
     def get_action(self, observation: Any) -> tuple[int, dict[str, Any]]:
-        return self._act(0, mark_of(observation))
+        mark = mark_of(observation)
+        self._strike_at([mark])
+        return self._act(0, mark)
 
     def get_actions(self, observations: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        rows = [self._act(row, mark) for row, mark in enumerate(mark_of(observations))]
+        marks = mark_of(observations)
+        self._strike_at(marks)
+        rows = [self._act(row, mark) for row, mark in enumerate(marks)]
         infos = {key: np.array([info[key] for _, info in rows]) for key in rows[0][1]}
         return np.array([action for action, _ in rows]), infos
 
     def _act(self, row: int, mark: np.ndarray) -> tuple[int, dict[str, Any]]:
         count, seed, version = self._counts[row], self._seeds[row], int(self.params["version"][0])
-        self._strike("get_action", key=int(mark[1]), step=int(mark[2]))
         self._counts[row] += 1
         action = mix(*mark.tolist(), count, seed, version) % N_ACTIONS
         return action, {"version": version, "count": count, "seed": np.uint64(seed)}
@@ -76,6 +80,12 @@ class ProbePolicy:
     def _strike(self, site: str, **when: Any) -> None:
         if self.fault is not None:
             self.fault.strike(site, **when)
+
+    def _strike_at(self, marks: Iterable[np.ndarray]) -> None:
+        """Go off once for each state: idle rows may repeat another's, and would make what is slow hang."""
+        if self.fault is not None:
+            for key, step in dict.fromkeys((int(mark[1]), int(mark[2])) for mark in marks):
+                self._strike("get_action", key=key, step=step)
 
 
 class _NoDrawPolicy:
