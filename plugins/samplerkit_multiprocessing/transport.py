@@ -18,6 +18,9 @@ from samplerkit_multiprocessing.shared import File, Share, letterbox, letters, p
 
 Received: TypeAlias = "tuple[ProcessCarrier, bytes | memoryview | None]"
 
+_PAUSES = (0.0, 0.01, 0.1, 1.0)
+"""Seconds before each attempt to start a process: that a fork server was killed is not known at once."""
+
 
 class ProcessCarrier:
     """A worker process and the parent's ends of the ways to it."""
@@ -85,7 +88,24 @@ class ProcessTransport(Transport[ProcessCarrier]):
         return self._n_processes
 
     def start(self, index: int, setup: bytes) -> ProcessCarrier:
-        """Start a process."""
+        """Start a process; again where the fork server, or it, ended meanwhile: the next attempt begins anew.
+
+        Raises:
+            RuntimeError: if that happens again and again.
+        """
+        for pause in _PAUSES:
+            time.sleep(pause)
+            try:
+                return self._start(index, setup)
+            except (EOFError, ConnectionError) as error:
+                cause = error
+        raise RuntimeError(
+            f"no worker process can be started: what should become one (by "
+            f"start_method={self._start_method!r}) ends at once; is there enough memory?"
+        ) from cause
+
+    def _start(self, index: int, setup: bytes) -> ProcessCarrier:
+        # Its ways are its own: who was started by an attempt that failed finds its pipe closed, and ends.
         context = launch.context(self._start_method, self._needs)
         mine, theirs = context.Pipe()
         letters_out, letters_in = letterbox()

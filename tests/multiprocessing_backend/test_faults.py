@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import types
+from multiprocessing import forkserver
 
 import cloudpickle
 import pytest
@@ -158,6 +159,27 @@ def test_a_process_that_dies_once_at_the_start_is_started_again(tmp_path, expect
     with copy, deadline(5):
         assert copy.obtain_samples(0, 100).equals(expected)
         assert copy.statistics().restarts == 1
+
+
+@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="no fork server")
+def test_a_fork_server_that_is_killed_while_it_starts_a_process_is_replaced(expected):
+    sampler(FaultyEnv, start_method="forkserver").shutdown_worker()  # the server runs
+    server = forkserver._forkserver._forkserver_pid
+    os.kill(server, signal.SIGSTOP)  # it takes the order, and never answers
+    threading.Timer(0.3, os.kill, (server, signal.SIGKILL)).start()
+    with sampler(FaultyEnv, start_method="forkserver") as s, deadline(5):
+        assert s.obtain_samples(0, 100).equals(expected)
+    assert forkserver._forkserver._forkserver_pid != server
+
+
+def test_processes_that_can_never_be_started_are_an_error_that_says_so(monkeypatch):
+    def refuse(*_):
+        raise EOFError("unexpected EOF")
+
+    monkeypatch.setattr("samplerkit_multiprocessing.launch.start", refuse)
+    monkeypatch.setattr("samplerkit_multiprocessing.transport._PAUSES", (0.0, 0.0))
+    with pytest.raises(RuntimeError, match=r"start_method='\w+'\) ends at once; is there"):
+        sampler(FaultyEnv)
 
 
 @pytest.mark.parametrize("name", ["local", "multiprocessing"])
