@@ -16,7 +16,7 @@ from samplerkit.episodes.tick_recording import one_by_one
 from samplerkit.errors import SamplerClosed
 from samplerkit.global_random import GlobalRandomState
 from samplerkit.interfaces import IN_PROCESS, Capabilities
-from samplerkit.interfaces.asking import InGroups
+from samplerkit.interfaces.unit_feeds import InGroups
 from samplerkit.sampling.admission import Admission, Goal, in_spans
 from samplerkit.sampling.base_sampler import BaseSampler
 from samplerkit.sampling.failure import Failure, raise_first
@@ -51,8 +51,8 @@ class LocalSampler(BaseSampler):
         host = self._host
         assert host is not None, "started before the first call"
         placed = self._placing.place(goal, self._cursor) if self._places else None
-        ground = None if placed is None else placed.ground
-        admission = Admission(goal, self._cursor, self._batch_memory, ground)
+        buffer = None if placed is None else placed.buffer
+        admission = Admission(goal, self._cursor, self._batch_memory, buffer)
         seats = record.seats(self._bound)
         with self._undisturbed():
             self._bring_to(host, record)

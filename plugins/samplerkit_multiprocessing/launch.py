@@ -57,7 +57,7 @@ def context(start_method: str, preload: tuple[str, ...]) -> BaseContext:
     """
     chosen = multiprocessing.get_context(start_method)
     if start_method == "forkserver":
-        chosen.set_forkserver_preload([*_PRELOAD, *preload, "samplerkit_multiprocessing.hearing"])
+        chosen.set_forkserver_preload([*_PRELOAD, *preload, "samplerkit_multiprocessing.forkserver_preload"])
     return chosen
 
 

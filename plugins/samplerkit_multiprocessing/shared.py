@@ -28,8 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 from samplerkit.sampling import Claim, Need, Running, SharedWork
+from samplerkit_multiprocessing.idle_cpu import IdleCpu
 from samplerkit_multiprocessing.inlet import Inlet
-from samplerkit_multiprocessing.resting import RestingPlace
 
 _WORD = struct.Struct("q")
 _AIM = struct.Struct("qqq")
@@ -213,7 +213,7 @@ class Work(SharedWork):
         messages = None if inlet is None else inlet.fileno
         self._inlet = None if messages is None else inlet
         self._take: Callable[[bytes | memoryview], None] | None = None
-        self._rest = contextlib.nullcontext() if cpu is None else RestingPlace(cpu)
+        self._rest = contextlib.nullcontext() if cpu is None else IdleCpu(cpu)
         self._notes = mmap.mmap(board.fd, 0)
         board.close()
         # Word by word, as `struct` would wipe the slot before it writes there.

@@ -18,8 +18,8 @@ import numpy as np
 import psutil
 import ray
 
-from samplerkit_ray import reserve
-from samplerkit_ray.aside import Aside
+from samplerkit_ray import spare_actors
+from samplerkit_ray.background_thread import BackgroundThread
 from samplerkit_ray.options import check_address
 from samplerkit_ray.raylet import Raylet
 
@@ -43,7 +43,7 @@ _HOW_TO_JOIN = (
 
 
 class _Connection:
-    """What samplers of this program share. Only `_aside` changes it."""
+    """What samplers of this program share. Only `_thread` changes it."""
 
     def __init__(self) -> None:
         self.users = 0
@@ -54,15 +54,15 @@ class _Connection:
 
 
 _connection = _Connection()
-_aside = Aside()
+_thread = BackgroundThread()
 _inherited: tuple[str, str] | None = None
 """The connection of the program that forked this one: it looks alive, and whoever uses it waits for ever."""
 
 
 def _begin_in_child() -> None:
-    global _connection, _aside, _inherited
+    global _connection, _thread, _inherited
     _inherited = _identity() if ray.is_initialized() else None
-    _connection, _aside = _Connection(), Aside()  # the thread is the parent's
+    _connection, _thread = _Connection(), BackgroundThread()  # the thread is the parent's
 
 
 if hasattr(os, "register_at_fork"):
@@ -91,7 +91,7 @@ class Lease:
         self._identity: tuple[str, str] | None = None
         self._counts = False
         with _signals_kept():
-            _aside.do(lambda: self._begin(address, namespace), self._end)
+            _thread.do(lambda: self._begin(address, namespace), self._end)
 
     def _begin(self, address: str | None, namespace: str | None) -> None:
         shared = _connection
@@ -110,7 +110,7 @@ class Lease:
             shared.users += self._counts
         finally:
             if not shared.users:
-                _aside.dismiss()
+                _thread.dismiss()
 
     @property
     def default_num_cpus(self) -> float:
@@ -138,7 +138,7 @@ class Lease:
     def end(self) -> None:
         """Give it back; the last one of a connection that samplers made ends it."""
         with _signals_kept():
-            _aside.do(self._end)
+            _thread.do(self._end)
 
     def _end(self) -> None:
         shared = _connection
@@ -146,7 +146,7 @@ class Lease:
         shared.users -= counts
         if shared.users:
             return
-        _aside.dismiss()
+        _thread.dismiss()
         if counts:
             shared.identity = None
             if self._is_there:
@@ -182,7 +182,7 @@ def is_own(process: psutil.Process) -> bool:
     """Whether a process is Ray's or an actor that is kept, rather than one that carries workers."""
     line = process.cmdline()
     if line and line[0].startswith("ray::"):
-        return not line[0].startswith("ray::Carrier") or reserve.has(process.pid)
+        return not line[0].startswith("ray::Carrier") or spare_actors.has(process.pid)
     home = os.path.dirname(ray.__file__)
     return any(word.startswith(home) for word in line)
 

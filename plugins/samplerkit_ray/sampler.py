@@ -13,7 +13,7 @@ from samplerkit.sampling import Option, Options, PoolSampler, check_count
 from samplerkit.sampling.options import check_seconds
 from samplerkit_ray import CAPABILITIES
 from samplerkit_ray import options as check
-from samplerkit_ray.aside import Aside
+from samplerkit_ray.background_thread import BackgroundThread
 
 if TYPE_CHECKING:
     from samplerkit_ray.transport import RayTransport
@@ -67,8 +67,8 @@ class RaySampler(PoolSampler[Any]):
         What an actor has imported, and what environments have left in its modules, is there for the next one.
         """
         _import_ray()
-        from samplerkit_ray.reserve import keeping
         from samplerkit_ray.runtime import Lease, is_own, warm_up
+        from samplerkit_ray.spare_actors import keeping
 
         lease = Lease(None, None)
         try:
@@ -99,7 +99,7 @@ class RaySampler(PoolSampler[Any]):
 def _import_ray() -> None:
     """Import Ray and what needs it; half an import, which Ctrl-C would leave, cannot be mended."""
     hook = sys.excepthook
-    thread = Aside()
+    thread = BackgroundThread()
 
     def work() -> None:
         thread.dismiss()

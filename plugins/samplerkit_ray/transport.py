@@ -19,9 +19,9 @@ import ray
 from ray.exceptions import ActorDiedError
 
 from samplerkit.sampling import CarrierGone, Transport
-from samplerkit_ray import reserve
+from samplerkit_ray import spare_actors
 from samplerkit_ray.actor import LARGE, Carrier, Facts, Said, versions
-from samplerkit_ray.aside import Aside
+from samplerkit_ray.background_thread import BackgroundThread
 from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers, RayLost
 from samplerkit_ray.runtime import Lease, free_resources, total_resources
 
@@ -157,7 +157,7 @@ class RayTransport(Transport[ActorCarrier]):
 
     def _ask_for(self, carrier: ActorCarrier) -> None:
         path = [os.path.abspath(entry) for entry in sys.path]
-        kept = reserve.take(self._kind)
+        kept = spare_actors.take(self._kind)
         carrier.handle = self._created(path) if kept is None else kept
         carrier.used_before = kept is not None
         carrier.failed, carrier.wants = None, 0
@@ -170,13 +170,13 @@ class RayTransport(Transport[ActorCarrier]):
     def _created(self, path: list[str]) -> Any:
         """Return a new actor. One that Ctrl-C kept from being returned would have no handle to end it by."""
         made: list[Any] = []
-        aside = Aside()
+        thread = BackgroundThread()
 
         def create() -> None:
-            aside.dismiss()
+            thread.dismiss()
             made.append(self._actor.remote(path, self._needs))
 
-        aside.do(create, lambda: ray.kill(made[0], no_restart=True))
+        thread.do(create, lambda: ray.kill(made[0], no_restart=True))
         return made[0]
 
     def announce(self, carriers: Sequence[ActorCarrier], parts: Sequence[Any]) -> bytes:
@@ -410,7 +410,7 @@ class RayTransport(Transport[ActorCarrier]):
         """Whether it is kept for another sampler; after any trouble nobody is."""
         if not (self._all_well and carrier.ended) or carrier.failed is not None or carrier.facts is None:
             return False
-        return reserve.give(self._lease, self._kind, carrier.handle, carrier.facts.pid)
+        return spare_actors.give(self._lease, self._kind, carrier.handle, carrier.facts.pid)
 
     def _listen_until_it_ends(self, carrier: ActorCarrier, timeout: float) -> None:
         until = time.monotonic() + timeout

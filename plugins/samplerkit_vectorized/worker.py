@@ -9,13 +9,13 @@ import gymnasium
 
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, StepType, join
 from samplerkit.interfaces import StreamingWorker, Unit, UnitCancelled, VectorEnv
-from samplerkit.interfaces.asking import InGroups
+from samplerkit.interfaces.unit_feeds import InGroups
 from samplerkit.sampling import check_count
 from samplerkit.sampling.options import check_flag
 from samplerkit.workers.native_slots import NativeSlots, seeds_each_slot
 from samplerkit.workers.native_stream import StreamSlots
 from samplerkit.workers.slot_worker import DEFAULT_N_ENVS, SlotWorker
-from samplerkit_vectorized.line import Line
+from samplerkit_vectorized.waiting_units import WaitingUnits
 
 _PIECES = 4
 """Pieces of a stream for each generation of its slots: more of them waste less at the end of a batch."""
@@ -168,13 +168,13 @@ class VecWorker(SlotWorker, StreamingWorker):
             yield from self._pieces(units)
             return
         in_groups = isinstance(units, InGroups)
-        line = Line(units, self._home if self._has_homes else None)
+        waiting = WaitingUnits(units, self._home if self._has_homes else None)
         while True:
             if len(slots.live) < self.n_envs:
-                self._fill(line)
+                self._fill(waiting)
                 if not slots.live:
                     return
-            ended = self._tick(line)
+            ended = self._tick(waiting)
             if self.cancelled:
                 raise UnitCancelled
             if len(ended) == 1:
@@ -192,10 +192,10 @@ class VecWorker(SlotWorker, StreamingWorker):
                     assert unit is not None, "begun with a unit"
                     yield unit, next(kept)
 
-    def _fill(self, line: Line) -> None:
+    def _fill(self, waiting: WaitingUnits) -> None:
         """Begin units in idle slots, as far as there are any."""
         slots = self._slots
-        if slots.live and (line.alone or (self.one_at_a_time and not self._own_slots)):
+        if slots.live and (waiting.alone or (self.one_at_a_time and not self._own_slots)):
             return
         if len(slots.live) == self.n_envs - 1:
             idle = [slots.units.index(None)]
@@ -204,10 +204,10 @@ class VecWorker(SlotWorker, StreamingWorker):
         if self.one_at_a_time and not self._own_slots:
             del idle[1:]
         if slots.begins_together:
-            begun, units = line.take_together(idle)
+            begun, units = waiting.take_together(idle)
             slots.begin_all(begun, units, self._slot_seeds(begun, units))
             return
-        for slot, unit in line.take(idle):
+        for slot, unit in waiting.take(idle):
             self.unit = unit
             self._begin(slot, unit)
             if self.cancelled:
@@ -216,7 +216,7 @@ class VecWorker(SlotWorker, StreamingWorker):
     def _begin(self, slot: int, unit: Unit | None) -> None:
         self._slots.begin(slot, unit, self._slot_seed(slot, unit))
 
-    def _tick(self, line: Line) -> list[tuple[int, StepType]]:
+    def _tick(self, waiting: WaitingUnits) -> list[tuple[int, StepType]]:
         """Advance all slots; on an exception, find out which unit it belongs to."""
         slots = self._slots
         try:
@@ -225,7 +225,7 @@ class VecWorker(SlotWorker, StreamingWorker):
             guilty = slots.live[0] if len(slots.live) == 1 else slots.failing
             if guilty is None and not isinstance(error, self.interrupts):
                 # The policy acts for all rows at once. Run each of them alone: the guilty one fails again.
-                line.run_alone(unit for unit in slots.units if unit is not None)
+                waiting.run_alone(unit for unit in slots.units if unit is not None)
                 slots.clear()
                 return []
             self.unit = None if guilty is None else slots.units[guilty]

@@ -31,7 +31,7 @@ class Overdue(BaseException):
 def within(seconds: float, what: str) -> Iterator[None]:
     """Let a block take so many seconds at most.
 
-    Outside the main thread, where no alarm can be set, the bench's own deadline must do.
+    Outside the main thread, where no alarm can be set, the sandbox's own deadline must do.
 
     Raises:
         Violation: if it took longer.

@@ -1,4 +1,4 @@
-"""What goes to the bench: by reference where the bench can import it, by value where it cannot.
+"""What goes to the sandbox: by reference where the sandbox can import it, by value where it cannot.
 
 A class in a test module that pytest imported by its path, or in a notebook, cannot be imported by another
 process, whatever ``sys.path`` says there.

@@ -228,11 +228,11 @@ def _sentence(what: str, names: list[str]) -> str | None:
 
 
 def own_temporary_folder() -> str | None:
-    """Return the folder for temporary files, where the bench made one for this process alone."""
+    """Return the folder for temporary files, where the sandbox made one for this process alone."""
     folder = tempfile.gettempdir()
     return folder if Path(folder).name.startswith(FOLDER_PREFIX) else None
 
 
 FOLDER_PREFIX = "skit-"
-"""Beginning of the name of the folder for temporary files that a bench makes. Short: the path of a socket
+"""Beginning of the name of the folder for temporary files that a sandbox makes. Short: the path of a socket
 in it must not be longer than 100 bytes or so."""

@@ -19,7 +19,7 @@ _VERDICT = "samplerkit_verdict"
 
 
 class ContractPlugin:
-    """Adds one test for each clause, and reports at the end. There is one bench for the whole session.
+    """Adds one test for each clause, and reports at the end. There is one sandbox for the whole session.
 
     Args:
         config: of the session.
@@ -87,7 +87,7 @@ class ContractPlugin:
         terminalreporter.write_line(summary(report))
 
     def pytest_sessionfinish(self) -> None:
-        """End the bench, and write the report."""
+        """End the sandbox, and write the report."""
         self.examination.close()
         path = self._config.getoption("--samplerkit-report")
         is_worker = hasattr(self._config, "workerinput")
@@ -95,7 +95,7 @@ class ContractPlugin:
             write_json(as_json(self.report()), path)
 
     def pytest_unconfigure(self) -> None:
-        """End the bench, also where there was no session."""
+        """End the sandbox, also where there was no session."""
         self.examination.close()
 
     def report(self) -> Report:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from samplerkit.contract.bench import Bench
 from samplerkit.contract.clause import Clause, clauses_of
 from samplerkit.contract.examine import State, Verdict
-from samplerkit.contract.further import further_clauses
+from samplerkit.contract.plugin_clauses import further_clauses
 from samplerkit.contract.profiles import PROFILES, Profile
+from samplerkit.contract.sandbox import Sandbox
 from samplerkit.contract.subject import Subject
 from samplerkit.version import API
 
@@ -57,7 +57,7 @@ class Report:
 
 
 class Examination:
-    """A subject, the clauses that were asked for, and a bench: what all doors to the suite share.
+    """A subject, the clauses that were asked for, and a sandbox: what all doors to the suite share.
 
     Args:
         subject: the backend under test.
@@ -84,7 +84,7 @@ class Examination:
         self.version = version or CONTRACT
         self.clauses = select((), version) if clauses is None else list(clauses)
         self._verdicts: dict[str, Verdict] = {}
-        self._bench = Bench(subject, self.profile)
+        self._sandbox = Sandbox(subject, self.profile)
 
     def examine(self, it: Clause, *, smallest: bool = True) -> Verdict:
         """Return the verdict on a clause, and keep it for the report.
@@ -93,7 +93,7 @@ class Examination:
             it: the clause.
             smallest: whether to look for the smallest script that shows a violation.
         """
-        verdict = self._bench.examine(it, smallest=smallest)
+        verdict = self._sandbox.examine(it, smallest=smallest)
         if verdict.bad and is_notice(it, self.subject, self.version):
             verdict = dataclasses.replace(verdict, state=State.NOTICE)
         self._verdicts[it.id] = verdict
@@ -105,8 +105,8 @@ class Examination:
         return Report(self.subject, self.profile, verdicts, tuple(self.clauses), self.version)
 
     def close(self) -> None:
-        """End the process group of the bench."""
-        self._bench.close()
+        """End the process group of the sandbox."""
+        self._sandbox.close()
 
     def __enter__(self) -> Self:
         return self

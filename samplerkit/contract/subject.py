@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from samplerkit.contract.fitting import check_declarations, check_kind, check_options, refusing
+from samplerkit.contract.preflight import check_declarations, check_kind, check_options, refusing
 from samplerkit.interfaces import Capabilities, Sampler, Worker
 from samplerkit.local import LocalSampler
 from samplerkit.plugins.making import registry

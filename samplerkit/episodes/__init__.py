@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from samplerkit.episodes.assembly import Assembly
+from samplerkit.episodes.batch_buffer import BatchBuffer, Place
 from samplerkit.episodes.columns import Column
 from samplerkit.episodes.episode_batch import EpisodeBatch
-from samplerkit.episodes.ground import Ground, Place
 from samplerkit.episodes.in_progress import InProgressEpisode
 from samplerkit.episodes.infos import concatenate_infos, stack_infos
 from samplerkit.episodes.joining import join, merged
@@ -32,13 +32,13 @@ from samplerkit.episodes.time_step_batch import TimeStepBatch
 __all__ = [
     "STEP_TYPE_PADDING",
     "Assembly",
+    "BatchBuffer",
     "Column",
     "EnvSpec",
     "EnvStep",
     "EpisodeBatch",
     "EpisodeRecorder",
     "EpisodeSlice",
-    "Ground",
     "InProgressEpisode",
     "Place",
     "Provenance",

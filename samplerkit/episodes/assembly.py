@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from samplerkit.episodes.batch_buffer import BatchBuffer, same_layout
 from samplerkit.episodes.columns import (
     Array,
     Column,
@@ -20,7 +21,6 @@ from samplerkit.episodes.columns import (
 )
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.finals import as_slice
-from samplerkit.episodes.ground import Ground, same_layout
 from samplerkit.episodes.info_types import agree, in_agreement
 from samplerkit.episodes.joining import as_few, merged
 from samplerkit.episodes.placed import Placed
@@ -55,18 +55,18 @@ class Assembly:
         expected_steps: says, given how many pieces and steps there are so far, how many steps there will
             probably be; memory is reserved for as many.
         memory: where a large batch is put.
-        ground: where its observations are put, if that was decided before the first unit ran.
+        buffer: where its observations are put, if that was decided before the first unit ran.
     """
 
     def __init__(
         self,
         expected_steps: Callable[[int, int], int],
         memory: RecycledMemory | None = None,
-        ground: Ground | None = None,
+        buffer: BatchBuffer | None = None,
     ) -> None:
         self._expected_steps = expected_steps
         self._memory = RecycledMemory() if memory is None else memory
-        self._ground = ground
+        self._buffer = buffer
         self._n_episodes: list[int] = []
         self._n_steps = 0
         self._waiting: list[Span] = []
@@ -95,15 +95,15 @@ class Assembly:
             if self._bytes >= _BYTES:
                 self._copy()
 
-    def leave_ground(self) -> None:
+    def leave_buffer(self) -> None:
         """Put the observations elsewhere, since units may be written to their places again."""
-        if self._ground is None:
+        if self._buffer is None:
             return
         if self._waiting:
             self._copy()
-        self._ground = None
+        self._buffer = None
         if self._rows is not None:
-            self._rows.leave_ground()
+            self._rows.leave_buffer()
 
     def finish(self) -> Sequence[EpisodeSlice]:
         """Return all pieces: as they came, or as slices of one batch that `join` returns as it is.
@@ -113,10 +113,10 @@ class Assembly:
         Raises:
             ValueError: where columns do not fit together.
         """
-        if self._waiting and (self._rows is not None or self._ground is not None):
+        if self._waiting and (self._rows is not None or self._buffer is not None):
             self._copy()
         rows, waiting = self._rows, self._waiting
-        self._rows, self._ground, self._waiting = None, None, []
+        self._rows, self._buffer, self._waiting = None, None, []
         return Spans(waiting if rows is None else [span_of(Assembled(rows.finish()), self._n_episodes)])
 
     def _copy(self) -> None:
@@ -132,11 +132,11 @@ class Assembly:
         lengths = lengths_of_each(run)
         self._n_episodes += episodes_of_each(run)
         self._n_steps += sum(lengths)
-        if self._ground is not None or run[0].store.env_spec.step_bytes >= LARGE:
+        if self._buffer is not None or run[0].store.env_spec.step_bytes >= LARGE:
             light, parts = scattered(run)
             if self._rows is None:
                 every = parts[0].standing.every
-                self._rows = _Rows.like(light, every, self._expected(), self._memory, self._ground)
+                self._rows = _Rows.like(light, every, self._expected(), self._memory, self._buffer)
             self._rows.append_scattered(light, parts, lengths)
         else:
             batch = merged(run)
@@ -161,7 +161,7 @@ class _Rows:
         episodes: how many final observations.
         memory: of what.
         columns: without rows: observations, final observations, actions.
-        ground: where the observations go, if that was decided.
+        buffer: where the observations go, if that was decided.
     """
 
     def __init__(
@@ -170,17 +170,17 @@ class _Rows:
         episodes: int,
         memory: RecycledMemory,
         columns: tuple[Column, Column, Column],
-        ground: Ground | None,
+        buffer: BatchBuffer | None,
     ) -> None:
         self._memory = memory
         self._n_steps = self._n_episodes = self._n_units = 0
         self._capacity = capacity
         self._episodes = episodes
-        self._ground = ground
-        if ground is None:
+        self._buffer = buffer
+        if buffer is None:
             self._observations = map_column(self._with_room, columns[0])
         else:
-            self._observations = ground.column
+            self._observations = buffer.column
         self._finals = map_column(self._with_final_room, columns[1])
         self._actions = map_column(self._with_room, columns[2])
         self._rest: list[EpisodeBatch] = []
@@ -192,15 +192,15 @@ class _Rows:
         observations: Column,
         expected: int,
         memory: RecycledMemory,
-        ground: Ground | None = None,
+        buffer: BatchBuffer | None = None,
     ) -> Self:
         """Return room for as many steps as are expected, given the first ones."""
-        if ground is not None and not same_layout(ground.column, observations):
-            ground = None
+        if buffer is not None and not same_layout(buffer.column, observations):
+            buffer = None
         # Pages that are never written cost nothing.
         episodes = math.ceil(len(batch.lengths) / len(batch.rewards) * expected * _ROOM)
         none = no_rows(observations)
-        return cls(expected, episodes, memory, (none, none, no_rows(batch.actions)), ground)
+        return cls(expected, episodes, memory, (none, none, no_rows(batch.actions)), buffer)
 
     def append(self, batch: EpisodeBatch) -> None:
         """Add a batch."""
@@ -216,36 +216,36 @@ class _Rows:
             _check(self._observations, standing.every, "observations")
             put_finals(self._finals, first + episodes, standing)
         stops = start + np.cumsum(n_steps)
-        if self._ground is not None and not self._ground.holds(self._n_units, stops):
+        if self._buffer is not None and not self._buffer.holds(self._n_units, stops):
             # Units are longer than those before. What lies there is copied, as if it lay anywhere.
-            self.leave_ground()
-        if self._ground is None:
+            self.leave_buffer()
+        if self._buffer is None:
             for standing, rows, _ in parts:
                 copy_rows(self._observations, start + rows, standing.every, standing.steps)
         else:
-            self._settle(self._ground, parts, [start, *stops.tolist()])
+            self._settle(self._buffer, parts, [start, *stops.tolist()])
         self._note(light)
         self._n_units += len(n_steps)
 
-    def _settle(self, ground: Ground, parts: Sequence[Part], firsts: Sequence[int]) -> None:
+    def _settle(self, buffer: BatchBuffer, parts: Sequence[Part], firsts: Sequence[int]) -> None:
         """Bring the rows of units together; in their order, since they may come from where others go."""
         moved: dict[int, Column] = {}
         for standing, rows, _ in parts:
             rows = firsts[0] + rows
-            if standing.every is not ground.column or not np.array_equal(rows, standing.steps):
+            if standing.every is not buffer.column or not np.array_equal(rows, standing.steps):
                 begins = np.flatnonzero(np.isin(rows, firsts))
                 for begin, steps in zip(begins.tolist(), np.split(standing.steps, begins[1:]), strict=True):
                     moved[int(rows[begin])] = rows_of(standing.every, as_slice(steps))
         for first, stop in itertools.pairwise(firsts):
             if first in moved:
-                ground.settle(moved[first], first, stop - first)
+                buffer.settle(moved[first], first, stop - first)
 
     def _make_room(self, batch: EpisodeBatch) -> tuple[int, int, int]:
         """Return the rows of a batch that comes next, and its first episode."""
         start, stop = self._n_steps, self._n_steps + len(batch.rewards)
         if stop > self._capacity:
             self._capacity = max(stop, self._capacity + self._capacity // 4)
-            if self._ground is None:
+            if self._buffer is None:
                 self._observations = map_column(self._with_room, self._observations)
             self._actions = map_column(self._with_room, self._actions)
         first = self._n_episodes
@@ -260,10 +260,10 @@ class _Rows:
         self._n_steps += len(batch.rewards)
         self._n_episodes += len(batch.lengths)
 
-    def leave_ground(self) -> None:
-        """See `Assembly.leave_ground`."""
-        if self._ground is not None:
-            self._ground = None
+    def leave_buffer(self) -> None:
+        """See `Assembly.leave_buffer`."""
+        if self._buffer is not None:
+            self._buffer = None
             self._observations = map_column(self._with_room, self._observations)
 
     def finish(self) -> EpisodeBatch:

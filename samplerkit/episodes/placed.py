@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from samplerkit.episodes.batch_buffer import BatchBuffer
 from samplerkit.episodes.columns import Array, rows_of
 from samplerkit.episodes.episode_batch import EpisodeBatch
 from samplerkit.episodes.finals import Standing
-from samplerkit.episodes.ground import Ground
 from samplerkit.episodes.joining import ranges, rearranged
 from samplerkit.episodes.scattered import without_observations
 from samplerkit.episodes.slices import GatheringStore, Span
@@ -20,15 +20,15 @@ class Placed(GatheringStore):
 
     Args:
         rest: all but the observations.
-        ground: where these are.
+        buffer: where these are.
         places: (N,) of each episode there.
     """
 
-    def __init__(self, rest: EpisodeBatch, ground: Ground, places: Sequence[int]) -> None:
+    def __init__(self, rest: EpisodeBatch, buffer: BatchBuffer, places: Sequence[int]) -> None:
         self.env_spec = rest.env_spec
         self._rest = rest
-        self._ground = ground
-        self._standing = np.array(places, np.int64) * ground.unit_rows
+        self._buffer = buffer
+        self._standing = np.array(places, np.int64) * buffer.unit_rows
         self._first_rows = np.cumsum(rest.lengths) - rest.lengths
 
     def span(self) -> Span:
@@ -42,13 +42,13 @@ class Placed(GatheringStore):
             return self.gather(range(episodes.start, episodes.stop))
         first = int(self._standing[episodes.start])
         standing = slice(first, first + rows.stop - rows.start)
-        observations = rows_of(self._ground.column, standing)
+        observations = rows_of(self._buffer.column, standing)
         return self._rest.view(episodes, rows).with_columns(observations=observations)
 
     def gather(self, episodes: Sequence[int]) -> EpisodeBatch:
         """See `GatheringStore`."""
         return self.light(episodes).with_columns(
-            observations=rows_of(self._ground.column, self._rows(self._standing, episodes)),
+            observations=rows_of(self._buffer.column, self._rows(self._standing, episodes)),
             last_observations=rows_of(self._rest.last_observations, np.array(episodes)),
         )
 
@@ -61,7 +61,7 @@ class Placed(GatheringStore):
         """See `GatheringStore`."""
         steps = self._rows(self._standing, episodes)
         return Standing(
-            self._ground.column, steps, self._rest.last_observations, -1 - np.array(episodes, np.int64)
+            self._buffer.column, steps, self._rest.last_observations, -1 - np.array(episodes, np.int64)
         )
 
     def _rows(self, firsts: Array, episodes: Sequence[int]) -> Array:

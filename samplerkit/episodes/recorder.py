@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from samplerkit.episodes.batch_buffer import Place
 from samplerkit.episodes.columns import Columns, map_columns
 from samplerkit.episodes.episode_batch import EpisodeBatch
-from samplerkit.episodes.ground import Place
 from samplerkit.episodes.infos import stack_infos
 from samplerkit.episodes.recording import Recording, step_types, usual_capacity
 from samplerkit.episodes.slices import EpisodeSlice

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from samplerkit.episodes.batch_buffer import Place
 from samplerkit.episodes.columns import Array, Columns
 from samplerkit.episodes.episode_batch import EpisodeBatch
-from samplerkit.episodes.ground import Place
 from samplerkit.episodes.infos import concatenate_infos
 from samplerkit.episodes.kept_infos import KeptInfos
 from samplerkit.episodes.slices import EpisodeSlice, slice_of

@@ -9,8 +9,8 @@ from samplerkit.sampling.boundary import check_count
 from samplerkit.sampling.carrier import Service, serve
 from samplerkit.sampling.options import Option, Options, check_flag
 from samplerkit.sampling.pool_sampler import PoolSampler
+from samplerkit.sampling.shared_work import Claim, Need, Running, SharedWork
 from samplerkit.sampling.transport import CarrierGone, Transport
-from samplerkit.sampling.work import Claim, Need, Running, SharedWork
 
 __all__ = [
     "BaseSampler",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from samplerkit.episodes import Assembly, EpisodeSlice, Ground, RecycledMemory, Span
+from samplerkit.episodes import Assembly, BatchBuffer, EpisodeSlice, RecycledMemory, Span
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.numbering import runs
 
@@ -139,18 +139,18 @@ class Admission:
         goal: when the run of units is long enough.
         cursor: number of its first unit.
         memory: where a large batch is put together.
-        ground: where its observations are placed in advance.
+        buffer: where its observations are placed in advance.
     """
 
     def __init__(
-        self, goal: Goal, cursor: int, memory: RecycledMemory | None = None, ground: Ground | None = None
+        self, goal: Goal, cursor: int, memory: RecycledMemory | None = None, buffer: BatchBuffer | None = None
     ) -> None:
         self.goal = goal
         self.first = cursor
         self.next = cursor
         """Number of the lowest unit that has not been admitted."""
         self.steps = 0
-        self._assembly = Assembly(goal.expected_steps, memory, ground)
+        self._assembly = Assembly(goal.expected_steps, memory, buffer)
         # By the number of the first unit of each; and the numbers of all of them.
         self._waiting: dict[int, Span | Failure] = {}
         self.waiting: set[int] = set()
@@ -233,9 +233,9 @@ class Admission:
         """Return what waits: of units beyond the batch, once that is whole."""
         return [*self._waiting.items()]
 
-    def leave_ground(self) -> None:
-        """See `Assembly.leave_ground`."""
-        self._assembly.leave_ground()
+    def leave_buffer(self) -> None:
+        """See `Assembly.leave_buffer`."""
+        self._assembly.leave_buffer()
 
     def admitted(self) -> Sequence[EpisodeSlice]:
         """Return the units that were admitted, in order. Called once."""

@@ -16,9 +16,9 @@ from typing import Any
 
 import threadpoolctl
 
-from samplerkit.episodes import EnvSpec, EpisodeSlice, Ground, Place, RecycledMemory
+from samplerkit.episodes import BatchBuffer, EnvSpec, EpisodeSlice, Place, RecycledMemory
 from samplerkit.episodes.tick_recording import lengths_of
-from samplerkit.interfaces.asking import InGroups
+from samplerkit.interfaces.unit_feeds import InGroups
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Configured, Run, Started, decode, encode
@@ -26,7 +26,7 @@ from samplerkit.sampling.numbering import runs
 from samplerkit.sampling.outbox import HiddenState, Outbox
 from samplerkit.sampling.placement import Placement
 from samplerkit.sampling.seating import HostSetup
-from samplerkit.sampling.work import Claim, Need, SharedWork
+from samplerkit.sampling.shared_work import Claim, Need, SharedWork
 
 _PATIENCE = 0.1
 """Seconds that a result waits for others to travel with, where the pool can see what runs."""
@@ -130,8 +130,8 @@ class _Carrier:
     ) -> None:
         self._host = WorkerHost(setup.host, catch_interrupts=True)
         self._placement: Placement | None = None
-        self._ground: Ground | None = None
-        self._ground_spec: EnvSpec | None = None
+        self._buffer: BatchBuffer | None = None
+        self._buffer_spec: EnvSpec | None = None
         self._timed = setup.announce_units
         self._announce = setup.announce_units and work is None
         self._work = work
@@ -402,11 +402,11 @@ class _Carrier:
         memory = None if self._work is None or placement is None else self._work.batch_memory()
         if self._work is None or placement is None or memory is None:
             return None
-        if self._ground_spec is not spec:
-            self._ground_spec, self._ground = spec, placement.ground(spec, memory)
-        if self._ground is None or not self._work.all_follow(self._epoch):
+        if self._buffer_spec is not spec:
+            self._buffer_spec, self._buffer = spec, placement.buffer(spec, memory)
+        if self._buffer is None or not self._work.all_follow(self._epoch):
             return None
-        return self._ground.place(number - placement.first)
+        return self._buffer.place(number - placement.first)
 
     def _note(self) -> None:
         """Say that the oldest unit runs. It counts from now on: of those that share a worker none hangs, as
@@ -470,7 +470,7 @@ class _Carrier:
         with self._turn_of_epoch:
             self._epoch = request.epoch
             self._host.resume()
-        self._placement, self._ground_spec = request.placement, None
+        self._placement, self._buffer_spec = request.placement, None
         self._host.place = None if request.placement is None else self._place
         if self._work is not None:
             self._note_none(self._work)  # the time that this takes is not the last unit's

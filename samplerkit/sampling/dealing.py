@@ -11,8 +11,8 @@ from typing import Any
 from samplerkit.sampling.admission import Admission, Calls, Steps
 from samplerkit.sampling.messages import Run
 from samplerkit.sampling.schedule import Schedule
+from samplerkit.sampling.shared_work import Claim
 from samplerkit.sampling.transport import Transport
-from samplerkit.sampling.work import Claim
 
 _DEPTH = 2
 """Units that a carrier is given ahead: one that runs and one that waits, so that it never waits itself."""

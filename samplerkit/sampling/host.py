@@ -21,7 +21,7 @@ from samplerkit.interfaces import (
     is_policy,
     layers_of,
 )
-from samplerkit.interfaces.asking import InGroups
+from samplerkit.interfaces.unit_feeds import InGroups
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.numbering import UnitSeeds, agent_seed
 from samplerkit.sampling.packing import Packed

@@ -16,7 +16,7 @@ from samplerkit.episodes.tick_recording import TickRecording, one_by_one
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.framing import joined
 from samplerkit.sampling.messages import Configured, Finished, Started, encode, encode_parts
-from samplerkit.sampling.work import SharedWork
+from samplerkit.sampling.shared_work import SharedWork
 
 _BYTES = 1 << 22
 """No message waits for more to come; places in memory that are used again soon stay in the caches."""

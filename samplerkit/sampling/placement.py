@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from samplerkit.episodes import (
+    BatchBuffer,
     EnvSpec,
     EpisodeBatch,
     EpisodeSlice,
-    Ground,
     Place,
     RecycledMemory,
     Span,
@@ -21,8 +21,8 @@ from samplerkit.episodes import (
     lengths_of_each,
     pieces_of,
 )
+from samplerkit.episodes.batch_buffer import Layout, layout
 from samplerkit.episodes.columns import Array
-from samplerkit.episodes.ground import Layout, layout
 from samplerkit.episodes.placed import Placed
 from samplerkit.sampling.admission import Goal, Steps
 
@@ -46,7 +46,7 @@ class Placement:
         offset: of the first byte, in the memory that carriers share with their pool.
         layout: of the observations.
         first: number of the first unit.
-        unit_rows, n_units: see `Ground`.
+        unit_rows, n_units: see `BatchBuffer`.
     """
 
     offset: int
@@ -55,13 +55,13 @@ class Placement:
     unit_rows: int
     n_units: int
 
-    def ground(self, spec: EnvSpec, memory: Array) -> Ground | None:
-        """Return the ground in the memory that is shared; None for other observations than it is for."""
+    def buffer(self, spec: EnvSpec, memory: Array) -> BatchBuffer | None:
+        """Return the buffer in the memory that is shared; None for other observations than it is for."""
         space = spec.observation_space
         if layout(space) != self.layout:
             return None
-        size = Ground.size(space, self.unit_rows * self.n_units)
-        return Ground(space, memory[self.offset : self.offset + size], self.unit_rows, self.n_units)
+        size = BatchBuffer.size(space, self.unit_rows * self.n_units)
+        return BatchBuffer(space, memory[self.offset : self.offset + size], self.unit_rows, self.n_units)
 
 
 class SharedBlocks(Protocol):
@@ -99,22 +99,22 @@ class PlacedCall:
 
     Args:
         placement: where they go.
-        ground: the same, laid out.
+        buffer: the same, laid out.
     """
 
-    def __init__(self, placement: Placement, ground: Ground) -> None:
+    def __init__(self, placement: Placement, buffer: BatchBuffer) -> None:
         self.placement = placement
-        self.ground = ground
+        self.buffer = buffer
 
-    def ground_of(self, cursor: int) -> Ground | None:
-        """Return the ground of the call that begins with a unit; None for a later call of the same epoch."""
-        return self.ground if cursor == self.placement.first else None
+    def buffer_of(self, cursor: int) -> BatchBuffer | None:
+        """Return the buffer of the call that begins with a unit; None for a later call of the same epoch."""
+        return self.buffer if cursor == self.placement.first else None
 
     def place(self, number: int, spec: EnvSpec) -> Place | None:
         """Return where the observations of a unit go that begins, and whose spaces are these."""
         if layout(spec.observation_space) != self.placement.layout:
             return None
-        return self.ground.place(number - self.placement.first)
+        return self.buffer.place(number - self.placement.first)
 
     def units(self, numbers: Sequence[int], rest: EpisodeBatch) -> Span:
         """Return units whose observations are in their places.
@@ -123,7 +123,7 @@ class PlacedCall:
             numbers: of the units, each of one episode.
             rest: all but their observations.
         """
-        return Placed(rest, self.ground, [number - self.placement.first for number in numbers]).span()
+        return Placed(rest, self.buffer, [number - self.placement.first for number in numbers]).span()
 
 
 class Placing:
@@ -151,7 +151,7 @@ class Placing:
         pieces = pieces_of(units)
         spec = pieces[0].store.env_spec
         self._mean = sum(lengths_of_each(pieces)) / len(units)
-        if Ground.size(spec.observation_space, int(self._mean)) < _SMALLEST_UNIT:
+        if BatchBuffer.size(spec.observation_space, int(self._mean)) < _SMALLEST_UNIT:
             return
         if any(count != 1 for count in episodes_of_each(units)):
             return
@@ -176,11 +176,11 @@ class Placing:
             n_units += 1 + n_units // 16
         if self._unit_rows * n_units > _MOST_ROOM * max(goal.least, self._mean):
             return None
-        block = self._memory.array((Ground.size(space, self._unit_rows * n_units),), _BYTE)
+        block = self._memory.array((BatchBuffer.size(space, self._unit_rows * n_units),), _BYTE)
         offset = self._blocks.offset(block)
         if offset is None:
             return None
         if self._unit_rows == self._mean:
             self._blocks.prepare(offset, block.nbytes)
         placement = Placement(offset, layout(space), first, self._unit_rows, n_units)
-        return PlacedCall(placement, Ground(space, block, self._unit_rows, n_units))
+        return PlacedCall(placement, BatchBuffer(space, block, self._unit_rows, n_units))

@@ -244,8 +244,8 @@ class PoolSampler(BaseSampler, Generic[C]):
             # Only now: of an epoch that goes on, units that are placed elsewhere may be under way.
             if self._placing is not None:
                 self._placed = self._placing.place(goal, self._cursor)
-        ground = None if self._placed is None else self._placed.ground_of(self._cursor)
-        admission = Admission(goal, self._cursor, self._batch_memory, ground)
+        buffer = None if self._placed is None else self._placed.buffer_of(self._cursor)
+        admission = Admission(goal, self._cursor, self._batch_memory, buffer)
         self._came = CallsThatCame(self.n_workers)
         self._may_hang = True  # until it is known that they do not, however often Ctrl-C is pressed
         try:
@@ -452,7 +452,7 @@ class PoolSampler(BaseSampler, Generic[C]):
         worker = _first_seat(member) if running is None else running % self.n_workers
         hint = self._obituary(member)
         # Units run again that others may have run already, and whoever has the batch may write to it.
-        admission.leave_ground()
+        admission.leave_buffer()
         self._replace(member)
         if self._stateful:
             raise WorkerDied(worker, running, status, 1, f"{hint} What it remembered is lost.")

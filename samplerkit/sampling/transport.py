@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from samplerkit.sampling.boundary import check_count
 from samplerkit.sampling.placement import SharedBlocks
-from samplerkit.sampling.work import Claim, Running
+from samplerkit.sampling.shared_work import Claim, Running
 
 C = TypeVar("C")
 

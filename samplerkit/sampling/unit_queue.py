@@ -6,7 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from samplerkit.interfaces.asking import InGroups
+from samplerkit.interfaces.unit_feeds import InGroups
 
 
 class UnitQueue:

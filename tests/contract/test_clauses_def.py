@@ -21,7 +21,7 @@ MINE = ("C5", "D", "E", "F")
 
 
 def verdict(sampler: Any, clause_id: str) -> Verdict:
-    """Examine one clause here, without a bench."""
+    """Examine one clause here, without a sandbox."""
     (it,) = (it for it in all_clauses() if it.id == clause_id)
     return examine(it, Lab(subject_of(sampler)))
 
@@ -308,10 +308,10 @@ def test_a_bench_that_hangs_names_the_cell() -> None:
                 except BaseException:
                     continue
 
-    from samplerkit.contract.bench import Bench
     from samplerkit.contract.profiles import PROFILES
+    from samplerkit.contract.sandbox import Sandbox
 
     (it,) = (it for it in all_clauses() if it.id == "D1.every-kind")
-    with Bench(subject_of(Deaf), replace(PROFILES["quick"], deadline=3.0)) as bench:
-        found = bench.examine(it)
+    with Sandbox(subject_of(Deaf), replace(PROFILES["quick"], deadline=3.0)) as sandbox:
+        found = sandbox.examine(it)
     assert found.state is State.HUNG

@@ -43,7 +43,7 @@ def test_a_class_has_a_test_for_each_clause(pytester: pytest.Pytester) -> None:
     )
     assert "testing.py" not in result.stdout.str(), "no internals"
     after = {child.pid for child in psutil.Process().children()}
-    assert after <= before, "the bench is shut down at the end of the class"
+    assert after <= before, "the sandbox is shut down at the end of the class"
 
 
 def test_without_hypothesis_it_says_what_to_install() -> None:

@@ -1,4 +1,4 @@
-"""The fault table: which cells there are, which are chosen, and that none ends the bench itself."""
+"""The fault table: which cells there are, which are chosen, and that none ends the sandbox itself."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import pytest
 
 from samplerkit.contract import Report, State, Verdict, Violation, replay, subject_of
 from samplerkit.contract.differences import expected_and_got, first_difference
-from samplerkit.contract.fitting import CannotBeChecked
+from samplerkit.contract.preflight import CannotBeChecked
 from samplerkit.contract.profiles import PROFILES
 from samplerkit.contract.report import as_json, failure, failures, footer, header, summary, write_json
 from samplerkit.contract.script import Op, Script

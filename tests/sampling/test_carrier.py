@@ -13,7 +13,7 @@ import pytest
 from gymnasium import spaces
 
 from samplerkit import DefaultWorker, WorkerFactory
-from samplerkit.episodes.ground import layout
+from samplerkit.episodes.batch_buffer import layout
 from samplerkit.global_random import GlobalRandomState
 from samplerkit.policies import RandomPolicy
 from samplerkit.sampling import Claim, Need, SharedWork, boundary, carrier, outbox, serve

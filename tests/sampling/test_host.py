@@ -23,7 +23,7 @@ from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, mark_of, r
 from samplerkit.contract.probes.oracle import unit_seeds
 from samplerkit.episodes import EpisodeSlice, whole
 from samplerkit.global_random import GlobalRandomState
-from samplerkit.interfaces.asking import InGroups
+from samplerkit.interfaces.unit_feeds import InGroups
 from samplerkit.policies import RandomPolicy, from_callable
 from samplerkit.sampling import boundary
 from samplerkit.sampling import host as module

@@ -161,7 +161,7 @@ class Watched(LocalSampler):
 
         def noted(goal: Any, first: int) -> Any:
             placed = place(goal, first)
-            self.laid_out = None if placed is None else address(placed.ground.column)
+            self.laid_out = None if placed is None else address(placed.buffer.column)
             return placed
 
         self._placing.place = noted  # type: ignore[method-assign]
@@ -176,7 +176,7 @@ def is_placed(sampler: Any, batch: Any) -> bool:
     if isinstance(sampler, Watched):
         laid_out = sampler.laid_out
     else:
-        laid_out = None if sampler._placed is None else address(sampler._placed.ground.column)
+        laid_out = None if sampler._placed is None else address(sampler._placed.buffer.column)
     return laid_out == address(batch.observations)
 
 

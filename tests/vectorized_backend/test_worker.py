@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 
 from samplerkit.interfaces import NewEnvUpdate, Unit, UnitCancelled
-from samplerkit.interfaces.asking import Asking
+from samplerkit.interfaces.unit_feeds import Asking
 from samplerkit.sampling.numbering import UnitSeeds
 from samplerkit_vectorized.worker import VecWorker
 

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 from samplerkit.contract.mutants.anything import AnyPool
 from samplerkit.contract.mutants.bases import FRAGMENT_PROCESSES, PROCESSES, altered
 from samplerkit.contract.mutants.catalogue import mutant
-from samplerkit.episodes import EnvSpec, Ground
+from samplerkit.episodes import BatchBuffer, EnvSpec
+from samplerkit.episodes.batch_buffer import layout
 from samplerkit.episodes.columns import Array, map_column
-from samplerkit.episodes.ground import layout
 from samplerkit.sampling import Claim, Running, Transport
 from samplerkit.sampling.admission import Result
 from samplerkit.sampling.dealing import Dealer
@@ -215,7 +215,7 @@ class MisplacedPictures(AnyPool):
         if placed is not None:
             first = placed.placement.first
             later = replace(placed.placement, first=min([first + 1, *reply.numbers]))
-            self._placed = PlacedCall(later, placed.ground)
+            self._placed = PlacedCall(later, placed.buffer)
         try:
             return super()._results(reply)
         finally:
@@ -223,8 +223,8 @@ class MisplacedPictures(AnyPool):
 
 
 class _OfAnyShape(Placement):
-    def ground(self, spec: EnvSpec, memory: Array) -> Ground | None:
-        return Placement.ground(replace(self, layout=layout(spec.observation_space)), spec, memory)
+    def buffer(self, spec: EnvSpec, memory: Array) -> BatchBuffer | None:
+        return Placement.buffer(replace(self, layout=layout(spec.observation_space)), spec, memory)
 
 
 @mutant("places-of-any-shape", "B5.large", bases=(PROCESSES,))
@@ -236,7 +236,7 @@ class PlacesOfAnyShape(AnyPool):
         if placed is not None:
             it = placed.placement
             any_shape = _OfAnyShape(it.offset, it.layout, it.first, it.unit_rows, it.n_units)
-            self._placed = PlacedCall(any_shape, placed.ground)
+            self._placed = PlacedCall(any_shape, placed.buffer)
         return super()._begin_dealing(record)
 
 

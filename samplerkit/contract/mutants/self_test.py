@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
-from samplerkit.contract.bench import Bench
 from samplerkit.contract.clause import Clause, all_clauses
 from samplerkit.contract.examine import Verdict
 from samplerkit.contract.mutants.catalogue import Mutant, catalogue
 from samplerkit.contract.mutants.life import SHARED_PREFIX
 from samplerkit.contract.profiles import PROFILES, Profile
+from samplerkit.contract.sandbox import Sandbox
 
 _DEADLINE = 15.0
 """Seconds for one clause: a mutant that hangs is killed soon."""
@@ -172,11 +172,11 @@ def try_mutant(
     rest = [it for it in clauses if it.id not in ids] if others else []
     tried: list[Verdict] = []
     began, seconds = monotonic(), None
-    with Bench(mutant.subject, profile) as bench:
+    with Sandbox(mutant.subject, profile) as sandbox:
         for it in [*expected, *rest]:
             if seconds is not None and not matrix:
                 break
-            tried.append(bench.examine(it, smallest=False))
+            tried.append(sandbox.examine(it, smallest=False))
             if seconds is None and tried[-1].bad and it.id in ids:
                 seconds = monotonic() - began
     for left in Path("/dev/shm").glob(f"{SHARED_PREFIX}{mutant.address.partition(':')[2]}-*"):

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from samplerkit.interfaces import Unit
-from samplerkit.interfaces.asking import InGroups
+from samplerkit.interfaces.unit_feeds import InGroups
 
 
-class Line:
+class WaitingUnits:
     """Units on their way to slots, in order.
 
     Args:

@@ -1,6 +1,6 @@
-"""The bench: clauses are examined in a process group of their own, which ends when it hangs.
+"""The sandbox: clauses are examined in a process group of their own, which ends when it hangs.
 
-Whatever a backend does, the suite goes on: a bench that does not answer before the deadline is killed with
+Whatever a backend does, the suite goes on: a sandbox that does not answer before the deadline is killed with
 all its descendants, and the next clause gets a new one.
 """
 
@@ -37,7 +37,7 @@ _MOST_OUTPUT = 10_000
 """Bytes of what is printed that are kept."""
 
 
-class Bench:
+class Sandbox:
     """Examines clauses of one subject, one at a time, each before a deadline.
 
     Args:
@@ -163,7 +163,7 @@ class _Output:
     def file(self) -> IO[bytes]:
         """Where it is written to. It has no name, and so leaves nothing."""
         if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the bench
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the sandbox
             self._seen = 0
         return self._file
 
@@ -184,7 +184,7 @@ class _Output:
 
 def _start(folder: str, output: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", "from samplerkit.contract.bench import serve; serve()"],
+        [sys.executable, "-c", "from samplerkit.contract.sandbox import serve; serve()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=output,
@@ -227,7 +227,7 @@ def _exactly(stream: IO[bytes], size: int) -> bytes:
 
 
 def serve() -> None:
-    """Answer questions until there are no more. Runs in the process that a `Bench` starts."""
+    """Answer questions until there are no more. Runs in the process that a `Sandbox` starts."""
     questions = os.fdopen(os.dup(0), "rb", buffering=0)
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     # What a backend prints must not mix with the answers.
@@ -272,5 +272,5 @@ def _listen(questions: IO[bytes]) -> queue.SimpleQueue[Any]:
             except Exception as error:
                 asked.put(error)
 
-    threading.Thread(target=listen, name="samplerkit-bench", daemon=True).start()
+    threading.Thread(target=listen, name="samplerkit-sandbox", daemon=True).start()
     return asked

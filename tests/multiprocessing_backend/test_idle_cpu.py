@@ -16,7 +16,7 @@ from gymnasium import spaces
 
 import samplerkit
 from samplerkit.policies import RandomPolicy
-from samplerkit_multiprocessing.resting import RestingPlace
+from samplerkit_multiprocessing.idle_cpu import IdleCpu
 
 on_cpus = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to choose a CPU here")
 
@@ -86,7 +86,7 @@ def test_who_rests_is_on_that_cpu_and_goes_everywhere_afterwards():
 
     def rest():
         for cpu in sorted(usable):
-            with RestingPlace(cpu):
+            with IdleCpu(cpu):
                 assert os.sched_getaffinity(0) == {cpu}
             assert os.sched_getaffinity(0) == usable
         return True
@@ -100,7 +100,7 @@ def test_a_cpu_that_may_not_be_used_is_no_place_to_rest():
     usable = os.sched_getaffinity(0)
 
     def rest():
-        with RestingPlace(max(usable) + 1):
+        with IdleCpu(max(usable) + 1):
             return os.sched_getaffinity(0)
 
     assert in_a_thread(rest) == usable
@@ -113,7 +113,7 @@ def test_what_somebody_else_says_meanwhile_is_not_undone():
         pytest.skip("there is one CPU only")
 
     def rest():
-        with RestingPlace(usable[0]):
+        with IdleCpu(usable[0]):
             os.sched_setaffinity(0, {usable[-1]})
         return os.sched_getaffinity(0)
 
@@ -126,7 +126,7 @@ def test_where_the_operating_system_refuses_one_rests_anywhere(monkeypatch):
         raise PermissionError
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
-    with RestingPlace(min(os.sched_getaffinity(0))):
+    with IdleCpu(min(os.sched_getaffinity(0))):
         pass
 
 

@@ -7,9 +7,9 @@ import pytest
 from gymnasium import spaces
 
 from samplerkit.episodes import (
+    BatchBuffer,
     EnvSpec,
     EpisodeRecorder,
-    Ground,
     RecycledMemory,
     Span,
     StepType,
@@ -31,9 +31,9 @@ NESTED = spaces.Dict(
 )
 
 
-def ground(space=SPACE, unit_rows=4, n_units=3):
-    size = Ground.size(space, unit_rows * n_units)
-    return Ground(space, np.full(size, 255, np.uint8), unit_rows, n_units)
+def buffer(space=SPACE, unit_rows=4, n_units=3):
+    size = BatchBuffer.size(space, unit_rows * n_units)
+    return BatchBuffer(space, np.full(size, 255, np.uint8), unit_rows, n_units)
 
 
 def rows(start, n):
@@ -66,7 +66,7 @@ def record(place, lengths, space=SPACE):
 
 
 def test_the_column_is_the_memory_that_was_given_and_places_are_its_rows():
-    it = ground()
+    it = buffer()
     place = it.place(1)
     place.rows[:] = rows(0, 4)
     np.testing.assert_array_equal(it.column[4:8], rows(0, 4))
@@ -74,7 +74,7 @@ def test_the_column_is_the_memory_that_was_given_and_places_are_its_rows():
 
 
 def test_every_array_of_a_nested_space_has_its_rows():
-    it = ground(NESTED, unit_rows=2, n_units=2)
+    it = buffer(NESTED, unit_rows=2, n_units=2)
     assert it.column["a"][1].shape == (4, 3, 1)
     assert it.column["b"].dtype == np.int64
     assert it.column["c"] == {}
@@ -86,16 +86,16 @@ def test_every_array_of_a_nested_space_has_its_rows():
 
 @pytest.mark.parametrize("index", [-1, 3, 10])
 def test_there_is_no_place_for_units_beyond_it(index):
-    assert ground().place(index) is None
+    assert buffer().place(index) is None
 
 
 def test_memory_of_another_size_is_refused():
     with pytest.raises(ValueError, match="not what 3 units of 4 rows take"):
-        Ground(SPACE, np.empty(10, np.uint8), 4, 3)
+        BatchBuffer(SPACE, np.empty(10, np.uint8), 4, 3)
 
 
 def test_rows_in_their_place_stay_and_those_of_shorter_units_move_together():
-    it = ground()
+    it = buffer()
     it.place(0).rows[:3] = rows(0, 3)
     it.place(1).rows[:4] = rows(3, 4)
     it.place(2).rows[:2] = rows(7, 2)
@@ -107,7 +107,7 @@ def test_rows_in_their_place_stay_and_those_of_shorter_units_move_together():
 
 
 def test_rows_of_anywhere_else_are_copied_in():
-    it = ground()
+    it = buffer()
     it.settle(rows(0, 4)[::-1], 0, 4)
     np.testing.assert_array_equal(it.column[:4], rows(0, 4)[::-1])
 
@@ -125,11 +125,11 @@ def test_rows_of_anywhere_else_are_copied_in():
     ],
 )
 def test_units_fit_in_as_long_as_none_reaches_into_the_place_of_one_to_come(index, stops, fit):
-    assert ground().holds(index, np.array(stops)) == fit
+    assert buffer().holds(index, np.array(stops)) == fit
 
 
 def test_an_episode_is_recorded_in_its_place_and_nowhere_beyond():
-    it = ground()
+    it = buffer()
     index = iter([0, 2])
     _, episodes = record(lambda: it.place(next(index)), [4, 3])
     kept = [next(episodes), next(episodes)]
@@ -141,7 +141,7 @@ def test_an_episode_is_recorded_in_its_place_and_nowhere_beyond():
 
 
 def test_an_episode_that_outgrows_its_place_goes_on_elsewhere_whole():
-    it = ground()
+    it = buffer()
     _, episodes = record(lambda: it.place(0), [9])
     batch = join([next(episodes)])
     np.testing.assert_array_equal(batch.observations[:, 0], np.arange(9))
@@ -150,7 +150,7 @@ def test_an_episode_that_outgrows_its_place_goes_on_elsewhere_whole():
 
 
 def test_the_recorder_goes_on_in_memory_of_its_own_where_it_is_given_no_place():
-    it = ground()
+    it = buffer()
     places = iter([None, it.place(0), None])
     recorder, episodes = record(lambda: next(places), [2, 4, 3])
     first, _, third = episodes
@@ -180,8 +180,8 @@ def in_places(it, pieces, numbers):
 @pytest.mark.parametrize("lengths", [[4, 4, 4], [3, 1, 4], [2, 4, 1, 4], [1, 1, 1, 3, 2], [4, 9, 4], [5]])
 @pytest.mark.parametrize("leaves_after", [None, 1, 2])
 @pytest.mark.parametrize("n_carriers", [1, 2, 3])
-def test_a_batch_on_ground_is_the_batch_of_its_units(lengths, leaves_after, n_carriers):
-    it = ground(n_units=4)
+def test_a_batch_in_a_buffer_is_the_batch_of_its_units(lengths, leaves_after, n_carriers):
+    it = buffer(n_units=4)
     pieces = episodes_of(lengths)
     placed: dict = {}
     for carrier in range(n_carriers):
@@ -192,7 +192,7 @@ def test_a_batch_on_ground_is_the_batch_of_its_units(lengths, leaves_after, n_ca
     assembly = Assembly(lambda _units, _steps: 4, RecycledMemory(), it)
     for count, piece in enumerate(pieces):
         if count == leaves_after:
-            assembly.leave_ground()
+            assembly.leave_buffer()
         assembly.add([Span.of(placed.get(count, piece))])
     batch = join(assembly.finish())
     assert batch.difference(expected) is None
@@ -202,8 +202,8 @@ def test_a_batch_on_ground_is_the_batch_of_its_units(lengths, leaves_after, n_ca
 
 
 @pytest.mark.parametrize("lengths", [[4, 4, 4], [3, 1, 4], [2, 4, 1, 4]])
-def test_units_on_ground_may_come_as_one_span(lengths):
-    it = ground(n_units=4)
+def test_units_in_a_buffer_may_come_as_one_span(lengths):
+    it = buffer(n_units=4)
     placed = list(in_places(it, episodes_of(lengths), range(len(lengths))).values())
     span = Span(placed[0].store, range(len(lengths) + 1), [0, *np.cumsum(lengths).tolist()])
     assert span.slices() == placed
@@ -215,7 +215,7 @@ def test_units_on_ground_may_come_as_one_span(lengths):
 
 
 def test_placed_units_that_no_batch_has_ground_for_are_whole_all_the_same():
-    it = ground()
+    it = buffer()
     placed = in_places(it, episodes_of([4, 2, 3]), [0, 1, 2])
     for order in ([0, 1, 2], [2, 0], [1]):
         pieces = episodes_of([4, 2, 3])
@@ -225,7 +225,7 @@ def test_placed_units_that_no_batch_has_ground_for_are_whole_all_the_same():
 
 
 def test_observations_of_another_kind_are_put_elsewhere():
-    it = ground(spaces.Box(-9, 9, (3,), np.float32))
+    it = buffer(spaces.Box(-9, 9, (3,), np.float32))
     pieces = episodes_of([2, 2])
     assembly = Assembly(lambda _units, _steps: 4, None, it)
     for piece in pieces:
@@ -234,7 +234,7 @@ def test_observations_of_another_kind_are_put_elsewhere():
 
 
 def test_step_types_of_placed_episodes_are_those_of_others():
-    it = ground()
+    it = buffer()
     _, episodes = record(lambda: it.place(0), [3])
     assert next(episodes).view().step_types.tolist() == [StepType.FIRST, StepType.MID, StepType.TERMINAL]
 
@@ -262,6 +262,6 @@ def test_units_of_slots_whose_rows_lie_apart_settle_in_their_order():
             else:
                 live.remove(slot)
     expected = merged(pieces)
-    assembly = Assembly(lambda units, steps: sum(lengths), RecycledMemory(), ground(n_units=len(lengths)))
+    assembly = Assembly(lambda units, steps: sum(lengths), RecycledMemory(), buffer(n_units=len(lengths)))
     assembly.add([*map(Span.of, pieces)])
     assert join(assembly.finish()).difference(expected) is None

@@ -7,7 +7,7 @@ import os
 from types import TracebackType
 
 
-class RestingPlace:
+class IdleCpu:
     """Keeps the calling thread on a CPU while it sleeps, and lets it go where it likes once it is awake.
 
     The kernel may put a thread that it wakes on the CPU of whoever woke it, or of another one that it has

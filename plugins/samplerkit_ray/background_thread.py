@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any
 
 
-class Aside:
+class BackgroundThread:
     """A thread that does one thing after the other, from its first work until it is dismissed.
 
     It stays in between: processes that Ray starts end with the very thread that started them.

@@ -35,7 +35,7 @@ class Place(NamedTuple):
     n_rows: int
 
 
-class Ground:
+class BatchBuffer:
     """Memory laid out as one column for the observations of consecutive units, each with as many rows.
 
     Args:

@@ -10,7 +10,7 @@ import pytest
 
 from samplerkit import LocalSampler
 from samplerkit.contract import contract_tests, find_subject, replay, subject_of
-from samplerkit.contract.fitting import CannotBeChecked
+from samplerkit.contract.preflight import CannotBeChecked
 from samplerkit.contract.script import Script
 from samplerkit.workers import DefaultWorker
 

@@ -57,11 +57,11 @@ def test_nothing_is_left_of_a_check_that_is_ended_by(number: signal.Signals, fol
 
 
 def wait_for_workers(pid: int) -> list[int]:
-    """Wait until the bench of a check has workers, and return everybody."""
+    """Wait until the sandbox of a check has workers, and return everybody."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
         family = [child.pid for child in psutil.Process(pid).children(recursive=True)]
-        if len(family) >= 4:  # the bench, a fork server, a tracker, a worker
+        if len(family) >= 4:  # the sandbox, a fork server, a tracker, a worker
             return family
         time.sleep(0.02)
     raise AssertionError("the check started nobody")
