@@ -9,7 +9,6 @@ from samplerkit.contract.mutants.soak import false_alarms
 
 # What takes minutes because it starts processes again and again is left to `make soak`, with others. So are
 # those that `contrary` is all at once.
-# `test_odd_layouts` has those that differ in where their workers are.
 
 
 @pytest.mark.slow
@@ -18,12 +17,16 @@ from samplerkit.contract.mutants.soak import false_alarms
     [
         "contrary",
         "counts-first",
-        "forgets-run-ahead",
+        "host-for-each-unit",
+        "in-a-thread",
         "modest",
+        "new-workers-each-call",
         "odd-statistics",
+        "one-process",
         "recopied",
         "runs-ahead",
         "runs-twice",
+        "two-hosts",
     ],
 )
 def test_the_suite_raises_no_false_alarm(name):
