@@ -355,6 +355,16 @@ def test_a_mistake_is_one_sentence_and_leaves_no_trace(
     assert not list(tmp_path.rglob("*.*")), "nothing may be written"
 
 
+@pytest.mark.parametrize("line", ["1 / 0", "raise SystemExit(4)"])
+def test_a_builder_whose_module_breaks_off_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    (tmp_path / "breaks_off.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert train(tmp_path / "run", "--set", "experiment.build=breaks_off:build") == 2
+    assert "experiment.build: importing breaks_off raised" in one_sentence(capsys)
+
+
 def test_a_file_that_is_no_toml_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.toml").write_text("[train\n")
     assert run("train", str(tmp_path / "x.toml")) == 2

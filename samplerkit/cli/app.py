@@ -68,8 +68,10 @@ def _options(
 def backends(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """List the installed backends: their state, and the reason where one does not work."""
     from samplerkit.cli.backend_table import backend_rows, show_json, show_table
+    from samplerkit.cli.quiet import prints_on_stderr
 
-    rows = backend_rows()
+    with prints_on_stderr():  # plugins are imported
+        rows = backend_rows()
     (show_json if as_json else show_table)(rows)
 
 

@@ -29,7 +29,7 @@ from samplerkit.bench.processes import usable_cpus
 from samplerkit.bench.recommendation import recommendation, recommended
 from samplerkit.bench.workload import Workload
 from samplerkit.cli.errors import FAILURE, UsageError
-from samplerkit.cli.quiet import without_native_chatter
+from samplerkit.cli.quiet import prints_on_stderr, without_native_chatter
 from samplerkit.cli.search_path import search_here
 from samplerkit.errors import SamplerKitError
 from samplerkit.plugins.option_words import parse_options
@@ -108,7 +108,7 @@ def _check_file(option: str, path: Path | None) -> None:
 def _try_out(workload: Workload) -> str:
     """Construct everything once, so that mistakes are found before anything is measured."""
     try:
-        with without_native_chatter():
+        with prints_on_stderr(), without_native_chatter():
             env = workload.make_env()
             try:
                 workload.episode_limit(env)
@@ -119,7 +119,7 @@ def _try_out(workload: Workload) -> str:
                 return workload.policy_name(env)
             finally:
                 env.close()
-    except Exception as error:  # whatever a stranger's environment or policy may raise
+    except (Exception, SystemExit) as error:  # whatever a stranger's environment or policy may raise
         told = isinstance(error, (SamplerKitError, ValueError, TypeError))
         text = str(error) if told else f"{type(error).__name__}: {error}"
         raise UsageError(f"{workload.env} cannot be measured: {text}") from error

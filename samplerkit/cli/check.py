@@ -95,7 +95,7 @@ def _examination(
         subject = find_subject(backend, given)
     except SamplerKitError as error:
         raise UsageError(str(error)) from error
-    except Exception as error:  # whatever importing a stranger's module may raise
+    except (Exception, SystemExit) as error:  # whatever importing a stranger's module may raise
         raise UsageError(f"{backend} cannot be loaded: {type(error).__name__}: {error}") from error
     try:
         return Examination(subject, profile, clauses=select(only, version), version=version)

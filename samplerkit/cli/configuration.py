@@ -165,11 +165,16 @@ def load_name(reference: str, *, what: str) -> Any:
     try:
         with without_native_chatter():
             module = importlib.import_module(module_name)
-        return getattr(module, name)
     except ImportError as error:
         raise ConfigError(
             f"{what}: {module_name} cannot be imported: {error}.{_install_hint(error)}"
         ) from error
+    except (Exception, SystemExit) as error:  # whatever importing a stranger's module may raise
+        raise ConfigError(
+            f"{what}: importing {module_name} raised {type(error).__name__}: {error}."
+        ) from error
+    try:
+        return getattr(module, name)
     except AttributeError as error:
         raise ConfigError(f"{what}: {error}.") from error
 
