@@ -28,6 +28,7 @@ from samplerkit.bench.machine import machine, versions
 from samplerkit.bench.processes import usable_cpus
 from samplerkit.bench.recommendation import recommendation, recommended
 from samplerkit.bench.workload import Workload
+from samplerkit.cli.asked_files import refuse_unwritable
 from samplerkit.cli.errors import FAILURE, UsageError
 from samplerkit.cli.quiet import prints_on_stderr, without_native_chatter
 from samplerkit.cli.search_path import search_here
@@ -64,8 +65,9 @@ def bench(workload: Workload, course: Course, *, json_file: Path | None, plot: P
     Raises:
         UsageError: for an environment, a policy, a backend or a file that cannot be.
     """
-    for option, path in (("--json", json_file), ("--plot", plot)):
-        _check_file(option, path)
+    refuse_unwritable("--json", json_file)
+    refuse_unwritable("--plot", plot)
+    _check_format(plot)
     folders = [search_here()]
     policy = _try_out(workload)
     candidates = _candidates(course.backends)
@@ -90,19 +92,16 @@ def bench(workload: Workload, course: Course, *, json_file: Path | None, plot: P
     return FAILURE if recommended(results, names) is None else 0
 
 
-def _check_file(option: str, path: Path | None) -> None:
-    if path is None:
+def _check_format(plot: Path | None) -> None:
+    if plot is None:
         return
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{option} {path}: there is no folder {path.absolute().parent}")
-    if path.is_dir():
-        raise UsageError(f"{option} {path}: that is a folder; give a file")
-    if option == "--plot":
+    try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-        known = sorted(FigureCanvasAgg.get_supported_filetypes())
-        if path.suffix.removeprefix(".") not in known:
-            raise UsageError(f"--plot {path}: its ending must be one of {', '.join(known)}")
+    except ImportError as error:
+        raise UsageError(f"--plot needs matplotlib: run `pip install matplotlib` ({error})") from error
+    known = sorted(FigureCanvasAgg.get_supported_filetypes())
+    if plot.suffix.removeprefix(".") not in known:
+        raise UsageError(f"--plot {plot}: its ending must be one of {', '.join(known)}")
 
 
 def _try_out(workload: Workload) -> str:

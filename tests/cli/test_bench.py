@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import sys
 
 import pytest
 from bench_fakes import Scripted
@@ -150,6 +152,23 @@ def test_what_cannot_be_measured_exits_with_two(capsys, words, said):
     assert said in errors
     assert errors.count("\n") == 1, errors
     assert out == ""
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_a_file_that_must_not_be_written_is_refused_before_anything_is_measured(
+    stage, capsys, monkeypatch, tmp_path, option
+):
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).startswith(str(tmp_path)))
+    assert bench(option, str(tmp_path / "out.png")) == 2
+    assert "you may not write there; give another file" in capsys.readouterr().err
+    assert not stage.made
+
+
+def test_a_picture_without_matplotlib_is_refused_before_anything_is_measured(stage, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    assert bench("--plot", "out.png") == 2
+    assert "--plot needs matplotlib: run `pip install matplotlib`" in capsys.readouterr().err
+    assert not stage.made
 
 
 @pytest.mark.slow
