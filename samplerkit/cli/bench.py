@@ -166,17 +166,21 @@ def _progress(stream: Any) -> Iterator[Progress | None]:
 def _show(results: Results, title: str, sentence: str) -> None:
     console = Console(highlight=False)
     console.width = max(console.width, _WIDTH) if sys.stdout.isatty() else 120
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    console.print(title, style="italic", markup=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
     for heading in ("steps/s", "limit", "min..max", "start s", "MB", "worker"):
         table.add_column(heading, justify="right", no_wrap=True)
     for outcome in results.outcomes:
         if not outcome.skipped:
             table.add_row(outcome.name, *_cells(outcome, results))
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     for outcome in results.outcomes:
         if outcome.skipped:
-            console.print(f"skipped: {outcome.name}: {outcome.skipped}", style="yellow", markup=False)
+            console.print(
+                f"skipped: {outcome.name}: {outcome.skipped}", style="yellow", markup=False, soft_wrap=True
+            )
         elif outcome.idle_load > 0.05:
             console.print(
                 f"{outcome.name} kept {outcome.idle_load:.2f} processors busy while others were measured",

@@ -154,6 +154,18 @@ def test_what_cannot_be_measured_exits_with_two(capsys, words, said):
     assert out == ""
 
 
+def test_where_nothing_ran_the_title_stands_on_one_line_and_no_table_below(stage, capsys, monkeypatch):
+    stage.scripts = {"local": Skipped("no room, " * 30 + "none")}
+    monkeypatch.setattr(
+        stage, "bare_loops", lambda workload, n, folders: Scripted(str(n), fails={("start", 1): Skipped("x")})
+    )
+    monkeypatch.setattr(command, "bare_loops", stage.bare_loops)
+    assert bench() == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{ENV}, policy mlp, 4,000 steps a batch"
+    assert lines[1:4] == ["skipped: 2: x", "skipped: 1: x", f"skipped: local: {'no room, ' * 30}none"]
+
+
 @pytest.mark.parametrize("option", ["--json", "--plot"])
 def test_a_file_that_must_not_be_written_is_refused_before_anything_is_measured(
     stage, capsys, monkeypatch, tmp_path, option
