@@ -337,6 +337,10 @@ def test_a_missed_target_fails_only_when_required(
         (["train", "cartpole-reinforce", "--set", "experiment.build=nowhere:f"], "cannot be imported"),
         (["train", "cartpole-reinforce", "--set", "experiment.build=json:f"], "no attribute 'f'"),
         (["train", "cartpole-reinforce", "--set", "experiment.build=json"], "'module:name'"),
+        (
+            ["train", "cartpole-reinforce", "--set", "env.id=CatPole-v1"],
+            "env.id: 'CatPole-v1' cannot be made: ",
+        ),
         (["train", "cartpole-reinforce", "--seed", "-1"], "seed"),
         (["resume", "nowhere"], "holds no run"),
         (["evaluate", "nowhere"], "holds no run"),
