@@ -567,6 +567,26 @@ def test_the_way_to_go_on_keeps_the_required_target(
     assert run("resume", str(tmp_path), "--require-target") == 1, "random play does not reach the target"
 
 
+def test_a_run_needs_no_stream_to_be_open(tmp_path: Path) -> None:
+    words = ["train", "cartpole-reinforce", "--logdir", str(tmp_path), *QUICK, "-s", "multiprocessing"]
+    command = 'exec "$@" <&- >&- 2>&-'
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", sys.executable, "-m", "samplerkit.cli", *words], timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} >= RUN_FILES
+    for name in ("config.toml", "progress.csv"):
+        assert "epoch 1/3" not in (tmp_path / name).read_text(), "what is printed belongs into no file"
+
+
+def test_with_stdout_closed_an_error_is_still_a_sentence() -> None:
+    command = f'exec "{sys.executable}" -m samplerkit.cli check-env NoSuchEnv-v0 >&-'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: NoSuchEnv-v0 cannot be checked: ")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_on_a_terminal_the_display_is_live(tmp_path: Path) -> None:
     leader, follower = pty.openpty()
