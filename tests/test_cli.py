@@ -79,6 +79,17 @@ def test_backends_are_listed_with_their_states(capsys: pytest.CaptureFixture[str
     assert any(line.split()[:2] == ["local", "ok"] for line in lines)
 
 
+def test_in_a_narrow_terminal_names_of_backends_are_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert run("backends") == 0
+    table = capsys.readouterr().out
+    assert "multiprocessing" in table
+    assert "…" not in table
+
+
 def test_backends_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("backends", "--json") == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}

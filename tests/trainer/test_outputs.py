@@ -291,6 +291,13 @@ def test_on_a_terminal_progress_is_a_bar_with_the_same_figures(tmp_path: Path) -
     assert "3/3" in stream.getvalue()
 
 
+def test_in_a_narrow_terminal_no_figure_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = Terminal()
+    fill(progress_display(stream=stream), tmp_path, rows(3))
+    assert "epoch 3/3  steps 300  steps/s" in stream.getvalue()
+
+
 def test_without_the_return_a_dash_stands_there(tmp_path: Path) -> None:
     stream = io.StringIO()
     fill(progress_display(y="Other", stream=stream), tmp_path, rows(1))
