@@ -590,6 +590,21 @@ def test_a_run_needs_no_stream_to_be_open(tmp_path: Path) -> None:
         assert "epoch 1/3" not in (tmp_path / name).read_text(), "what is printed belongs into no file"
 
 
+def test_a_character_that_cannot_be_shown_does_not_end_a_run(tmp_path: Path) -> None:
+    words = ["train", "cartpole-reinforce", "--logdir", str(tmp_path / "Läufe"), *QUICK]
+    done = subprocess.run(
+        [sys.executable, "-m", "samplerkit.cli", *words],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "seed 1, in " in done.stdout
+    assert "L?ufe" in done.stdout
+
+
 def test_with_stdout_closed_an_error_is_still_a_sentence() -> None:
     command = f'exec "{sys.executable}" -m samplerkit.cli check-env NoSuchEnv-v0 >&-'
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
