@@ -137,6 +137,8 @@ def test_where_no_backend_delivers_anything_the_status_is_one(stage, capsys):
         ([ENV, "--backend", "local:n_envs=2"], "make 'local+fragment' or 'local+vectorized'"),
         ([ENV, "--backend", "vectorized:n_env=2"], "Did you mean 'n_envs'?"),
         ([ENV, "--backend", "local:seed=2"], "'local' takes no 'seed' here"),
+        ([ENV, "--backend", "local+local"], "a composite is a sampler, '+', and a kind of worker"),
+        ([ENV, "--backend", "local+vectorized+fragment"], "no backend 'vectorized+fragment'"),
         ([ENV, "--num-samples", "0"], "'--num-samples' / '-n': Input should be greater"),
         ([ENV, "--seconds", "no"], "'--seconds': Input should be a valid number"),
         ([ENV, "--json", "/no/such/folder/o.json"], "there is no folder /no/such/folder"),
