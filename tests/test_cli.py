@@ -343,6 +343,12 @@ def test_a_missed_target_fails_only_when_required(
         (["train", "cartpole-reinforce", "--set", "train.n_epochs=many"], "train.n_epochs must be"),
         (["train", "cartpole-reinforce", "--set", "train.n_epochs=0"], "train.n_epochs is 0"),
         (["train", "cartpole-reinforce", "--set", "train.batch_size=0"], "train.batch_size is 0"),
+        (
+            ["train", "cartpole-reinforce", "--set", "experiment.seed=-1"],
+            "experiment.seed is -1: pass at least 0",
+        ),
+        (["train", "cartpole-reinforce", "--set", "evaluation.trials=-1"], "evaluation.trials is -1"),
+        (["train", "cartpole-reinforce", "--set", "evaluation.seed=-1"], "evaluation.seed is -1"),
         (["train", "cartpole-reinforce", "--set", "n_epochs=3"], "table.key=value"),
         (["train", "cartpole-reinforce", "--set", "train.n_epochs"], "table.key=value"),
         (["train", "cartpole-reinforce", "--set", "experiment.build=nowhere:f"], "cannot be imported"),
@@ -378,6 +384,24 @@ def test_a_builder_whose_module_breaks_off_is_one_sentence(
     monkeypatch.syspath_prepend(tmp_path)
     assert train(tmp_path / "run", "--set", "experiment.build=breaks_off:build") == 2
     assert "experiment.build: importing breaks_off raised" in one_sentence(capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("experiment = 3", "'experiment' must be a table"),
+        ("train = 3", "'train' is a value and has no keys below it"),
+        ("sampler = 3", "'sampler' must be a table"),
+        ("[trian]", "Did you mean 'train'"),
+        ("", "lacks 'name'"),
+    ],
+)
+def test_a_configuration_of_a_run_that_was_edited_badly_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, part: str
+) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    assert run("resume", str(tmp_path), "--n-epochs", "3", "--sampler", "local") == 2
+    assert part in one_sentence(capsys)
 
 
 def test_a_file_that_is_no_toml_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

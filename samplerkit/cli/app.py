@@ -126,9 +126,8 @@ def resume(
 
     tables = _tables_of_run(folder)
     changed = dict.fromkeys(_sampler_keys(settings or []))
-    if n_epochs is not None:
-        tables["train"]["n_epochs"] = n_epochs
-    resolved = configuration.resolve(tables, sampler=sampler, settings=settings or ())
+    total = [] if n_epochs is None else [f"train.n_epochs={n_epochs}"]
+    resolved = configuration.resolve(tables, sampler=sampler, settings=[*(settings or ()), *total])
     options: dict[str, Any] = {key: resolved.sampler.options.get(key) for key in changed}
     return resume_run(
         resolved, folder, sampler=sampler, sampler_options=options, require_target=require_target

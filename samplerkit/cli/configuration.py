@@ -99,6 +99,8 @@ def resolve(
 def choose_sampler(tables: Tables, name: str) -> None:
     """Name another backend; the own options of the one in the file, such as ``n_processes``, go with it."""
     table = tables.setdefault("sampler", {})
+    if not isinstance(table, dict):
+        return  # what is no table is refused with all the others
     before = table.get("name", "local")
     if before != name:
         tables["sampler"] = {**kept_on_another(table, before, name), "name": name}
