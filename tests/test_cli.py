@@ -79,6 +79,17 @@ def test_backends_are_listed_with_their_states(capsys: pytest.CaptureFixture[str
     assert any(line.split()[:2] == ["local", "ok"] for line in lines)
 
 
+def test_in_a_narrow_terminal_names_of_backends_are_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert run("backends") == 0
+    table = capsys.readouterr().out
+    assert "multiprocessing" in table
+    assert "…" not in table
+
+
 def test_backends_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("backends", "--json") == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
@@ -332,11 +343,21 @@ def test_a_missed_target_fails_only_when_required(
         (["train", "cartpole-reinforce", "--set", "train.n_epochs=many"], "train.n_epochs must be"),
         (["train", "cartpole-reinforce", "--set", "train.n_epochs=0"], "train.n_epochs is 0"),
         (["train", "cartpole-reinforce", "--set", "train.batch_size=0"], "train.batch_size is 0"),
+        (
+            ["train", "cartpole-reinforce", "--set", "experiment.seed=-1"],
+            "experiment.seed is -1: pass at least 0",
+        ),
+        (["train", "cartpole-reinforce", "--set", "evaluation.trials=-1"], "evaluation.trials is -1"),
+        (["train", "cartpole-reinforce", "--set", "evaluation.seed=-1"], "evaluation.seed is -1"),
         (["train", "cartpole-reinforce", "--set", "n_epochs=3"], "table.key=value"),
         (["train", "cartpole-reinforce", "--set", "train.n_epochs"], "table.key=value"),
         (["train", "cartpole-reinforce", "--set", "experiment.build=nowhere:f"], "cannot be imported"),
         (["train", "cartpole-reinforce", "--set", "experiment.build=json:f"], "no attribute 'f'"),
         (["train", "cartpole-reinforce", "--set", "experiment.build=json"], "'module:name'"),
+        (
+            ["train", "cartpole-reinforce", "--set", "env.id=CatPole-v1"],
+            "env.id: 'CatPole-v1' cannot be made: ",
+        ),
         (["train", "cartpole-reinforce", "--seed", "-1"], "seed"),
         (["resume", "nowhere"], "holds no run"),
         (["evaluate", "nowhere"], "holds no run"),
@@ -353,6 +374,34 @@ def test_a_mistake_is_one_sentence_and_leaves_no_trace(
     assert run(*words) == 2
     assert part in one_sentence(capsys)
     assert not list(tmp_path.rglob("*.*")), "nothing may be written"
+
+
+@pytest.mark.parametrize("line", ["1 / 0", "raise SystemExit(4)"])
+def test_a_builder_whose_module_breaks_off_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    (tmp_path / "breaks_off.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert train(tmp_path / "run", "--set", "experiment.build=breaks_off:build") == 2
+    assert "experiment.build: importing breaks_off raised" in one_sentence(capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("experiment = 3", "'experiment' must be a table"),
+        ("train = 3", "'train' is a value and has no keys below it"),
+        ("sampler = 3", "'sampler' must be a table"),
+        ("[trian]", "Did you mean 'train'"),
+        ("", "lacks 'name'"),
+    ],
+)
+def test_a_configuration_of_a_run_that_was_edited_badly_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, part: str
+) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    assert run("resume", str(tmp_path), "--n-epochs", "3", "--sampler", "local") == 2
+    assert part in one_sentence(capsys)
 
 
 def test_a_file_that_is_no_toml_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -551,6 +600,41 @@ def test_the_way_to_go_on_keeps_the_required_target(
     assert f"Go on with: samplerkit resume {tmp_path} --require-target\n" in capsys.readouterr().err
     monkeypatch.undo()
     assert run("resume", str(tmp_path), "--require-target") == 1, "random play does not reach the target"
+
+
+def test_a_run_needs_no_stream_to_be_open(tmp_path: Path) -> None:
+    words = ["train", "cartpole-reinforce", "--logdir", str(tmp_path), *QUICK, "-s", "multiprocessing"]
+    command = 'exec "$@" <&- >&- 2>&-'
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", sys.executable, "-m", "samplerkit.cli", *words], timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} >= RUN_FILES
+    for name in ("config.toml", "progress.csv"):
+        assert "epoch 1/3" not in (tmp_path / name).read_text(), "what is printed belongs into no file"
+
+
+def test_a_character_that_cannot_be_shown_does_not_end_a_run(tmp_path: Path) -> None:
+    words = ["train", "cartpole-reinforce", "--logdir", str(tmp_path / "Läufe"), *QUICK]
+    done = subprocess.run(
+        [sys.executable, "-m", "samplerkit.cli", *words],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "seed 1, in " in done.stdout
+    assert "L?ufe" in done.stdout
+
+
+def test_with_stdout_closed_an_error_is_still_a_sentence() -> None:
+    command = f'exec "{sys.executable}" -m samplerkit.cli check-env NoSuchEnv-v0 >&-'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: NoSuchEnv-v0 cannot be checked: ")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow

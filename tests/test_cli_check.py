@@ -120,6 +120,7 @@ def test_options_reach_the_backend(capsys: pytest.CaptureFixture[str]) -> None:
         (["local", "--contract", "9.9"], "this suite knows the versions 1.0 to"),
         (["local", "--option", "n"], "written key=value, not 'n'"),
         (["local", "--report", "/no/such/folder/r.json"], "there is no folder /no/such/folder"),
+        (["local", "--report", "/"], "--report /: that is a folder; give a file"),
         (["local", "--matrix"], "--matrix goes with --self-test"),
         (["local", "--self-test"], "without a backend"),
         (["--self-test", "--only", "nobody"], "there is no mutant 'nobody'"),

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
-from samplerkit.cli.quiet import without_native_chatter
+from samplerkit.cli.quiet import prints_on_stderr, without_native_chatter
 
 CHATTER = [
     b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n",
@@ -39,6 +40,20 @@ def test_what_was_written_before_an_error_is_not_lost(capfd: pytest.CaptureFixtu
 def test_the_file_descriptor_is_given_back() -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
-        with without_native_chatter():
+        with prints_on_stderr(), without_native_chatter():
             pass
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_strangers_print_goes_to_stderr_and_the_result_to_stdout(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    sys.stdout.write("before\n")
+    with prints_on_stderr():
+        sys.stdout.write("python\n")
+        os.write(1, b"native\n")
+        os.system("echo child")
+    sys.stdout.write("after\n")
+    out, errors = capfd.readouterr()
+    assert out == "before\nafter\n"
+    assert sorted(errors.split()) == ["child", "native", "python"]

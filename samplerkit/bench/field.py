@@ -9,10 +9,9 @@ from typing import Any
 from samplerkit.bench.contestant import Contestant
 from samplerkit.bench.hosted import Hosted, Together
 from samplerkit.bench.workload import Workload
-from samplerkit.interfaces import Worker
 from samplerkit.plugins import backends, get_backend
 from samplerkit.plugins.discovery import Backend, State
-from samplerkit.plugins.making import options_of_kinds
+from samplerkit.plugins.making import options_of_kinds, parts_of
 from samplerkit.plugins.worker_options import refuse_options_of_workers, split_options
 from samplerkit.workers import DefaultWorker
 
@@ -83,11 +82,11 @@ def check_options(name: str, given: Mapping[str, Any]) -> None:
 
     Raises:
         TypeError: for the first of these; it names those that there are.
+        ValueError: if the name is composed of something else than these two.
         BackendError: if there is no such backend, or it cannot be used.
     """
-    parts = [get_backend(part) for part in name.split("+")]
-    sampler = next((cls for cls in parts if not issubclass(cls, Worker)), None) or get_backend("local")
-    worker = next((cls for cls in parts if issubclass(cls, Worker)), None)
+    backend, kind = parts_of(name)
+    sampler, worker = get_backend(backend), None if kind is None else get_backend(kind)
     if worker is None:
         refuse_options_of_workers(name, sampler, given, options_of_kinds)
     rest, _ = split_options(name, sampler, worker or DefaultWorker, given)

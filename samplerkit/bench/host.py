@@ -84,9 +84,14 @@ def _attempt(served: _Served, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_short(text: str) -> str:
-    """The first line of an error and the last: a remote traceback ends with what matters."""
+    """The first line of an error and the last: a remote traceback ends with what matters.
+
+    The last adds nothing where the first has the same words without the type.
+    """
     lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines() if line.strip()]
-    return lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}"
+    first, last = lines[0], lines[-1]
+    again = first == last or first.endswith(f": {last.partition(': ')[2]}")
+    return first if again else f"{first} … {last}"
 
 
 def _version(distribution: str) -> str:

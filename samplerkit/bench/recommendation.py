@@ -20,12 +20,8 @@ def recommended(results: Results, names: Sequence[str]) -> Outcome | None:
     Returns:
         The outcome; None where nobody delivered anything.
     """
-    delivered = [
-        outcome
-        for outcome in map(results.__getitem__, names)
-        if outcome.rate is not None and not outcome.skipped
-    ]
-    best = max((_rate(outcome) for outcome in delivered), default=0.0)
+    delivered = _delivered(results, names)
+    best = max(map(_rate, delivered), default=0.0)
     good = [outcome for outcome in delivered if _rate(outcome) >= NEAR * best]
     return min(good, key=_weight, default=None)
 
@@ -42,15 +38,18 @@ def recommendation(results: Results, names: Sequence[str]) -> str:
 
 def _against(best: Outcome, results: Results, names: Sequence[str]) -> str:
     """What the others do that one might have taken instead."""
-    fastest = max(
-        (outcome for name in names if (outcome := results[name]).rate is not None), key=_rate, default=best
-    )
+    fastest = max(_delivered(results, names), key=_rate, default=best)
     if fastest.name != best.name:
         return f"; {fastest.name} is no more than {1 / NEAR - 1:.0%} faster and takes more memory"
     if best.name == "local" or "local" not in names:
         return ""
     times = results.ratio(best.name, "local")
     return "" if times is None else f", {times.median:.2g} times what local gives"
+
+
+def _delivered(results: Results, names: Sequence[str]) -> list[Outcome]:
+    """Those that came through: one that failed on its way may have been fast until then."""
+    return [one for one in map(results.__getitem__, names) if one.rate is not None and not one.skipped]
 
 
 def _rate(outcome: Outcome) -> float:

@@ -68,8 +68,10 @@ def _options(
 def backends(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """List the installed backends: their state, and the reason where one does not work."""
     from samplerkit.cli.backend_table import backend_rows, show_json, show_table
+    from samplerkit.cli.quiet import prints_on_stderr
 
-    rows = backend_rows()
+    with prints_on_stderr():  # plugins are imported
+        rows = backend_rows()
     (show_json if as_json else show_table)(rows)
 
 
@@ -124,9 +126,8 @@ def resume(
 
     tables = _tables_of_run(folder)
     changed = dict.fromkeys(_sampler_keys(settings or []))
-    if n_epochs is not None:
-        tables["train"]["n_epochs"] = n_epochs
-    resolved = configuration.resolve(tables, sampler=sampler, settings=settings or ())
+    total = [] if n_epochs is None else [f"train.n_epochs={n_epochs}"]
+    resolved = configuration.resolve(tables, sampler=sampler, settings=[*(settings or ()), *total])
     options: dict[str, Any] = {key: resolved.sampler.options.get(key) for key in changed}
     return resume_run(
         resolved, folder, sampler=sampler, sampler_options=options, require_target=require_target

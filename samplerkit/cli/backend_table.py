@@ -11,6 +11,9 @@ COLUMNS = ("name", "state", "reason", "summary", "distribution", "api")
 
 _HOOKS = "hooks"
 
+_LEAST_WIDTH = 80
+"""Columns without which words would be cut: in a narrower terminal lines are broken instead."""
+
 
 def backend_rows() -> list[dict[str, Any]]:
     """One dict for each installed backend, and for each plugin of hooks after them.
@@ -30,7 +33,7 @@ def show_json(rows: list[dict[str, Any]]) -> None:
 
 
 def show_table(rows: list[dict[str, Any]]) -> None:
-    """Print a table, and another for plugins of hooks; on a terminal it fits the width."""
+    """Print a table, and another for plugins of hooks; it fits a terminal of 80 columns or more."""
     hooks = [row for row in rows if row["kind"] == _HOOKS]
     _show("backend", COLUMNS, [row for row in rows if row not in hooks])
     if hooks:
@@ -44,8 +47,12 @@ def _show(title: str, columns: Sequence[str], rows: list[dict[str, Any]]) -> Non
     from rich.text import Text
 
     # No cell is cut where nobody looks at a width.
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    table = Table(title, *columns[1:], box=None, pad_edge=False)
+    console = Console()
+    console.width = max(console.width, _LEAST_WIDTH) if sys.stdout.isatty() else 200
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        # A name is what one types: others give way to it where there is little room.
+        table.add_column(title if column == "name" else column, no_wrap=column in ("name", "state"))
     for row in rows:
         cells = [Text(row[column]) for column in columns]
         cells[1].stylize("green" if row["state"] == "ok" else "red")

@@ -28,8 +28,9 @@ from samplerkit.bench.machine import machine, versions
 from samplerkit.bench.processes import usable_cpus
 from samplerkit.bench.recommendation import recommendation, recommended
 from samplerkit.bench.workload import Workload
+from samplerkit.cli.asked_files import refuse_unwritable
 from samplerkit.cli.errors import FAILURE, UsageError
-from samplerkit.cli.quiet import without_native_chatter
+from samplerkit.cli.quiet import prints_on_stderr, without_native_chatter
 from samplerkit.cli.search_path import search_here
 from samplerkit.errors import SamplerKitError
 from samplerkit.plugins.option_words import parse_options
@@ -64,8 +65,9 @@ def bench(workload: Workload, course: Course, *, json_file: Path | None, plot: P
     Raises:
         UsageError: for an environment, a policy, a backend or a file that cannot be.
     """
-    for option, path in (("--json", json_file), ("--plot", plot)):
-        _check_file(option, path)
+    refuse_unwritable("--json", json_file)
+    refuse_unwritable("--plot", plot)
+    _check_format(plot)
     folders = [search_here()]
     policy = _try_out(workload)
     candidates = _candidates(course.backends)
@@ -90,25 +92,22 @@ def bench(workload: Workload, course: Course, *, json_file: Path | None, plot: P
     return FAILURE if recommended(results, names) is None else 0
 
 
-def _check_file(option: str, path: Path | None) -> None:
-    if path is None:
+def _check_format(plot: Path | None) -> None:
+    if plot is None:
         return
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{option} {path}: there is no folder {path.absolute().parent}")
-    if path.is_dir():
-        raise UsageError(f"{option} {path}: that is a folder; give a file")
-    if option == "--plot":
+    try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-        known = sorted(FigureCanvasAgg.get_supported_filetypes())
-        if path.suffix.removeprefix(".") not in known:
-            raise UsageError(f"--plot {path}: its ending must be one of {', '.join(known)}")
+    except ImportError as error:
+        raise UsageError(f"--plot needs matplotlib: run `pip install matplotlib` ({error})") from error
+    known = sorted(FigureCanvasAgg.get_supported_filetypes())
+    if plot.suffix.removeprefix(".") not in known:
+        raise UsageError(f"--plot {plot}: its ending must be one of {', '.join(known)}")
 
 
 def _try_out(workload: Workload) -> str:
     """Construct everything once, so that mistakes are found before anything is measured."""
     try:
-        with without_native_chatter():
+        with prints_on_stderr(), without_native_chatter():
             env = workload.make_env()
             try:
                 workload.episode_limit(env)
@@ -119,7 +118,7 @@ def _try_out(workload: Workload) -> str:
                 return workload.policy_name(env)
             finally:
                 env.close()
-    except Exception as error:  # whatever a stranger's environment or policy may raise
+    except (Exception, SystemExit) as error:  # whatever a stranger's environment or policy may raise
         told = isinstance(error, (SamplerKitError, ValueError, TypeError))
         text = str(error) if told else f"{type(error).__name__}: {error}"
         raise UsageError(f"{workload.env} cannot be measured: {text}") from error
@@ -167,17 +166,21 @@ def _progress(stream: Any) -> Iterator[Progress | None]:
 def _show(results: Results, title: str, sentence: str) -> None:
     console = Console(highlight=False)
     console.width = max(console.width, _WIDTH) if sys.stdout.isatty() else 120
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    console.print(title, style="italic", markup=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
     for heading in ("steps/s", "limit", "min..max", "start s", "MB", "worker"):
         table.add_column(heading, justify="right", no_wrap=True)
     for outcome in results.outcomes:
         if not outcome.skipped:
             table.add_row(outcome.name, *_cells(outcome, results))
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     for outcome in results.outcomes:
         if outcome.skipped:
-            console.print(f"skipped: {outcome.name}: {outcome.skipped}", style="yellow", markup=False)
+            console.print(
+                f"skipped: {outcome.name}: {outcome.skipped}", style="yellow", markup=False, soft_wrap=True
+            )
         elif outcome.idle_load > 0.05:
             console.print(
                 f"{outcome.name} kept {outcome.idle_load:.2f} processors busy while others were measured",

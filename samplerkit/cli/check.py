@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from samplerkit.cli.asked_files import refuse_unwritable
 from samplerkit.cli.errors import FAILURE, UsageError
 from samplerkit.cli.search_path import search_here
 from samplerkit.errors import SamplerKitError
@@ -49,8 +50,7 @@ def check(
     need_hypothesis()
     from samplerkit.contract.report import as_json, failures, header, summary, write_json
 
-    if report is not None and not report.absolute().parent.is_dir():
-        raise UsageError(f"--report {report}: there is no folder {report.absolute().parent}")
+    refuse_unwritable("--report", report)
     with _examination(backend, only, profile, contract, options) as examination:
         display = Display()
         display.text(header(examination.subject, examination.profile, examination.version) + "\n")
@@ -95,7 +95,7 @@ def _examination(
         subject = find_subject(backend, given)
     except SamplerKitError as error:
         raise UsageError(str(error)) from error
-    except Exception as error:  # whatever importing a stranger's module may raise
+    except (Exception, SystemExit) as error:  # whatever importing a stranger's module may raise
         raise UsageError(f"{backend} cannot be loaded: {type(error).__name__}: {error}") from error
     try:
         return Examination(subject, profile, clauses=select(only, version), version=version)

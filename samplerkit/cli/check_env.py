@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from samplerkit.bench.workload import environment_named
 from samplerkit.cli.errors import FAILURE, UsageError
-from samplerkit.cli.quiet import without_native_chatter
+from samplerkit.cli.quiet import prints_on_stderr, without_native_chatter
 from samplerkit.cli.search_path import search_here
 
 if TYPE_CHECKING:
@@ -30,11 +30,12 @@ def check_env(
     """
     from samplerkit.contract.purity import check_purity
 
-    env = _find_environment(reference)
-    try:
-        report = check_purity(env, seed=seed, n_units=n_units, max_episode_length=max_episode_length)
-    except Exception as error:
-        raise UsageError(f"{reference} cannot be checked: {type(error).__name__}: {error}") from error
+    with prints_on_stderr():
+        env = _find_environment(reference)
+        try:
+            report = check_purity(env, seed=seed, n_units=n_units, max_episode_length=max_episode_length)
+        except (Exception, SystemExit) as error:  # whatever a stranger's environment may raise
+            raise _unchecked(reference, error) from error
     (_show_json if as_json else _show)(report)
     return 0 if report.pure else FAILURE
 
@@ -51,6 +52,12 @@ def _find_environment(reference: str) -> Any:
             return environment_named(reference)
     except ValueError as error:
         raise UsageError(str(error)) from error
+    except (Exception, SystemExit) as error:  # whatever importing a stranger's module may raise
+        raise _unchecked(reference, error) from error
+
+
+def _unchecked(reference: str, error: BaseException) -> UsageError:
+    return UsageError(f"{reference} cannot be checked: {type(error).__name__}: {error}")
 
 
 def _show_json(report: PurityReport) -> None:

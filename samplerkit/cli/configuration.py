@@ -99,6 +99,8 @@ def resolve(
 def choose_sampler(tables: Tables, name: str) -> None:
     """Name another backend; the own options of the one in the file, such as ``n_processes``, go with it."""
     table = tables.setdefault("sampler", {})
+    if not isinstance(table, dict):
+        return  # what is no table is refused with all the others
     before = table.get("name", "local")
     if before != name:
         tables["sampler"] = {**kept_on_another(table, before, name), "name": name}
@@ -165,11 +167,16 @@ def load_name(reference: str, *, what: str) -> Any:
     try:
         with without_native_chatter():
             module = importlib.import_module(module_name)
-        return getattr(module, name)
     except ImportError as error:
         raise ConfigError(
             f"{what}: {module_name} cannot be imported: {error}.{_install_hint(error)}"
         ) from error
+    except (Exception, SystemExit) as error:  # whatever importing a stranger's module may raise
+        raise ConfigError(
+            f"{what}: importing {module_name} raised {type(error).__name__}: {error}."
+        ) from error
+    try:
+        return getattr(module, name)
     except AttributeError as error:
         raise ConfigError(f"{what}: {error}.") from error
 

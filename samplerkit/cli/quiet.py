@@ -1,4 +1,4 @@
-"""Keeping native libraries' chatter off the terminal."""
+"""Keeping what strangers write away from what a command has to say."""
 
 from __future__ import annotations
 
@@ -31,3 +31,18 @@ def without_native_chatter() -> Iterator[None]:
             held.seek(0)
             kept = b"".join(line for line in held if not _CHATTER.match(line))
             os.write(2, kept)
+
+
+@contextlib.contextmanager
+def prints_on_stderr() -> Iterator[None]:
+    """Send to stderr what is printed inside, by child processes too: stdout is for the command's result."""
+    sys.stdout.flush()
+    real = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(real, 1)
+        os.close(real)

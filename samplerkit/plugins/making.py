@@ -99,7 +99,7 @@ def make_sampler(
         TypeError, ValueError: for a bad argument.
         WorkerError, WorkerDied: if a worker cannot start.
     """
-    backend, kind = _parts(name)
+    backend, kind = parts_of(name)
     if kind is None:
         refuse_options_of_workers(name, get_backend(backend), options, options_of_kinds)
     else:
@@ -142,8 +142,13 @@ def _joined(worker_args: Mapping[str, Any] | None, own: Mapping[str, Any]) -> di
     return {**(worker_args or {}), **own}
 
 
-def _parts(name: str) -> tuple[str, str | None]:
-    """Split a name into backend and kind of worker."""
+def parts_of(name: str) -> tuple[str, str | None]:
+    """Split a name into backend and kind of worker.
+
+    Raises:
+        ValueError: if it is composed of something else.
+        BackendError: if there is no such backend.
+    """
     if not isinstance(name, str):
         raise TypeError(f"the name of a backend is a string such as 'local', not {name!r}")
     first, plus, second = name.partition("+")

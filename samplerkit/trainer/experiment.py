@@ -78,10 +78,7 @@ class TrainSettings:
     snapshot_gap: int = 1
 
     def __post_init__(self) -> None:
-        for key in ("n_epochs", "batch_size"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise ConfigError(f"train.{key} is {value}: pass at least 1.")
+        _refuse_less(self, "train", n_epochs=1, batch_size=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +96,9 @@ class EvaluationSettings:
     seed: int = 1
     references: Mapping[str, float] = field(default_factory=dict)
     target: float | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_less(self, "evaluation", trials=0, seed=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +181,9 @@ class _ExperimentTable:
     description: str = ""
     folder: str | None = None
 
+    def __post_init__(self) -> None:
+        _refuse_less(self, "experiment", seed=0)
+
 
 _TABLES = ("experiment", "algo", "env", "policy", "sampler", "train", "evaluation", "chart")
 
@@ -189,6 +192,18 @@ def _sampler_settings(table: Mapping[str, Any]) -> SamplerSettings:
     own = {key: value for key, value in table.items() if key in ("name", "n_workers")}
     options = {key: value for key, value in table.items() if key not in own}
     return table_as(SamplerSettings, {**own, "options": options}, where="sampler")
+
+
+def _refuse_less(settings: object, table: str, **least: int) -> None:
+    """Refuse a number below its least value, before a run has begun.
+
+    Raises:
+        ConfigError: It is less; None is no number.
+    """
+    for key, allowed in least.items():
+        value = getattr(settings, key)
+        if value is not None and value < allowed:
+            raise ConfigError(f"{table}.{key} is {value}: pass at least {allowed}.")
 
 
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:

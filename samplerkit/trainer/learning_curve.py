@@ -20,7 +20,8 @@ class LearningCurve:
     """Draws ``learning_curve.png`` into the run's folder: at the end, on interrupt, and every so often.
 
     Needs matplotlib (in ``samplerkit[cli]``), imported when the first picture is drawn; where it is missing
-    a warning says so once, and there is no picture.
+    a warning says so once, and there is no picture. Nor is there one of a column without a number in any row,
+    as one whose name is misspelt: a warning says so at the end.
 
     Args:
         y: The column drawn over environment steps.
@@ -48,11 +49,13 @@ class LearningCurve:
         self._path: Path | None = None
         self._drawn_at = 0.0
         self._changed = False
+        self._seen: set[str] = set()
 
     def open(self, start: RunStart) -> None:
         """Begin with the points of the epochs before a resumption."""
         self._path = start.folder / LEARNING_CURVE
         self._points = []
+        self._seen = set()
         for row in start.rows:
             self._add(row)
         self._drawn_at = time.monotonic()
@@ -67,8 +70,16 @@ class LearningCurve:
         """Draw what is not drawn yet."""
         if self._changed:
             self._draw()
+        elif self._seen and not self._points:
+            _logger.warning(
+                "no %s: no row has a number in the column %r%s",
+                LEARNING_CURVE,
+                self._y,
+                "" if self._y in self._seen else f"; there are {', '.join(sorted(self._seen))}",
+            )
 
     def _add(self, row: Mapping[str, Number]) -> None:
+        self._seen.update(row)
         value = row.get(self._y)
         if value is not None and math.isfinite(value):
             self._points.append((row[TOTAL_ENV_STEPS], value))

@@ -9,9 +9,14 @@ from typing import Any, TextIO
 
 from samplerkit.trainer.records import EPOCH, TOTAL_ENV_STEPS, Number, Output, RunStart
 
+_LEAST_WIDTH = 80
+"""Columns that the figures beside a bar may take."""
+
 
 def progress_display(*, y: str = "Train/AverageReturn", stream: TextIO | None = None) -> Output:
     """A display on ``stream`` (stderr by default): rich's where it is a terminal and rich is installed.
+
+    In a terminal so narrow that a bar would leave no room for figures they come as lines.
 
     Args:
         y: The column shown as average return.
@@ -20,10 +25,11 @@ def progress_display(*, y: str = "Train/AverageReturn", stream: TextIO | None = 
     stream = stream or sys.stderr
     if stream.isatty():
         try:
-            import rich  # noqa: F401
+            from rich.console import Console
         except ImportError:
             return PlainProgress(y=y, stream=stream)
-        return RichProgress(y=y, stream=stream)
+        if Console(file=stream).width >= _LEAST_WIDTH:
+            return RichProgress(y=y, stream=stream)
     return PlainProgress(y=y, stream=stream)
 
 

@@ -161,7 +161,10 @@ def build(config: ExperimentConfig) -> Experiment:
     algo_options = table_as(_AlgoOptions, config.algo, where="algo")
     policy_options = table_as(_PolicyOptions, config.policy, where="policy")
     env_id = table_as(_EnvOptions, config.env, where="env").id
-    env = gymnasium.make(env_id)
+    try:
+        env = gymnasium.make(env_id)
+    except (gymnasium.error.Error, ImportError) as error:
+        raise ConfigError(f"env.id: {env_id!r} cannot be made: {error}") from error
     spaces = env.observation_space, env.action_space
     env.close()
     if not (isinstance(spaces[0], gymnasium.spaces.Box) and isinstance(spaces[1], gymnasium.spaces.Discrete)):

@@ -55,6 +55,11 @@ def test_of_a_long_error_the_first_line_and_the_last_come_through(host):
         host("raises at length").start()
 
 
+def test_a_last_line_that_says_the_same_again_is_left_out(host):
+    with pytest.raises(ContestantFailed, match=r"^RuntimeError: far away KeyError was raised: 'x'$"):
+        host("raises what it was told").start()
+
+
 def test_its_last_words_come_through(host):
     with pytest.raises(ContestantFailed, match="status 7: last words"):
         host("dies").start()

@@ -88,6 +88,11 @@ def test_neither_limits_nor_the_skipped_are_recommended():
     assert recommended(found, ["a", "b"]).name == "a"
 
 
+def test_one_that_failed_on_its_way_is_not_compared_with():
+    found = results(LIMIT, outcome("a", 100, 100), outcome("b", 190, skipped="it failed (round 2): why"))
+    assert recommendation(found, ["a", "b"]) == "Use a: 100 steps per second, 50% of the limit."
+
+
 def test_where_nothing_was_delivered_there_is_nothing_to_recommend():
     found = results(LIMIT, outcome("a", skipped="why"))
     assert recommended(found, ["a"]) is None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import sys
 
 import pytest
 from bench_fakes import Scripted
@@ -135,6 +137,8 @@ def test_where_no_backend_delivers_anything_the_status_is_one(stage, capsys):
         ([ENV, "--backend", "local:n_envs=2"], "make 'local+fragment' or 'local+vectorized'"),
         ([ENV, "--backend", "vectorized:n_env=2"], "Did you mean 'n_envs'?"),
         ([ENV, "--backend", "local:seed=2"], "'local' takes no 'seed' here"),
+        ([ENV, "--backend", "local+local"], "a composite is a sampler, '+', and a kind of worker"),
+        ([ENV, "--backend", "local+vectorized+fragment"], "no backend 'vectorized+fragment'"),
         ([ENV, "--num-samples", "0"], "'--num-samples' / '-n': Input should be greater"),
         ([ENV, "--seconds", "no"], "'--seconds': Input should be a valid number"),
         ([ENV, "--json", "/no/such/folder/o.json"], "there is no folder /no/such/folder"),
@@ -150,6 +154,35 @@ def test_what_cannot_be_measured_exits_with_two(capsys, words, said):
     assert said in errors
     assert errors.count("\n") == 1, errors
     assert out == ""
+
+
+def test_where_nothing_ran_the_title_stands_on_one_line_and_no_table_below(stage, capsys, monkeypatch):
+    stage.scripts = {"local": Skipped("no room, " * 30 + "none")}
+    monkeypatch.setattr(
+        stage, "bare_loops", lambda workload, n, folders: Scripted(str(n), fails={("start", 1): Skipped("x")})
+    )
+    monkeypatch.setattr(command, "bare_loops", stage.bare_loops)
+    assert bench() == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{ENV}, policy mlp, 4,000 steps a batch"
+    assert lines[1:4] == ["skipped: 2: x", "skipped: 1: x", f"skipped: local: {'no room, ' * 30}none"]
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_a_file_that_must_not_be_written_is_refused_before_anything_is_measured(
+    stage, capsys, monkeypatch, tmp_path, option
+):
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).startswith(str(tmp_path)))
+    assert bench(option, str(tmp_path / "out.png")) == 2
+    assert "you may not write there; give another file" in capsys.readouterr().err
+    assert not stage.made
+
+
+def test_a_picture_without_matplotlib_is_refused_before_anything_is_measured(stage, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    assert bench("--plot", "out.png") == 2
+    assert "--plot needs matplotlib: run `pip install matplotlib`" in capsys.readouterr().err
+    assert not stage.made
 
 
 @pytest.mark.slow

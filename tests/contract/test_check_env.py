@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +61,35 @@ def test_what_cannot_be_checked_exits_with_two_and_one_sentence(
 def test_an_id_with_its_module_is_gymnasium_s_own_form(capsys: pytest.CaptureFixture[str]) -> None:
     assert check_env("gymnasium:FrozenLake-v1", "--units", "1") == 0
     assert "FrozenLakeEnv" in capsys.readouterr().out
+
+
+def test_what_an_environment_prints_does_not_get_into_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = ("import os", "from environment_zoo import Odd", "print('imported')", "os.system('echo native')")
+    (tmp_path / "talks.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert check_env("talks:Odd", "--units", "1", "--json") == 0
+    out, errors = capfd.readouterr()
+    assert json.loads(out)["pure"] is True
+    assert {"imported", "native"} <= set(errors.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "words"), [("1 / 0", "ZeroDivisionError: division by zero"), ("raise SystemExit(4)", "Exit: 4")]
+)
+def test_a_module_that_breaks_off_cannot_be_checked_either(
+    line: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "breaks_off.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    for command in (["check-env"], ["check"], ["bench"], ["bench", "CartPole-v1", "--policy"]):
+        assert main([*command, "breaks_off:Anything"]) == 2
+        errors = capsys.readouterr().err
+        assert words in errors
+        assert errors.startswith("Error: ")
+        assert errors.count("\n") == 1

@@ -68,6 +68,8 @@ class InHost(Contestant):
             raise RuntimeError("it broke")
         if self._behaviour == "raises at length":
             raise RuntimeError("\x1b[36mfar away\x1b[39m:\n\n  File 'x'\n  KeyError: 3\n")
+        if self._behaviour == "raises what it was told":
+            raise RuntimeError("far away KeyError was raised: 'x'\n\n  File 'x'\n  KeyError: 'x'\n")
         if self._behaviour == "dies":
             sys.stderr.write("last words\n")
             sys.stderr.flush()

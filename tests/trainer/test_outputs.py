@@ -217,6 +217,22 @@ def test_without_the_column_there_is_no_picture(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_column_that_is_not_there_is_told_with_those_that_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(LearningCurve(y="Other"), tmp_path, rows(3))
+    (told,) = caplog.messages
+    assert told.startswith("no learning_curve.png: no row has a number in the column 'Other'; there are ")
+    assert "Train/AverageReturn" in told
+
+
+def test_a_run_without_epochs_is_not_told_about_its_picture(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(LearningCurve(y="Other"), tmp_path, [])
+    assert not caplog.messages
+
+
 def test_without_matplotlib_one_warning_and_no_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -273,6 +289,13 @@ def test_on_a_terminal_progress_is_a_bar_with_the_same_figures(tmp_path: Path) -
     fill(output, tmp_path, rows(3))
     assert "\x1b" in stream.getvalue()
     assert "3/3" in stream.getvalue()
+
+
+def test_in_a_narrow_terminal_no_figure_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = Terminal()
+    fill(progress_display(stream=stream), tmp_path, rows(3))
+    assert "epoch 3/3  steps 300  steps/s" in stream.getvalue()
 
 
 def test_without_the_return_a_dash_stands_there(tmp_path: Path) -> None:
