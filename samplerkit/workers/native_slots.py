@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from samplerkit.episodes import EnvSpec, StepType, TickRecorder
 from samplerkit.episodes.native_recorder import NativeRecorder
-from samplerkit.interfaces import Unit, Units, VectorEnv, Worker
+from samplerkit.interfaces import Unit, Units, VectorEnv, Worker, layers_of
 from samplerkit.workers.slots import Seeds, Slots
 
 _IDLE = 0
@@ -63,6 +64,25 @@ def check_seeding(env: VectorEnv) -> None:
     """Raise a TypeError for a vector environment whose slots cannot be seeded one by one."""
     if not seeds_each_slot(env):
         raise seeded_as_a_whole(env)
+
+
+def check_wrappers(env: VectorEnv) -> None:
+    """Raise a TypeError for a wrapper that takes the reset of some slots for one of all.
+
+    `SyncVectorEnv` and `AsyncVectorEnv` pop the mask from the options of a reset, and gymnasium's statistics,
+    which look for it afterwards, begin anew in every slot: what they say of an episode would depend on those
+    beside it.
+    """
+    layers: Any = env
+    if isinstance(env.unwrapped, (SyncVectorEnv, AsyncVectorEnv)) and any(
+        isinstance(layer, RecordEpisodeStatistics) for layer in layers_of(layers)
+    ):
+        raise TypeError(
+            f"gymnasium's vector.RecordEpisodeStatistics around a {type(env.unwrapped).__name__} forgets "
+            "what it counted in all slots whenever one is reset: put gymnasium.wrappers."
+            "RecordEpisodeStatistics around each of its environments, or leave it out, since batch.lengths "
+            "and batch.rewards say the same"
+        )
 
 
 def seeded_as_a_whole(env: VectorEnv) -> TypeError:

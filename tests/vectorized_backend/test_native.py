@@ -14,7 +14,7 @@ from fault_probes import DictEnv
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space
-from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from gymnasium.wrappers.vector import RecordEpisodeStatistics, TransformReward
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -300,6 +300,21 @@ def test_a_vector_environment_of_ones_own_says_that_it_seeds_its_slots(n_envs):
     np.testing.assert_array_equal(batch.last_observations[:, 1], batch.lengths)
     starts = np.cumsum(batch.lengths) - batch.lengths
     assert not batch.observations[starts, 1].any()
+
+
+@pytest.mark.parametrize("name", ["vectorized", "fragment"])
+def test_statistics_that_begin_anew_in_all_slots_when_one_is_reset_are_refused(name):
+    def envs():
+        return TransformReward(
+            RecordEpisodeStatistics(synchronous(cartpole, AutoresetMode.NEXT_STEP, 3)), lambda reward: reward
+        )
+
+    with (
+        pytest.raises(samplerkit.WorkerError, match=r"around each of its environments") as raised,
+        sampler(name, RandomPolicy(cartpole().action_space), envs, n_envs=3) as it,
+    ):
+        it.obtain_samples(0, 40)
+    assert raised.value.error_type == "TypeError"
 
 
 def test_what_is_known_of_seeding():
