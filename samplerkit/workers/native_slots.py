@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from samplerkit.episodes import EnvSpec, StepType, TickRecorder
@@ -17,6 +17,9 @@ from samplerkit.workers.slots import Seeds, Slots
 
 _IDLE = 0
 """Seed of a slot without a unit."""
+
+_RESETS_LATER = AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED
+"""Modes in which what an environment returns at the end of an episode is the final observation."""
 
 _ALE_SLOT = frozenset({"env_id"})
 """Infos of ale_py's vector environment that tell the slot."""
@@ -128,6 +131,8 @@ class NativeSlots(Slots):
         self._over = set(range(self.n_slots))
         if self._recorder is None or self._recorder.env_spec != spec:
             self._recorder = self.recorder_type(spec, self.n_slots)
+        recorder: Any = self.recorder
+        recorder.resets_in_step = env.metadata.get("autoreset_mode") not in _RESETS_LATER
 
     @property
     def present(self) -> Sequence[Any]:
