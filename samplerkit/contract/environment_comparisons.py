@@ -48,7 +48,14 @@ class Comparisons:
         ignored: paths of infos to leave out of account.
     """
 
-    NAMES = ("fresh_copy", "unpickled_copy", "after_others", "after_interrupted", "other_process")
+    NAMES = (
+        "fresh_copy",
+        "unpickled_copy",
+        "after_others",
+        "after_interrupted",
+        "beside_another",
+        "other_process",
+    )
 
     def __init__(self, runs: UnitRuns, n_units: int, ignored: frozenset[str] = frozenset()) -> None:
         self.runs = runs
@@ -102,6 +109,14 @@ class Comparisons:
             return self.runs.in_one_copy([Piece(other, cut=cut), Piece(unit)])[0]
 
         return self._each("after an interrupted unit", "alone", interrupted)
+
+    def beside_another(self) -> Comparison:
+        """Compare with units whose steps alternate with those of another one, in another copy."""
+
+        def beside(unit: int) -> EpisodeBatch:
+            return self.runs.in_one_copy([Piece(unit)], beside=unit + 1)[0]
+
+        return self._each("beside another copy", "alone", beside)
 
     def repeats_itself(self) -> bool:
         """Whether each unit was the same both times that it ran in one copy."""

@@ -18,6 +18,7 @@ class Impurity(StrEnum):
 
     REMEMBERS = "remembers earlier episodes"
     SHARED = "remembers earlier episodes in its class or module"
+    ENTANGLED = "shares with its copies what an episode changes"
     SEED_IGNORED = "ignores the seed"
     SEEDED_ONCE = "takes only its first seed"
     UNSEEDED = "draws from unseeded randomness"
@@ -135,7 +136,8 @@ class PurityReport:
         if drawn and self.denies_draws:
             told = "not set for it, since it says draws_from_global_random = False: take that away"
             return Line(label, f"{drawn}: {told}", "bad")
-        return Line(label, f"{drawn}: harmless, set for each unit" if drawn else "not drawn from")
+        told = "harmless, set for each unit, unless a worker steps several environments"
+        return Line(label, f"{drawn}: {told}" if drawn else "not drawn from")
 
     def _declaration(self) -> str:
         if self.error is not None:

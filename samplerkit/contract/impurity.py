@@ -67,6 +67,9 @@ def other_symptoms(comparisons: Comparisons, results: Results, inspection: Inspe
     remembered = tuple(name for name in ("after_others", "after_interrupted") if name in violated)
     if remembered:
         symptoms.append(_of_one_copy(comparisons, remembered, inspection))
+    if "beside_another" in violated:
+        text = "a unit differs while another copy in the same process is stepped in turn with it"
+        symptoms.append(Symptom(Impurity.ENTANGLED, text, ("beside_another",)))
     if "other_process" in violated:
         symptoms.append(_of_processes(comparisons))
     return symptoms
@@ -170,6 +173,10 @@ _MEND = {
     Impurity.SHARED: (
         "keep it in the instance and let reset(seed=…) put it back: classes and modules are shared by all "
         "workers of a process"
+    ),
+    Impurity.ENTANGLED: (
+        "give each copy its own: what is an attribute of a class or a module, or was handed to several "
+        "environments, is shared by the slots of a vectorized or fragment worker"
     ),
     Impurity.SEED_IGNORED: "call super().reset(seed=seed) in reset, and draw from self.np_random only",
     Impurity.SEEDED_ONCE: "let every reset(seed=…) seed the environment anew, not the first one only",

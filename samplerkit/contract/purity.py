@@ -1,7 +1,8 @@
 """Does an environment keep the one promise that samplers build on?
 
-A unit alone, after others, after an interrupted one, in a fresh copy and in another process is always the
-same, bit for bit: ``reset(seed=…)`` and the actions determine the episode, and nothing else does.
+A unit alone, after others, after an interrupted one, beside another one, in a fresh copy and in another
+process is always the same, bit for bit: ``reset(seed=…)`` and the actions determine the episode, and
+nothing else does.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ from samplerkit.workers import WorkerFactory
 
 _LIMIT_WHERE_NONE_IS_KNOWN = 1_000
 
+_MADE_UP_FOR_BY_ORDER = frozenset(
+    {Impurity.REMEMBERS, Impurity.ENTANGLED, Impurity.SEED_IGNORED, Impurity.SEEDED_ONCE}
+)
+"""What does no harm where units run one after the other, in order, in one place."""
+
 
 def check_purity(
     env: Any,
@@ -55,7 +61,7 @@ def check_purity(
         env: an environment, an `EnvUpdate`, a gymnasium id, or a callable without arguments.
         policy: chooses the actions; None means at random.
         seed: of the units, as of a sampler.
-        n_units: how many units are compared, at least 1. Each runs about eight times.
+        n_units: how many units are compared, at least 1. Each runs about ten times.
         max_episode_length: most steps of an episode; None means the environment's own limit, or 1,000.
         processes: whether other processes are compared as well (about a second, on the multiprocessing
             backend).
@@ -155,7 +161,7 @@ class _Check:
     def _suffices(self, comparisons: Comparisons, symptoms: list[Symptom]) -> bool:
         declared = what_to_declare(symptoms)
         kinds = {symptom.kind for symptom in symptoms} - {Impurity.CLOCK}
-        if not declared or not kinds <= {Impurity.REMEMBERS, Impurity.SEED_IGNORED, Impurity.SEEDED_ONCE}:
+        if not declared or not kinds <= _MADE_UP_FOR_BY_ORDER:
             return False
         runs = replace(self._runs, reseed=declared.get("reseed", True))
         return Comparisons(runs, self._n_units, comparisons.ignored).repeatable_in_order()

@@ -1,4 +1,4 @@
-"""Units run here on demand: alone, after others, after an interrupted one, always in a fresh copy."""
+"""Units run here on demand: alone, after others, after an interrupted one, or beside one in another copy."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ import threadpoolctl
 
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.global_random import GlobalRandomState
-from samplerkit.interfaces import EnvUpdate, UnitCancelled
+from samplerkit.interfaces import EnvUpdate, Unit, UnitCancelled
 from samplerkit.sampling import boundary
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.host import WorkerHost
-from samplerkit.sampling.numbering import update_seed
+from samplerkit.sampling.numbering import UnitSeeds, update_seed
+from samplerkit.sampling.packing import pack
 from samplerkit.sampling.recipes import Recipe
 from samplerkit.sampling.seating import HostSetup
 from samplerkit.workers import DefaultWorker, WorkerFactory
@@ -41,14 +42,55 @@ class Piece:
 
 
 class ScriptedWorker(DefaultWorker):
-    """A `DefaultWorker` that can be told to interrupt a unit, or to seed the environment otherwise."""
+    """A `DefaultWorker` that can be told to interrupt a unit, or to seed the environment otherwise.
+
+    Args:
+        script: what to run.
+        beside: a unit that another worker runs, with copies of its own, step by step in turn with this
+            one. What it draws from the global generators is not seen here.
+    """
 
     stateful: ClassVar[bool] = False
     piece: Piece
 
-    def __init__(self, *, script: Iterator[Piece], **arguments: Any) -> None:
+    def __init__(self, *, script: Iterator[Piece], beside: Unit | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._script = script
+        self._neighbour: DefaultWorker | None = None
+        self._neighbour_runs = False
+        if beside is not None:
+            self._neighbour = DefaultWorker(**arguments)
+            self._neighbour.unit = beside
+
+    def update_agent(self, agent_update: Any) -> None:
+        """Take a policy, and give the neighbour a copy."""
+        if self._neighbour is not None:
+            with GlobalRandomState():
+                self._neighbour.update_agent(pack(agent_update, "the policy").load())
+        super().update_agent(agent_update)
+
+    def update_env(self, env_update: Any) -> None:
+        """Make an environment, and another one for the neighbour."""
+        if self._neighbour is not None:
+            with GlobalRandomState():
+                self._neighbour.update_env(pack(env_update, "the environment").load())
+        super().update_env(env_update)
+
+    def start_episode(self) -> None:
+        """Begin the episode, and then the neighbour's."""
+        super().start_episode()
+        if self._neighbour is not None:
+            with GlobalRandomState():
+                self._neighbour.start_episode()
+            self._neighbour_runs = True
+
+    def step_episode(self) -> bool:
+        """Take a step, and then the neighbour's."""
+        over = super().step_episode()
+        if self._neighbour is not None and self._neighbour_runs:
+            with GlobalRandomState():
+                self._neighbour_runs = not self._neighbour.step_episode()
+        return over
 
     def rollout(self) -> EpisodeBatch:
         """Run the next piece of the script.
@@ -63,6 +105,12 @@ class ScriptedWorker(DefaultWorker):
         for _ in range(self.piece.cut):
             self.step_episode()
         raise UnitCancelled
+
+    def shutdown(self) -> None:
+        """Close the environments."""
+        super().shutdown()
+        if self._neighbour is not None:
+            self._neighbour.shutdown()
 
     def env_seed(self) -> int | None:
         """The unit's seed, or its neighbour."""
@@ -100,8 +148,12 @@ class UnitRuns:
             raise TypeError("policy must be an object with get_action (see samplerkit.Policy)")
         object.__setattr__(self, "_recipe", Recipe(agent.packed, None, (env,)))
 
-    def in_one_copy(self, pieces: Sequence[Piece]) -> list[EpisodeBatch]:
+    def in_one_copy(self, pieces: Sequence[Piece], beside: int | None = None) -> list[EpisodeBatch]:
         """Run pieces one after the other in one fresh copy of the environment.
+
+        Args:
+            pieces: what to run.
+            beside: number of a unit that runs in another copy at the same time, step by step in turn.
 
         Returns:
             The episodes of those that were not cut.
@@ -109,12 +161,13 @@ class UnitRuns:
         Raises:
             WorkerError: if the environment or the policy raised.
         """
+        neighbour = None if beside is None else UnitSeeds(self.seed).unit(beside)
         factory = WorkerFactory(
             max_episode_length=self.max_episode_length,
             seed=self.seed,
             n_workers=1,
             worker_class=ScriptedWorker,
-            worker_args={"script": iter(pieces)},
+            worker_args={"script": iter(pieces), "beside": neighbour},
         )
         setup = HostSetup.of(factory, 1, self.reseed)
         host = WorkerHost(setup, catch_interrupts=False)

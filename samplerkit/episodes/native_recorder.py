@@ -29,6 +29,10 @@ class NativeRecorder(TickRecorder):
     over: list[int] = []  # noqa: RUF012 - replaced at each tick, never changed in place
     """Slots, idle ones too, whose episodes the environment ended in the last tick."""
 
+    resets_in_step: bool = True
+    """Whether the environment may reset a slot in the step that ends its episode, and give the final
+    observation in the infos. What others have there under that name is an info like any."""
+
     def stand_by(self, slots: Sequence[int], observations: Any) -> None:
         """Take what idle slots observe after a reset.
 
@@ -110,7 +114,8 @@ class NativeRecorder(TickRecorder):
             rows[following : following + n] = observations
         else:
             self._put_observations(following, observations)
-        if infos and (finals := final_observations(infos, over)) is not None:
+        finals = final_observations(infos, over) if infos and self.resets_in_step else None
+        if finals is not None:
             column, mask = finals
             for slot in np.flatnonzero(mask).tolist():
                 recording.observations.put(following + slot, row_of(column, slot))

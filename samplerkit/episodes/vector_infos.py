@@ -36,10 +36,13 @@ def is_flags(column: Any) -> bool:
 
 
 def final_observations(infos: Mapping[str, Any], over: Array) -> tuple[Any, Array] | None:
-    """Return the final observations in the infos of an environment that resets itself, and of whom."""
+    """Return the final observations in the infos of an environment that resets itself, and of whom.
+
+    Of slots that go on there are none: what they have under this name is an info of their own.
+    """
     for key in _FINAL_OBSERVATION:
         if key in infos:
-            return infos[key], np.asarray(infos.get("_" + key, over))
+            return infos[key], np.asarray(infos.get("_" + key, over)) & over
     return None
 
 

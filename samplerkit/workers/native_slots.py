@@ -7,15 +7,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from samplerkit.episodes import EnvSpec, StepType, TickRecorder
 from samplerkit.episodes.native_recorder import NativeRecorder
-from samplerkit.interfaces import Unit, Units, VectorEnv, Worker
+from samplerkit.interfaces import Unit, Units, VectorEnv, Worker, layers_of
 from samplerkit.workers.slots import Seeds, Slots
 
 _IDLE = 0
 """Seed of a slot without a unit."""
+
+_RESETS_LATER = AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED
+"""Modes in which what an environment returns at the end of an episode is the final observation."""
 
 _ALE_SLOT = frozenset({"env_id"})
 """Infos of ale_py's vector environment that tell the slot."""
@@ -65,6 +69,25 @@ def check_seeding(env: VectorEnv) -> None:
         raise seeded_as_a_whole(env)
 
 
+def check_wrappers(env: VectorEnv) -> None:
+    """Raise a TypeError for a wrapper that takes the reset of some slots for one of all.
+
+    `SyncVectorEnv` and `AsyncVectorEnv` pop the mask from the options of a reset, and gymnasium's statistics,
+    which look for it afterwards, begin anew in every slot: what they say of an episode would depend on those
+    beside it.
+    """
+    layers: Any = env
+    if isinstance(env.unwrapped, (SyncVectorEnv, AsyncVectorEnv)) and any(
+        isinstance(layer, RecordEpisodeStatistics) for layer in layers_of(layers)
+    ):
+        raise TypeError(
+            f"gymnasium's vector.RecordEpisodeStatistics around a {type(env.unwrapped).__name__} forgets "
+            "what it counted in all slots whenever one is reset: put gymnasium.wrappers."
+            "RecordEpisodeStatistics around each of its environments, or leave it out, since batch.lengths "
+            "and batch.rewards say the same"
+        )
+
+
 def seeded_as_a_whole(env: VectorEnv) -> TypeError:
     """Return the error for a unit that is to run by itself in a vector environment where none can."""
     return TypeError(
@@ -108,6 +131,8 @@ class NativeSlots(Slots):
         self._over = set(range(self.n_slots))
         if self._recorder is None or self._recorder.env_spec != spec:
             self._recorder = self.recorder_type(spec, self.n_slots)
+        recorder: Any = self.recorder
+        recorder.resets_in_step = env.metadata.get("autoreset_mode") not in _RESETS_LATER
 
     @property
     def present(self) -> Sequence[Any]:

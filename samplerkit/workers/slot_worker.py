@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from samplerkit.episodes import EnvSpec
 from samplerkit.interfaces import Env, Unit, Units, VectorEnv, Worker, close_others, is_policy
-from samplerkit.workers.native_slots import NativeSlots, check_seeding
+from samplerkit.workers.native_slots import NativeSlots, check_seeding, check_wrappers
 from samplerkit.workers.slot_envs import slot_envs
 from samplerkit.workers.slots import Seeds, Slots
 
@@ -72,7 +72,7 @@ class SlotWorker(Worker):
 
         Raises:
             TypeError: if they are none of these; for a vector environment that cannot seed its slots one by
-                one.
+                one, or in a wrapper that does not know that they are reset one by one.
             ValueError: for another number of environments than `n_envs`, and for environments that differ in
                 their spaces.
         """
@@ -107,6 +107,7 @@ class SlotWorker(Worker):
         if isinstance(envs, list):
             return self._slots_of(self.slots_type), EnvSpec.from_env(envs[0], limit)
         kind = self._native_type(envs)
+        check_wrappers(envs)
         return self._slots_of(kind), EnvSpec(envs.single_observation_space, envs.single_action_space, limit)
 
     def _native_type(self, env: VectorEnv) -> type[NativeSlots]:

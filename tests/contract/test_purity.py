@@ -13,7 +13,7 @@ import pytest
 from samplerkit import NewEnvUpdate, make_sampler
 from samplerkit.contract import check_purity
 from samplerkit.contract.environment_report import Impurity, PurityReport
-from samplerkit.policies import MLPPolicy
+from samplerkit.policies import MLPPolicy, RandomPolicy
 from samplerkit.rl2 import BanditEnv, RL2Env
 
 
@@ -79,6 +79,7 @@ def test_a_pure_environment_is_compared_in_every_way() -> None:
         "in an unpickled copy": True,
         "after other units": True,
         "after an interrupted unit": True,
+        "beside another copy": True,
         "in another process": True,
     }
 
@@ -102,6 +103,7 @@ def test_global_generators_are_named_and_harmless() -> None:
     [
         (zoo.Counting, Impurity.REMEMBERS, {"stateful": True}, True),
         (zoo.Unfinished, Impurity.REMEMBERS, {"stateful": True}, True),
+        (zoo.GeneratorInClass, Impurity.ENTANGLED, {"stateful": True}, True),
         (zoo.OwnGenerator, Impurity.SEED_IGNORED, {"stateful": True}, True),
         (zoo.SeededOnce, Impurity.SEEDED_ONCE, {"reseed": False}, True),
         (zoo.RefusesSecondSeed, Impurity.SEEDED_ONCE, {"reseed": False}, True),
@@ -121,6 +123,19 @@ def test_each_kind_of_impurity_is_told_apart(
     assert report.kinds == (kind,), str(report)
     assert report.declare == declare
     assert report.declaration_suffices is suffices
+
+
+def test_what_copies_share_shows_where_they_are_stepped_in_turn() -> None:
+    def batch(backend: str, **options: Any) -> Any:
+        policy = RandomPolicy(zoo.GeneratorInClass.action_space)
+        with make_sampler(backend, agents=policy, envs=zoo.GeneratorInClass, seed=1, **options) as sampler:
+            return sampler.obtain_exact_episodes(3)
+
+    report = check(zoo.GeneratorInClass)
+    assert [name for name, same in held(report).items() if same is False] == ["beside another copy"]
+    one_by_one = batch("local", n_workers=1)
+    assert not batch("vectorized", n_workers=1, n_envs=2).equals(one_by_one)
+    assert batch("vectorized", n_workers=1, n_envs=2, **report.declare).equals(one_by_one)
 
 
 @pytest.mark.slow

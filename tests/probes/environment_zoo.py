@@ -62,6 +62,19 @@ class CountingInClass(Drawing):
         return np.array([CountingInClass.episodes, 0.0])
 
 
+class GeneratorInClass(Drawing):
+    """Entangled: each reset seeds a generator that all copies draw from."""
+
+    generator: Any = None
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        GeneratorInClass.generator = np.random.default_rng(seed)
+        return self.draw(), {}
+
+    def draw(self) -> Any:
+        return self.generator.random(2)
+
+
 class Unfinished(Drawing):
     """Remembers an episode that was given up."""
 

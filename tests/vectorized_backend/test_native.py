@@ -14,7 +14,7 @@ from fault_probes import DictEnv
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space
-from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from gymnasium.wrappers.vector import RecordEpisodeStatistics, TransformReward
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -300,6 +300,42 @@ def test_a_vector_environment_of_ones_own_says_that_it_seeds_its_slots(n_envs):
     np.testing.assert_array_equal(batch.last_observations[:, 1], batch.lengths)
     starts = np.cumsum(batch.lengths) - batch.lengths
     assert not batch.observations[starts, 1].any()
+
+
+class NamedLikeGymnasium(TattooEnv):
+    """Has an info of its own by the name that gymnasium gives to final observations."""
+
+    def _info(self, action):
+        return {"final_obs": np.full(self.observation_space.shape, -1.0, self.observation_space.dtype)}
+
+
+@pytest.mark.parametrize(
+    "mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED], ids=lambda mode: mode.name
+)
+def test_an_info_named_like_a_final_observation_is_an_info_where_slots_do_not_reset_themselves(mode):
+    def make():
+        return Copying(NamedLikeGymnasium(tag=1))
+
+    with (
+        sampler("local", ProbePolicy(1), make) as local,
+        sampler("vectorized", ProbePolicy(1), lambda: synchronous(make, mode, 3), n_envs=3) as native,
+    ):
+        assert_equal(native.obtain_samples(0, 120), local.obtain_samples(0, 120))
+
+
+@pytest.mark.parametrize("name", ["vectorized", "fragment"])
+def test_statistics_that_begin_anew_in_all_slots_when_one_is_reset_are_refused(name):
+    def envs():
+        return TransformReward(
+            RecordEpisodeStatistics(synchronous(cartpole, AutoresetMode.NEXT_STEP, 3)), lambda reward: reward
+        )
+
+    with (
+        pytest.raises(samplerkit.WorkerError, match=r"around each of its environments") as raised,
+        sampler(name, RandomPolicy(cartpole().action_space), envs, n_envs=3) as it,
+    ):
+        it.obtain_samples(0, 40)
+    assert raised.value.error_type == "TypeError"
 
 
 def test_what_is_known_of_seeding():
