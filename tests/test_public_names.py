@@ -67,6 +67,13 @@ def test_errors_of_the_ray_backend_can_be_had_without_ray():
     )
 
 
+@pytest.mark.parametrize("code", ["import samplerkit.tf.policies", "import samplerkit; samplerkit.TFTrainer"])
+def test_without_tensorflow_its_part_says_what_to_install(code):
+    without = f"import sys\nsys.modules['tensorflow'] = None\n{code}"
+    run = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, check=False)
+    assert "samplerkit.tf needs TensorFlow: run `pip install 'samplerkit[tf]'`" in run.stderr
+
+
 STUB = ast.parse(Path(samplerkit.__file__).with_suffix(".pyi").read_text()).body
 STUB_IMPORTS = {
     alias.asname: node.module for node in STUB if isinstance(node, ast.ImportFrom) for alias in node.names
