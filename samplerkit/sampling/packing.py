@@ -115,6 +115,13 @@ def let_main_travel_by_value() -> None:
         cloudpickle.register_pickle_by_value(main)
 
 
+_INSTEAD = {
+    "the policy": "Leave out the part that cannot: in __getstate__, or in what for_sampling() returns.",
+    "the weights": "Pass an array, a tuple or a dict of arrays.",
+}
+"""What to do about things that cannot be given as callables."""
+
+
 def pack(value: object, what: str) -> Packed:
     """Pickle a caller's object; what comes from the main module travels by value.
 
@@ -132,5 +139,5 @@ def pack(value: object, what: str) -> Packed:
     except Exception as error:
         raise TypeError(
             f"{what} ({type(value).__name__}) cannot be pickled, so no worker can get a copy of it: {error}. "
-            "Pass a callable that constructs it where the worker is."
+            f"{_INSTEAD.get(what, 'Pass a callable that constructs it where the worker is.')}"
         ) from error

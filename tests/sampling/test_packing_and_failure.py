@@ -97,6 +97,13 @@ def test_what_cannot_be_pickled_is_refused_with_advice():
         pack(threading.Lock(), "the environment")
 
 
+@pytest.mark.parametrize(("what", "advice"), [("the policy", "for_sampling"), ("the weights", "arrays")])
+def test_nobody_is_told_to_pass_a_callable_where_none_is_taken(what, advice):
+    with pytest.raises(TypeError, match=advice) as caught:
+        pack(threading.Lock(), what)
+    assert "callable" not in str(caught.value)
+
+
 def test_packed_objects_travel():
     assert pickle.loads(pickle.dumps(Packed(b"abc"))).data == b"abc"
 
