@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,16 @@ def test_without_tensorflow_its_part_says_what_to_install(code):
     without = f"import sys\nsys.modules['tensorflow'] = None\n{code}"
     run = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, check=False)
     assert "samplerkit.tf needs TensorFlow: run `pip install 'samplerkit[tf]'`" in run.stderr
+
+
+def test_the_oldest_gymnasium_that_is_allowed_is_one_that_kinds_of_worker_can_be_imported_with():
+    """They need `AutoresetMode`, which came with gymnasium 1.1."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    bounds = [re.fullmatch(r"gymnasium(?:\[.+\])?>=(\d+)\.(\d+)", each) for them in lists for each in them]
+    oldest = [tuple(map(int, bound.groups())) for bound in bounds if bound]
+    assert oldest
+    assert min(oldest) >= (1, 1)
 
 
 STUB = ast.parse(Path(samplerkit.__file__).with_suffix(".pyi").read_text()).body
