@@ -76,14 +76,21 @@ def test_without_tensorflow_its_part_says_what_to_install(code):
     assert "samplerkit.tf needs TensorFlow: run `pip install 'samplerkit[tf]'`" in run.stderr
 
 
-def test_the_oldest_gymnasium_that_is_allowed_is_one_that_kinds_of_worker_can_be_imported_with():
-    """They need `AutoresetMode`, which came with gymnasium 1.1."""
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [
+        ("gymnasium", (1, 1)),  # kinds of worker need its `AutoresetMode`
+        ("typer", (0, 19)),  # arguments of commands are a `Literal`
+    ],
+)
+def test_what_is_too_old_to_import_samplerkit_with_is_not_allowed(name, needed):
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
-    bounds = [re.fullmatch(r"gymnasium(?:\[.+\])?>=(\d+)\.(\d+)", each) for them in lists for each in them]
+    pattern = rf"{name}(?:\[.+\])?>=(\d+)\.(\d+)"
+    bounds = [re.fullmatch(pattern, requirement) for them in lists for requirement in them]
     oldest = [tuple(map(int, bound.groups())) for bound in bounds if bound]
     assert oldest
-    assert min(oldest) >= (1, 1)
+    assert min(oldest) >= needed
 
 
 STUB = ast.parse(Path(samplerkit.__file__).with_suffix(".pyi").read_text()).body
