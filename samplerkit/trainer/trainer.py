@@ -74,11 +74,16 @@ class Trainer:
         snapshot_config: The run's folder, and when snapshots are kept there; None: "last", in the first
             of ``data/local/experiment``, ``experiment_1``, … that does not exist, or where `restore` found
             the run.
+
+    Raises:
+        TypeError: A folder in the place of its `SnapshotConfig`.
     """
 
     def __init__(self, snapshot_config: SnapshotConfig | None = None) -> None:
         self._snapshot_config = snapshot_config
         self._snapshotter: Snapshotter | None = None
+        if isinstance(snapshot_config, (str, Path)):
+            raise TypeError(f"snapshot_config is no folder: pass SnapshotConfig({str(snapshot_config)!r})")
         if snapshot_config is not None:
             self._use_folder(snapshot_config)
         self.algo: Any = None
