@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import pickle
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,11 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import cloudpickle
 import numpy as np
 
 from samplerkit.interfaces import Sampler
 from samplerkit.sampling import boundary, check_count
+from samplerkit.sampling.packing import pack
 from samplerkit.trainer.arguments import ExperimentStats, NotSetupError, TrainArgs
 from samplerkit.trainer.clock import RunClock
 from samplerkit.trainer.csv_output import CsvOutput, read_progress
@@ -468,9 +467,10 @@ class Trainer:
 
         Raises:
             NotSetupError: Before `setup`.
+            TypeError: The environment cannot be pickled.
         """
         self._require_setup("get_env_copy")
-        copy = pickle.loads(cloudpickle.dumps(self.env))
+        copy = pack(self.env, "the environment").load()
         return boundary.env_update(copy[0] if isinstance(copy, list) else copy)(None)
 
     # ---- life

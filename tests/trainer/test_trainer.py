@@ -123,6 +123,20 @@ def test_options_without_a_name_are_refused(tmp_path: Path, fake_algo: Any, fake
         )
 
 
+def test_a_copy_of_the_environment_leaves_its_class_as_it_was(tmp_path: Path, fake_algo: Any) -> None:
+    class Local(gymnasium.Env[Any, Any]):
+        def describe(self) -> str:
+            return "as it was"
+
+    before, env = vars(Local)["describe"], Local()
+    trainer = Trainer(SnapshotConfig(tmp_path))
+    trainer.setup(fake_algo, env)
+    copy = trainer.get_env_copy()
+    assert type(copy) is Local
+    assert copy is not env
+    assert vars(Local)["describe"] is before
+
+
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_folder_in_the_place_of_a_configuration_is_refused(tmp_path: Path, kind: Any) -> None:
     with pytest.raises(TypeError, match=r"pass SnapshotConfig\('/"):
