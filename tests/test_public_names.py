@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,30 @@ def test_errors_of_the_ray_backend_can_be_had_without_ray():
     modules_after(
         "sys.modules['ray'] = None\nfrom samplerkit_ray import ActorsNotPlaced, NodeDiffers, RayLost"
     )
+
+
+@pytest.mark.parametrize("code", ["import samplerkit.tf.policies", "import samplerkit; samplerkit.TFTrainer"])
+def test_without_tensorflow_its_part_says_what_to_install(code):
+    without = f"import sys\nsys.modules['tensorflow'] = None\n{code}"
+    run = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, check=False)
+    assert "samplerkit.tf needs TensorFlow: run `pip install 'samplerkit[tf]'`" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [
+        ("gymnasium", (1, 1)),  # kinds of worker need its `AutoresetMode`
+        ("typer", (0, 19)),  # arguments of commands are a `Literal`
+    ],
+)
+def test_what_is_too_old_to_import_samplerkit_with_is_not_allowed(name, needed):
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    pattern = rf"{name}(?:\[.+\])?>=(\d+)\.(\d+)"
+    bounds = [re.fullmatch(pattern, requirement) for them in lists for requirement in them]
+    oldest = [tuple(map(int, bound.groups())) for bound in bounds if bound]
+    assert oldest
+    assert min(oldest) >= needed
 
 
 STUB = ast.parse(Path(samplerkit.__file__).with_suffix(".pyi").read_text()).body

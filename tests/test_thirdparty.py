@@ -250,6 +250,17 @@ def test_the_code_of_the_tutorial_is_that_of_the_distribution(name):
     assert files_of_the_page()[name] == files_of_the_distribution()[name]
 
 
+@pytest.mark.slow
+def test_the_tutorial_s_backend_is_typed_as_strictly_as_samplerkit(tmp_path):
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "plugins", PIPES)))
+    options = ("--strict", "--config-file=", "--cache-dir", tmp_path, "--follow-imports=silent")
+    run(
+        *(sys.executable, "-m", "mypy", *options, "-p", "samplerkit_pipes"),
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": path},
+    )
+
+
 def test_the_tutorial_s_backend_has_fewer_than_120_lines_of_code():
     package = (PIPES / "samplerkit_pipes").glob("*.py")
     assert sum(lines_of_code(path.read_text()) for path in package) < 120

@@ -399,9 +399,12 @@ class TickRecorder:
     # -- infos of the policy ---------------------------------------------------------------------
 
     def _put_agent_infos(self, infos: Mapping[str, Any], live: Sequence[int]) -> None:
+        if self._agent_infos is None and self._recording.agent_infos.ticks.put(self._tick, infos):
+            return
+        # Of another number of rows a slot would get what belongs to others, or nothing.
+        for key, column in infos.items():
+            check_rows(column, self.n_slots, f"info {key!r}")
         if self._agent_infos is None:
-            if self._recording.agent_infos.ticks.put(self._tick, infos):
-                return
             self._go_by_rows()
         assert self._agent_infos is not None
         for slot in live:
@@ -473,17 +476,20 @@ def fill(column: Column, rows: Sequence[int], first: int) -> None:
     map_column(copied, column)
 
 
-def check_rows(column: Any, n_rows: int) -> None:
-    """Raise a ValueError where a column has not so many rows."""
+def check_rows(column: Any, n_rows: int, what: str = "an action") -> None:
+    """Raise a ValueError where a column of what a policy returned has not so many rows."""
     if isinstance(column, Mapping):
         for child in column.values():
-            check_rows(child, n_rows)
-    elif isinstance(column, tuple):
+            check_rows(child, n_rows, what)
+        return
+    if isinstance(column, tuple):
         for child in column:
-            check_rows(child, n_rows)
-    elif not hasattr(column, "__len__") or len(column) != n_rows:
-        found = f"{len(column)} rows" if hasattr(column, "__len__") else f"{column!r}, which has no rows"
+            check_rows(child, n_rows, what)
+        return
+    has_rows = hasattr(column, "__len__") and getattr(column, "ndim", 1) > 0
+    if not has_rows or len(column) != n_rows:
+        found = f"{len(column)} rows" if has_rows else f"{column!r}, which has no rows"
         raise ValueError(
-            f"get_actions returned {found}, but there are {n_rows} slots: return an action for each row of "
+            f"get_actions returned {found}, but there are {n_rows} slots: return {what} for each row of "
             "the observations, idle ones too"
         )

@@ -29,6 +29,7 @@ class HookManager(pluggy.PluginManager):
         super().__init__(hookspecs.PROJECT)
         self.add_hookspecs(hookspecs)
         self._isolation = Isolation()
+        self._known: dict[str, Any] = {}
 
     def add(self, plugin: Any, name: str) -> tuple[str, ...]:
         """Register a plugin.
@@ -42,7 +43,7 @@ class HookManager(pluggy.PluginManager):
         """
         if plugin is None or isinstance(plugin, type):
             raise TypeError(f"it is {plugin!r}: a plugin is a module or an object, not a class")
-        if self.is_registered(plugin):
+        if any(known is plugin for known in self._known.values()):
             raise ValueError("it is registered already")
         marked = self._marked(plugin)
         if not marked:
@@ -50,7 +51,7 @@ class HookManager(pluggy.PluginManager):
         for attribute, options in marked.items():
             self._check(getattr(plugin, attribute), _hook(attribute, options), options)
         try:
-            self.register(plugin, name)
+            self.register(_Functions(plugin, marked), name)
         except BaseException as error:
             # Older versions of pluggy leave it half registered.
             if self.has_plugin(name):
@@ -58,10 +59,13 @@ class HookManager(pluggy.PluginManager):
             if isinstance(error, pluggy.PluginValidationError):
                 raise ValueError(" ".join(str(error).split())) from error
             raise
+        self._known[name] = plugin
         return tuple(sorted(_hook(attribute, options) for attribute, options in marked.items()))
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
         """See pluggy; lazy attributes of modules and properties of objects are not evaluated."""
+        if isinstance(plugin, _Functions):
+            return plugin.marked.get(name)
         found = inspect.getattr_static(plugin, name, None)
         if not (inspect.isfunction(found) or isinstance(found, (staticmethod, classmethod))):
             return None
@@ -70,6 +74,7 @@ class HookManager(pluggy.PluginManager):
     def remove(self, name: str, hooks: Iterable[str]) -> None:
         """Take a plugin out, with what is remembered of its errors."""
         self.unregister(name=name)
+        del self._known[name]
         for hook in hooks:
             self._isolation.forgive(_who(name, hook))
 
@@ -111,6 +116,20 @@ class HookManager(pluggy.PluginManager):
                 f"its {hook} asks for {', '.join(unknown)}; the hook offers "
                 f"{', '.join(caller.spec.argnames) or 'no argument'}, by name"
             )
+
+
+class _Functions:
+    """The marked functions of a plugin, which pluggy gets in its place.
+
+    pluggy asks whether plugins are equal, and two instances of a dataclass may be, or may refuse to be
+    compared because they hold arrays. These are equal to themselves only.
+    """
+
+    __slots__ = ("__dict__", "marked")
+
+    def __init__(self, plugin: Any, marked: Mapping[str, Any]) -> None:
+        self.marked = marked
+        self.__dict__.update({attribute: getattr(plugin, attribute) for attribute in marked})
 
 
 def _call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:

@@ -67,7 +67,7 @@ class Transport(abc.ABC, Generic[C]):
     @abc.abstractmethod
     def receive(
         self, carriers: Sequence[C], timeout: float | None
-    ) -> list[tuple[C, bytes | memoryview | None]]:
+    ) -> Sequence[tuple[C, bytes | memoryview | None]]:
         """Wait for the next messages of any carrier; it must not spin.
 
         Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import pickle
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,11 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import cloudpickle
 import numpy as np
 
 from samplerkit.interfaces import Sampler
 from samplerkit.sampling import boundary, check_count
+from samplerkit.sampling.packing import pack
 from samplerkit.trainer.arguments import ExperimentStats, NotSetupError, TrainArgs
 from samplerkit.trainer.clock import RunClock
 from samplerkit.trainer.csv_output import CsvOutput, read_progress
@@ -74,11 +73,16 @@ class Trainer:
         snapshot_config: The run's folder, and when snapshots are kept there; None: "last", in the first
             of ``data/local/experiment``, ``experiment_1``, … that does not exist, or where `restore` found
             the run.
+
+    Raises:
+        TypeError: A folder in the place of its `SnapshotConfig`.
     """
 
     def __init__(self, snapshot_config: SnapshotConfig | None = None) -> None:
         self._snapshot_config = snapshot_config
         self._snapshotter: Snapshotter | None = None
+        if isinstance(snapshot_config, (str, Path)):
+            raise TypeError(f"snapshot_config is no folder: pass SnapshotConfig({str(snapshot_config)!r})")
         if snapshot_config is not None:
             self._use_folder(snapshot_config)
         self.algo: Any = None
@@ -463,9 +467,10 @@ class Trainer:
 
         Raises:
             NotSetupError: Before `setup`.
+            TypeError: The environment cannot be pickled.
         """
         self._require_setup("get_env_copy")
-        copy = pickle.loads(cloudpickle.dumps(self.env))
+        copy = pack(self.env, "the environment").load()
         return boundary.env_update(copy[0] if isinstance(copy, list) else copy)(None)
 
     # ---- life

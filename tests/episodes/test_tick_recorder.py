@@ -301,6 +301,25 @@ def test_too_few_actions_are_refused():
         recorder.act(np.zeros(1, np.int64), {}, [0])
 
 
+@pytest.mark.parametrize(
+    ("infos", "found"),
+    [
+        ({"log_std": np.zeros(1)}, "1 rows"),
+        ({"log_std": np.zeros(3)}, "3 rows"),
+        ({"distribution": {"log_std": np.zeros(3)}}, "3 rows"),
+        ({"log_std": 0.5}, "0.5, which has no rows"),
+        ({"log_std": np.array(0.5)}, r"array\(0.5\), which has no rows"),
+        ({"log_std": None}, "None, which has no rows"),
+    ],
+)
+def test_infos_of_the_policy_that_are_not_one_for_each_slot_are_refused(infos, found):
+    recorder = TickRecorder(SPEC, 2)
+    for slot in range(2):
+        recorder.begin(slot, np.zeros(2, np.float32))
+    with pytest.raises(ValueError, match=f"returned {found}.* there are 2 slots: return info '"):
+        recorder.act(np.zeros(2, np.int64), infos, [0, 1])
+
+
 def test_the_slot_that_raised_is_known():
     recorder = TickRecorder(SPEC, 2)
     for slot in range(2):

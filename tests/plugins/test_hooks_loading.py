@@ -8,8 +8,10 @@ import subprocess
 import sys
 import textwrap
 import types
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 
+import numpy as np
 import pytest
 
 import samplerkit
@@ -177,7 +179,7 @@ def test_a_plugin_that_pluggy_refuses_after_our_checks_is_taken_out_wholly(insta
 
     def register(self, plugin, name=None):
         real(self, plugin, name)
-        if plugin.__name__ == "acme_hooks_0":
+        if name == "acme (acme-hooks)":  # the first of them
             raise pluggy.PluginValidationError(plugin, "half\nregistered")
         return name
 
@@ -256,6 +258,36 @@ def test_what_is_no_plugin_is_refused_by_hand(plugin, error, text):
         plugins.register(plugin)
     assert str(caught.value).startswith(text)
     assert plugins.plugins() == []
+
+
+def test_plugins_are_told_apart_whatever_their_class_says_of_equality():
+    @dataclass
+    class Counter:
+        counts: np.ndarray = field(default_factory=lambda: np.zeros(2))
+
+        @hookimpl
+        def samplerkit_batch_collected(self):
+            self.counts += 1
+
+    @dataclass
+    class Equal(Counter):
+        counts: tuple = ()
+
+        @hookimpl
+        def samplerkit_batch_collected(self):
+            self.counts += (1,)
+
+    plugins = HookPlugins(lambda **_: [])
+    arrays, equal = [Counter(), Counter()], [Equal(), Equal()]
+    for plugin in (*arrays, *equal):
+        plugins.register(plugin)
+    plugins.tell("samplerkit_batch_collected")
+    plugins.unregister(equal[1])
+    plugins.tell("samplerkit_batch_collected")
+    assert [one.counts.tolist() for one in arrays] == [[2, 2], [2, 2]]
+    assert [one.counts for one in equal] == [(1, 1), (1,)]
+    with pytest.raises(ValueError, match="registered already"):
+        plugins.register(arrays[1])
 
 
 def test_two_distributions_may_offer_plugins_of_one_name(install):

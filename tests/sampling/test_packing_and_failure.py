@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import pickle
+import subprocess
 import sys
+import textwrap
 import threading
 import types
 
@@ -92,9 +95,73 @@ def test_local_classes_and_lambdas_travel():
     assert pack(lambda: 5, "the environment").load()() == 5
 
 
+def test_the_callers_own_classes_are_as_they_were_when_a_copy_was_loaded_here():
+    """Methods of a script's classes would be filled with copies of the global names that they use."""
+
+    class Kind(enum.Enum):
+        GOOD = 1
+
+        def describe(self):
+            return "good"
+
+    class Local:
+        kind = Kind.GOOD
+
+        def act(self):
+            return self.kind
+
+    before = vars(Local)["act"], vars(Kind)["describe"]
+    copy = pack(Local(), "the policy").load()
+    assert type(copy) is Local
+    assert copy.act() is Kind.GOOD
+    assert (vars(Local)["act"], vars(Kind)["describe"]) == before
+
+
+def test_a_new_sampler_of_a_script_sees_what_was_defined_anew(tmp_path):
+    script = """
+        import gymnasium, numpy as np, samplerkit
+        from samplerkit.policies import RandomPolicy
+
+        def reward():
+            return 1.0
+
+        class Env(gymnasium.Env):
+            observation_space = gymnasium.spaces.Box(-1, 1, (1,))
+            action_space = gymnasium.spaces.Discrete(2)
+
+            def reset(self, *, seed=None, options=None):
+                return np.zeros(1, np.float32), {}
+
+            def step(self, action):
+                return np.zeros(1, np.float32), reward(), True, False, {}
+
+        def first_reward():
+            policy = RandomPolicy(Env.action_space)
+            with samplerkit.make_sampler(
+                "local", agents=policy, envs=Env(), max_episode_length=1, n_workers=1, seed=1
+            ) as sampler:
+                return sampler.obtain_samples(0, 1).rewards[0]
+
+        assert first_reward() == 1.0
+        reward = lambda: 5.0
+        assert first_reward() == 5.0
+        assert Env().step(0)[1] == 5.0
+    """
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(script))
+    subprocess.run([sys.executable, path], check=True, timeout=60)
+
+
 def test_what_cannot_be_pickled_is_refused_with_advice():
     with pytest.raises(TypeError, match=r"the environment \(lock\) cannot be pickled.*Pass a callable"):
         pack(threading.Lock(), "the environment")
+
+
+@pytest.mark.parametrize(("what", "advice"), [("the policy", "for_sampling"), ("the weights", "arrays")])
+def test_nobody_is_told_to_pass_a_callable_where_none_is_taken(what, advice):
+    with pytest.raises(TypeError, match=advice) as caught:
+        pack(threading.Lock(), what)
+    assert "callable" not in str(caught.value)
 
 
 def test_packed_objects_travel():

@@ -123,6 +123,26 @@ def test_options_without_a_name_are_refused(tmp_path: Path, fake_algo: Any, fake
         )
 
 
+def test_a_copy_of_the_environment_leaves_its_class_as_it_was(tmp_path: Path, fake_algo: Any) -> None:
+    class Local(gymnasium.Env[Any, Any]):
+        def describe(self) -> str:
+            return "as it was"
+
+    before, env = vars(Local)["describe"], Local()
+    trainer = Trainer(SnapshotConfig(tmp_path))
+    trainer.setup(fake_algo, env)
+    copy = trainer.get_env_copy()
+    assert type(copy) is Local
+    assert copy is not env
+    assert vars(Local)["describe"] is before
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_folder_in_the_place_of_a_configuration_is_refused(tmp_path: Path, kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"pass SnapshotConfig\('/"):
+        Trainer(kind(tmp_path))
+
+
 def test_something_that_is_no_sampler_is_refused(tmp_path: Path, fake_algo: Any) -> None:
     with pytest.raises(TypeError, match="name of a backend"):
         Trainer(SnapshotConfig(tmp_path)).setup(fake_algo, None, sampler=5)  # type: ignore[arg-type]

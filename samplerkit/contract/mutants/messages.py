@@ -43,7 +43,7 @@ class Meddler(Transport[Any]):
         self.inner.send(carrier, message)
 
     def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
-        return self.inner.receive(carriers, timeout)
+        return list(self.inner.receive(carriers, timeout))
 
     def exit_status(self, carrier: Any) -> int | None:
         return self.inner.exit_status(carrier)

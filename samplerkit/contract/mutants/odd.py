@@ -223,7 +223,7 @@ class _Delayed(Meddler):
 
     def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
         time.sleep(random.Random().random() * 0.004)
-        return self.inner.receive(carriers, timeout)
+        return list(self.inner.receive(carriers, timeout))
 
 
 @odd("random-delays", PROCESSES)
@@ -334,7 +334,7 @@ class _OneByOne(Meddler):
         self.inner.withdraw()
 
     def receive(self, carriers: Sequence[Any], timeout: float | None) -> Messages:
-        received = self.inner.receive(carriers, timeout)
+        received = list(self.inner.receive(carriers, timeout))
         for _, data in received:
             message = None if data is None else decode(data)
             if isinstance(message, Finished) and self.out in (*message.numbers, *message.failures):
