@@ -66,10 +66,16 @@ class Packed:
 _at_home: WeakSet[type] = WeakSet()
 """Classes of this process that travelled from here by value."""
 
+_arrived: WeakSet[type] = WeakSet()
+"""Classes that came here by value, and may do so again, changed."""
+
 
 def _fill_class(fill: Callable[[type, Any], type], cls: type, state: Any) -> type:
     """Fill a class that was made of a pickle; one that is at home here stays as its owner left it."""
-    return cls if cls in _at_home else fill(cls, state)
+    if cls in _at_home:
+        return cls
+    _arrived.add(cls)
+    return fill(cls, state)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -87,7 +93,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             by_value = super().reducer_override(obj)
             if not (isinstance(by_value, tuple) and len(by_value) == 6):
                 return by_value
-            _at_home.add(obj)
+            if obj not in _arrived:
+                _at_home.add(obj)
             return (*by_value[:5], partial(_fill_class, by_value[5]))
         if isinstance(obj, gymnasium.Env) and _is_pickled_as_usual(kind):
             reduced = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)

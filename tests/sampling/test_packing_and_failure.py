@@ -152,6 +152,27 @@ def test_a_new_sampler_of_a_script_sees_what_was_defined_anew(tmp_path):
     subprocess.run([sys.executable, path], check=True, timeout=60)
 
 
+def test_a_class_that_came_from_elsewhere_changes_when_it_comes_again_though_it_was_sent_on_meanwhile():
+    class Local:
+        answer = 1
+
+    there = """
+        import pickle, sys
+        from samplerkit.sampling.packing import pack
+
+        local = pickle.load(sys.stdin.buffer)
+        pack(local, "the policy")
+        assert type(pickle.load(sys.stdin.buffer)) is type(local)
+        print(local.answer)
+    """
+    first = pack(Local(), "the policy").data
+    Local.answer = 2
+    second = pack(Local(), "the policy").data
+    program = [sys.executable, "-c", textwrap.dedent(there)]
+    ended = subprocess.run(program, input=first + second, capture_output=True, check=True, timeout=60)
+    assert ended.stdout == b"2\n"
+
+
 def test_what_cannot_be_pickled_is_refused_with_advice():
     with pytest.raises(TypeError, match=r"the environment \(lock\) cannot be pickled.*Pass a callable"):
         pack(threading.Lock(), "the environment")
