@@ -33,3 +33,8 @@ class Member(Generic[C]):
     def fresh(self) -> bool:
         """Whether it has done nothing yet."""
         return self.answered < 0
+
+    @property
+    def first_seat(self) -> int:
+        """The lowest of its workers."""
+        return min(self.keys, default=0)

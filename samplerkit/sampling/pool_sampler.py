@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic
 
 from samplerkit.episodes import EpisodeSlice, RecycledMemory, span_of
@@ -25,32 +25,23 @@ from samplerkit.sampling.failure import Failure, raise_first
 from samplerkit.sampling.member import Member
 from samplerkit.sampling.messages import (
     Cancel,
-    Close,
     Configure,
     Configured,
     Finished,
     Reply,
     Request,
-    Run,
     Started,
-    decode,
     encode,
     encode_parts,
 )
 from samplerkit.sampling.options import Option, Options, check_restarts, check_timeout
 from samplerkit.sampling.passage import CallsThatCame
 from samplerkit.sampling.placement import PlacedCall, Placing
+from samplerkit.sampling.pool import Pool
 from samplerkit.sampling.recipes import Record
 from samplerkit.sampling.schedule import Schedule
 from samplerkit.sampling.seating import seating
-from samplerkit.sampling.transport import (
-    C,
-    CarrierGone,
-    Transport,
-    check_received,
-    checked_n_carriers,
-    checked_transport,
-)
+from samplerkit.sampling.transport import C, Transport, checked_transport
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +52,6 @@ step may take long, and who is ended by force closes no environments.
 
 _GRACE_AT_SHUTDOWN = 2.0
 """Seconds that a carrier has to close its environments before it is ended by force."""
-
-_LONGEST_WAIT = 3600.0
-"""Seconds between two looks at the clock where a unit may take longer than what waits can count, which is
-25 days for some.
-"""
 
 _TENSORFLOW = "samplerkit.sampling.tensorflow_in_carriers"
 
@@ -110,9 +96,7 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     # -- life ------------------------------------------------------------------------------------
 
-    _transport: Transport[C] | None = None
-    _carrier_setup: bytes
-    _members: list[Member[C]] = []  # noqa: RUF012 - replaced by _start, never changed in place
+    _live_pool: Pool[C] | None = None
     _far: bool
     """Whether the way to carriers is so long that more is to be under way with each."""
     _may_hang = False
@@ -132,103 +116,74 @@ class PoolSampler(BaseSampler, Generic[C]):
     _came: CallsThatCame
 
     @property
-    def _link(self) -> Transport[C]:
-        assert self._transport is not None, "made when workers come up"
-        return self._transport
+    def _pool(self) -> Pool[C]:
+        assert self._live_pool is not None, "made when workers come up"
+        return self._live_pool
 
     def _start(self, record: Record) -> None:
         setup = self._setup  # which refuses what cannot be pickled before anything is started
-        self._transport = checked_transport(self.make_transport(), type(self).__name__)
+        link = checked_transport(self.make_transport(), type(self).__name__)
+        pool = self._live_pool = Pool(link, self.n_workers, self._unit_timeout)
         close_at_exit(self)
         self._epoch = 0
         self._epoch_record = record
         self._may_hang = False
         self._ahead = []
-        n_carriers = checked_n_carriers(self._link)
         self._came = CallsThatCame(self.n_workers)
-        places = n_carriers * self._overlap
+        places = pool.n_carriers * self._overlap
         self._schedule = Schedule(places, in_order=self._stateful)
-        self._far = self._link.lingers > 0 and not self._stateful
+        self._far = link.lingers > 0 and not self._stateful
         queues = DeepQueues if self._far else PrivateQueues
-        self._private = queues(self._schedule, n_carriers, self._overlap, self._takes_units)
-        shares = self._link.shares_work
-        self._common = CommonQueue(self._schedule, self._overlap, self._link) if shares else None
+        self._private = queues(self._schedule, pool.n_carriers, self._overlap, self._takes_units)
+        self._common = CommonQueue(self._schedule, self._overlap, link) if link.shares_work else None
         self._dealer = self._private
-        blocks = self._link.batch_blocks() if self._places else None
+        blocks = link.batch_blocks() if self._places else None
         if blocks is not None:
             self._batch_memory.close()
             self._batch_memory = RecycledMemory(blocks.block)
             self._placing = Placing(blocks, self._batch_memory)
-        self._carrier_setup = encode(
-            CarrierSetup(
-                setup,
-                announce_units=self._unit_timeout is not None,
-                patience=self._link.lingers if self._far else 0.0,
-            )
-        )
-        self._members = []
-        for index in range(n_carriers):
-            self._members.append(Member(index, self._link.start(index, self._carrier_setup)))
-        self._configure(self._members, record)
+        timed, patience = self._unit_timeout is not None, link.lingers if self._far else 0.0
+        pool.start(encode(CarrierSetup(setup, announce_units=timed, patience=patience)))
+        self._configure(pool.members, record)
         failures: list[Failure] = []
         deaths = 0
-        while any(member.unanswered for member in self._members):
-            self._mind_the_absent()
+        while pool.unanswered:
+            pool.mind_the_absent()
             for member, reply in self._replies(None):
                 if reply is not None:
                     failures += self._configured(member, reply)
                     continue
-                status = self._link.exit_status(member.carrier)
-                hint = _sentences("It died before it was up.", self._link.obituary(member.carrier))
+                status = link.exit_status(member.carrier)
+                hint = _sentences("It died before it was up.", link.obituary(member.carrier))
                 deaths += 1
                 if deaths > self._max_restarts:
-                    raise WorkerDied(_first_seat(member), None, status, deaths, hint)
-                self._replace(member)
+                    raise WorkerDied(member.first_seat, None, status, deaths, hint)
+                pool.replace(member)
                 self._note_restart(member.index, status)
-                self._configure([self._members[member.index]], record)
+                self._configure([pool.members[member.index]], record)
         raise_first(failures)
-
-    def _is_up(self, index: int) -> bool:
-        return self._link.is_up(self._members[index].carrier)
 
     def _takes_units(self, index: int) -> bool:
         # What it says last before it dies may be lost on a long way: it has to answer first.
-        return self._is_up(index) and not (self._far and self._members[index].fresh)
-
-    def _mind_the_absent(self) -> None:
-        """Say that those which are not up are needed."""
-        absent = [member.carrier for member in self._members if not self._link.is_up(member.carrier)]
-        if absent:
-            self._link.lacking(absent)
+        return self._pool.is_up(index) and not (self._far and self._pool.members[index].fresh)
 
     def _interrupt(self) -> None:
-        transport = self._transport
-        if transport is not None:
-            transport.wake()
+        pool = self._live_pool
+        if pool is not None:
+            pool.link.wake()
 
     def _stop(self) -> None:
-        told = [member for member in self._members if not member.gone]
-        for member in told:
-            member.gone = True
-            if self._link.lingers:
-                self._tell(member, Cancel(member.epoch))  # the end waits its turn there
-            self._tell(member, Close())
-        # Workers that never came up have little to close; whoever pressed Ctrl-C is waiting.
-        grace = _GRACE_AT_SHUTDOWN if self._started else _GRACE_AFTER_INTERRUPT
-        deadline = time.monotonic() + (grace if told else 0.0)
-        while self._members:
-            self._link.stop(self._members[0].carrier, max(0.0, deadline - time.monotonic()))
-            del self._members[0]
+        if self._live_pool is not None:
+            # Workers that never came up have little to close; whoever pressed Ctrl-C is waiting.
+            self._live_pool.stop(_GRACE_AT_SHUTDOWN if self._started else _GRACE_AFTER_INTERRUPT)
+            self._live_pool = None
         self._common = self._dealer = self._placing = self._placed = None
-        if self._transport is not None:
-            self._transport.close()
-            self._transport = None
 
     def _forget(self) -> None:
         self._new_epoch()
         self._cancel_units()
         if self._bound:
-            for member in self._members:
+            for member in self._pool.members:
                 member.keys.clear()
 
     # -- one call --------------------------------------------------------------------------------
@@ -238,7 +193,7 @@ class PoolSampler(BaseSampler, Generic[C]):
             self._leave_hung_carriers()
         if record is not self._epoch_record:
             self._new_epoch()
-            if self._link.lingers:
+            if self._pool.link.lingers:
                 self._cancel_units()  # the record waits its turn there
             self._epoch_record = record
             # Only now: of an epoch that goes on, units that are placed elsewhere may be under way.
@@ -273,8 +228,8 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _collect(self, record: Record, admission: Admission) -> Sequence[EpisodeSlice]:
         failures: list[Failure] = []
         deaths: dict[int | None, int] = {}
-        dealer = self._begin_dealing(record)
-        self._replace_gone()
+        pool, dealer = self._pool, self._begin_dealing(record)
+        pool.replace_gone()
         timeout: float | None = 0.0  # first of all, hear of carriers that died since the last call
         while True:
             for member, reply in self._replies(timeout):
@@ -286,10 +241,10 @@ class PoolSampler(BaseSampler, Generic[C]):
                     self._began_unit(member, reply, dealer)
                 else:
                     self._finished(member, reply, dealer)
-            late = [it for it in self._members if it.epoch != self._epoch and self._is_up(it.index)]
+            late = [it for it in pool.members if it.epoch != self._epoch and pool.is_up(it.index)]
             if late:
                 self._configure(late, record)  # which takes them about as long as dealing does
-            if not any(member.unanswered for member in self._members):
+            if not pool.unanswered:
                 # Only now, so that it is the same worker's error however many carriers it struck.
                 raise_first(failures)
                 if self._ahead:
@@ -298,16 +253,16 @@ class PoolSampler(BaseSampler, Generic[C]):
                 if admission.complete:
                     break
             self._pass_on(dealer.deal(self._epoch, admission))
-            if not dealer.busy and not any(member.unanswered for member in self._members):
-                self._mind_the_absent()
-            timeout = self._kill_overdue()
+            if not dealer.busy and not pool.unanswered:
+                pool.mind_the_absent()
+            timeout = pool.kill_overdue()
         self._ahead += admission.surplus()
         self._came = CallsThatCame(self.n_workers)
         return admission.admitted()
 
     def _pass_on(self, news: Mapping[int, Request]) -> None:
         for index, request in news.items():
-            self._tell(self._members[index], request)
+            self._pool.tell(self._pool.members[index], request)
 
     def _begin_dealing(self, record: Record) -> Dealer:
         homes = self._homes(record.seats(self._bound))
@@ -316,17 +271,9 @@ class PoolSampler(BaseSampler, Generic[C]):
         return self._dealer
 
     def _replies(self, timeout: float | None) -> list[tuple[Member[C], Reply | None]]:
-        by_carrier = {id(member.carrier): member for member in self._members}
-        received = self._link.receive([member.carrier for member in self._members], timeout)
+        received = self._pool.receive(timeout)
         self._check_not_closed()
-        try:
-            return [
-                (by_carrier[id(carrier)], None if data is None else decode(data, self.n_workers))
-                for carrier, data in received
-            ]
-        except (TypeError, ValueError):
-            check_received(received, self._link)
-            raise
+        return self._pool.replies(received)
 
     def _began_unit(self, member: Member[C], reply: Started, dealer: Dealer) -> None:
         """Count the time of a unit that runs; of one that was cancelled, too, as long as its carrier has said
@@ -390,12 +337,11 @@ class PoolSampler(BaseSampler, Generic[C]):
             request = Configure(
                 self._epoch, self._seed, plan, seats, resumptions, self._streams_from, placement
             )
-            carriers = [member.carrier for member in group]
-            message = self._link.announce(carriers, encode_parts(request))
+            message = self._pool.announce(group, encode_parts(request))
             for member in group:
                 member.keys = {seat: recipe.key for seat, recipe in wanted.items()}
                 member.epoch = self._epoch
-                self._send(member, message)
+                self._pool.send(member, message)
 
     def _configured(self, member: Member[C], reply: Reply) -> list[Failure]:
         assert isinstance(reply, Configured), "the first reply to Configure"
@@ -419,24 +365,8 @@ class PoolSampler(BaseSampler, Generic[C]):
         distinct = sorted(set(seats))
         if len(distinct) == 1 and not self._bound:
             return [None] * len(seats)
-        home = {seat: i % self._link.n_carriers for i, seat in enumerate(distinct)}
+        home = {seat: i % self._pool.n_carriers for i, seat in enumerate(distinct)}
         return [home[seat] for seat in seats]
-
-    def _noted(self) -> list[int | None]:
-        """Return for each carrier the unit of this epoch that it says it is running."""
-        every = [self._link.running(member.carrier) for member in self._members]
-        return [it.number if it is not None and it.epoch == self._epoch else None for it in every]
-
-    def _tell(self, member: Member[C], request: Request) -> None:
-        ways = {Run: self._link.give, Cancel: self._link.hurry}
-        self._send(member, encode(request), ways.get(type(request)))
-
-    def _send(self, member: Member[C], message: bytes, way: Callable[[C, bytes], None] | None = None) -> None:
-        try:
-            (way or self._link.send)(member.carrier, message)
-        except CarrierGone:
-            # `receive` reports its death, like any other.
-            log.debug("carrier %d is gone", member.index)
 
     # -- when things go wrong --------------------------------------------------------------------
 
@@ -444,16 +374,16 @@ class PoolSampler(BaseSampler, Generic[C]):
         self, member: Member[C], admission: Admission, dealer: Dealer, deaths: dict[int | None, int]
     ) -> None:
         """Replace a dead carrier, and let its units run again."""
-        status = self._link.exit_status(member.carrier)
-        noted = self._noted()
+        status = self._pool.link.exit_status(member.carrier)
+        noted = self._pool.running(self._epoch)
         running, lost = dealer.lost(member.index, noted)
         if (member.unanswered or member.fresh) and noted[member.index] is None:
             running = None  # it was not there yet when units were given to it
-        worker = _first_seat(member) if running is None else running % self.n_workers
+        worker = member.first_seat if running is None else running % self.n_workers
         hint = self._obituary(member)
         # Units run again that others may have run already, and whoever has the batch may write to it.
         admission.leave_buffer()
-        self._replace(member)
+        self._pool.replace(member)
         if self._stateful:
             raise WorkerDied(worker, running, status, 1, f"{hint} What it remembered is lost.")
         # One that had units may not have had the time to say that it got that far.
@@ -481,67 +411,34 @@ class PoolSampler(BaseSampler, Generic[C]):
     def _obituary(self, member: Member[C]) -> str:
         if member.timed_out:
             return f"It was killed because the unit took longer than unit_timeout={self._unit_timeout} s."
-        known = self._link.obituary(member.carrier)
+        known = self._pool.link.obituary(member.carrier)
         return _sentences(
             "Look for what ends the process: a crash in native code, lack of memory, os._exit.", known
         )
 
-    def _replace(self, member: Member[C]) -> None:
-        member.gone = True  # Ctrl-C may come before another one is there
-        self._link.stop(member.carrier, 0.0)
-        new = self._link.start(member.index, self._carrier_setup)
-        self._members[member.index] = Member(member.index, new)
-
-    def _kill_overdue(self) -> float | None:
-        """Kill carriers whose unit takes too long; return the seconds until the next one would."""
-        if self._unit_timeout is None:
-            return None
-        # A carrier that takes units by itself may start one at any time.
-        patience = min(self._unit_timeout, _LONGEST_WAIT) if self._link.shares_work else _LONGEST_WAIT
-        now = time.monotonic()
-        for member in self._members:
-            if self._link.shares_work and not member.timed_out:
-                running = self._link.running(member.carrier)
-                member.unit_started = None if running is None else running.since
-            if member.unit_started is None:
-                continue
-            left = member.unit_started + self._unit_timeout - now
-            if left <= 0:
-                member.timed_out = True
-                member.unit_started = None
-                self._link.kill(member.carrier)
-            elif left < patience:
-                patience = left
-        return patience
-
     def _leave_hung_carriers(self) -> None:
         """Replace carriers that do not leave a unit of the last call."""
-        self._replace_gone()
+        pool = self._pool
+        pool.replace_gone()
         self._new_epoch()
         seats = self._record.seats(self._bound)
-        for member in self._members:
-            if self._is_up(member.index):
+        for member in pool.members:
+            if pool.is_up(member.index):
                 member.epoch = self._epoch
                 # It keeps what it has: all that counts is that it answers.
-                self._tell(member, Configure(self._epoch, self._seed, dict(member.keys), seats))
+                pool.tell(member, Configure(self._epoch, self._seed, dict(member.keys), seats))
         deadline = time.monotonic() + _GRACE_AFTER_INTERRUPT
-        while any(m.unanswered for m in self._members) and (left := deadline - time.monotonic()) > 0:
+        while pool.unanswered and (left := deadline - time.monotonic()) > 0:
             for member, reply in self._replies(left):
                 if reply is None:
-                    self._replace(member)
+                    pool.replace(member)
                 elif isinstance(reply, Configured):
                     self._configured(member, reply)
-        for member in list(self._members):
+        for member in list(pool.members):
             if member.unanswered:
-                self._replace(member)
+                pool.replace(member)
         self._new_epoch()  # in which they are told the record
         self._may_hang = False
-
-    def _replace_gone(self) -> None:
-        """Go on with what Ctrl-C interrupted."""
-        for member in list(self._members):
-            if member.gone:
-                self._replace(member)
 
     def _new_epoch(self) -> None:
         """Drop everything that ran ahead or is still running."""
@@ -555,9 +452,9 @@ class PoolSampler(BaseSampler, Generic[C]):
 
     def _cancel_units(self) -> None:
         """Let carriers stop what they are doing, though no new record awaits them."""
-        for member in self._members:
+        for member in self._pool.members:
             if member.epoch == self._epoch - 1:
-                self._tell(member, Cancel(member.epoch))
+                self._pool.tell(member, Cancel(member.epoch))
 
     def _discard(self, results: Iterable[Result]) -> None:
         spans = [result for _, result in results if not isinstance(result, Failure)]
@@ -568,7 +465,3 @@ class PoolSampler(BaseSampler, Generic[C]):
 
 def _sentences(*texts: str) -> str:
     return " ".join(filter(None, texts))
-
-
-def _first_seat(member: Member[Any]) -> int:
-    return min(member.keys, default=0)

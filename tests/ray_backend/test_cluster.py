@@ -66,7 +66,7 @@ def sampler(name: str, envs=Slow, **arguments):
 
 
 def nodes_of(s) -> set[str]:
-    return {member.carrier.facts.node for member in s._members if member.carrier.facts is not None}
+    return {member.carrier.facts.node for member in s._pool.members if member.carrier.facts is not None}
 
 
 def kill(node) -> None:

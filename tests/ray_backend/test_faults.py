@@ -66,7 +66,7 @@ def kill_by_ray(carrier) -> None:
 @pytest.mark.parametrize("kill", [kill_by_signal, kill_by_ray])
 def test_an_actor_that_is_killed_in_mid_call_leaves_no_trace_in_the_batch(kill, expected):
     with sampler(Slow) as s:
-        victim = s._members[0].carrier
+        victim = s._pool.members[0].carrier
         timer = threading.Timer(0.1, kill, [victim])
         timer.start()
         batch = s.obtain_samples(0, 100)

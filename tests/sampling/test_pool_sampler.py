@@ -309,9 +309,9 @@ def test_a_shutdown_that_ctrl_c_interrupts_is_finished_all_the_same(
     with pytest.raises(KeyboardInterrupt):
         sampler.shutdown_worker()
     if times > 1:
-        assert sampler._transport is not None
+        assert sampler._live_pool is not None
         sampler.shutdown_worker()
-    assert sampler._transport is None
+    assert sampler._live_pool is None
     assert unclosed(tmp_path / "l") == {}
 
 
@@ -334,7 +334,7 @@ def test_ctrl_c_at_the_end_of_a_program_keeps_no_other_sampler_from_its_shutdown
     interrupted_when(monkeypatch, "stop", times=1)
     with pytest.raises(KeyboardInterrupt):
         at_exit._close_live()
-    assert one._transport is other._transport is None
+    assert one._live_pool is other._live_pool is None
 
 
 def test_what_was_dropped_is_counted(pool):
@@ -391,7 +391,7 @@ def test_the_time_of_a_unit_counts_that_was_cancelled_until_its_carrier_says_som
     sampler = pool()
     for call in range(2):
         sampler.obtain_samples(call, 5, weights(call))
-    member, dealer = sampler._members[0], sampler._private
+    member, dealer = sampler._pool.members[0], sampler._private
     now, before = sampler._epoch, sampler._epoch - 1
     member.unit_started, member.answered = None, now
     sampler._began_unit(member, Started(before, 0), dealer)

@@ -409,12 +409,9 @@ class ProcessForEachUnit(_Denies, AnyPool):
 
     def _finished(self, member: Any, reply: Reply, *call: Any) -> None:
         super()._finished(member, reply, *call)
-        if not self._private._under_way[member.index] and member in self._members:
-            self._tell(member, Close())
-            member.gone = True
-            self._link.stop(member.carrier, 2.0)
-            new = self._link.start(member.index, self._carrier_setup)
-            self._members[member.index] = type(member)(member.index, new)
+        if not self._private._under_way[member.index] and member in self._pool.members:
+            self._pool.tell(member, Close())
+            self._pool.replace(member, grace=2.0)
 
 
 class _FarSighted(Schedule):

@@ -206,7 +206,7 @@ class OneProcessLeftOut(AnyPool):
     def _configure(self, members: Any, record: Record) -> None:
         self._first_record: Record = getattr(self, "_first_record", self._record)
         for member in members:
-            left_out = member.keys and member.index and member is self._members[-1]
+            left_out = member.keys and member.index and member is self._pool.members[-1]
             super()._configure([member], self._first_record if left_out else record)
 
 
@@ -215,8 +215,8 @@ class LostOnBusyWorker(AnyPool):
     """An update is lost on a process that is running a unit when it comes."""
 
     def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
-        for member in self._members:
-            if self._link.running(member.carrier) is not None and record is not self._epoch_record:
+        for member in self._pool.members:
+            if self._pool.link.running(member.carrier) is not None and record is not self._epoch_record:
                 homes = self._homes(record.seats(self._stateful))
                 member.keys = {
                     seat: recipe.key
