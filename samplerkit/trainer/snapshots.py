@@ -164,6 +164,8 @@ def snapshot_epochs(folder: str | Path) -> dict[Path, int]:
     """The snapshots in a folder with their epochs, in order of epochs; files of another kind are left out."""
     epochs = {}
     for path in Path(folder).glob("*.pkl"):
+        if not path.is_file():
+            continue
         try:
             with path.open("rb") as file:
                 epochs[path] = _read_header(file, path).epoch

@@ -231,7 +231,7 @@ class Trainer:
 
         Raises:
             NotSetupError: Before `restore`.
-            ValueError: No epoch is left to run.
+            ValueError: No epoch is left to run; or the run's progress.csv is damaged.
         """
         restored, before, slot = self._restored, self._train_args, self._slot
         if restored is None or before is None or slot is None:

@@ -38,6 +38,13 @@ def test_numbers_read_from_the_csv_are_those_written(tmp_path: Path) -> None:
     assert isinstance(read_progress(tmp_path)[0]["Epoch"], int)
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\r\nb", "a\u2028b", 'a,"b"'])
+def test_a_column_may_have_any_name(tmp_path: Path, name: str) -> None:
+    these = rows(2, **{name: 1.5})
+    fill(CsvOutput(), tmp_path, these)
+    assert read_progress(tmp_path) == these
+
+
 def test_a_new_column_leaves_empty_cells_in_earlier_rows(tmp_path: Path) -> None:
     these = [*rows(2), *rows(4, Late=1.5)[2:]]
     fill(CsvOutput(), tmp_path, these)
@@ -94,6 +101,26 @@ def test_a_torn_last_row_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "progress.csv"
     path.write_text(path.read_text()[:-5])
     assert read_progress(tmp_path) == rows(3)[:2]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("\n1,", "\nsecond,"),
+        (",0.0\n", ",0.0,7,7\n"),
+        ("Epoch,TotalEnvSteps,Train/AverageReturn\n", ""),
+        ("TotalEnvSteps", "Steps"),
+        ("Epoch", "\0\r"),
+        (",200,", ",\udcff,"),
+    ],
+)
+def test_a_damaged_file_is_refused_by_its_name(tmp_path: Path, before: str, after: str) -> None:
+    fill(CsvOutput(), tmp_path, rows(3))
+    path = tmp_path / "progress.csv"
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after), errors="surrogateescape")
+    with pytest.raises(ValueError, match=r"progress\.csv is damaged: .*move it away"):
+        read_progress(tmp_path, before_epoch=2)
 
 
 def test_no_file_has_no_rows(tmp_path: Path) -> None:
