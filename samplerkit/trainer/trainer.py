@@ -20,7 +20,7 @@ from samplerkit.trainer.arguments import ExperimentStats, NotSetupError, TrainAr
 from samplerkit.trainer.clock import RunClock
 from samplerkit.trainer.csv_output import CsvOutput, read_progress
 from samplerkit.trainer.folders import begin_run, continue_run, first_free
-from samplerkit.trainer.records import Output, Recorder, RunStart
+from samplerkit.trainer.records import TIMING_COLUMNS, Output, Recorder, RunStart, own_column
 from samplerkit.trainer.sampler_slot import SamplerRecord, SamplerSlot
 from samplerkit.trainer.snapshots import (
     SnapshotConfig,
@@ -374,8 +374,12 @@ class Trainer:
 
         Raises:
             TypeError: A value is not one number.
-            ValueError: A key is ``Epoch`` or ``TotalEnvSteps``, which the trainer records itself.
+            ValueError: A key is ``Epoch``, ``TotalEnvSteps`` or one of `TIMING_COLUMNS`, which the trainer
+                records itself.
         """
+        for key in values:
+            if prefix + key in TIMING_COLUMNS:
+                raise own_column(prefix + key)
         self._recorder.record(values, prefix=prefix)
 
     def log_diagnostics(self, pause_for_plot: bool = False) -> None:
@@ -383,7 +387,7 @@ class Trainer:
 
         `step_epochs` calls it after each epoch; ``pause_for_plot`` does nothing.
         """
-        self.record(self._clock.diagnostics())
+        self._recorder.record(self._clock.diagnostics())
         self._recorder.end_row(self._stats.total_epoch, self._stats.total_env_steps)
 
     def save(self, epoch: int) -> None:

@@ -340,6 +340,14 @@ def test_the_columns_by_which_rows_are_found_again_cannot_be_recorded(
         Trainer(SnapshotConfig(tmp_path)).record({key: 1}, prefix=prefix)
 
 
+@pytest.mark.parametrize("key", TIMING_COLUMNS)
+def test_what_would_be_lost_to_a_time_of_the_trainer_cannot_be_recorded(tmp_path: Path, key: str) -> None:
+    trainer = Trainer(SnapshotConfig(tmp_path))
+    with pytest.raises(ValueError, match="the trainer's own column"):
+        trainer.record({key: 1})
+    trainer.record({key: 1}, prefix="Mine/")
+
+
 def test_what_is_no_number_cannot_be_recorded(tmp_path: Path) -> None:
     trainer = Trainer(SnapshotConfig(tmp_path))
     with pytest.raises(TypeError, match="'Loss'"):
