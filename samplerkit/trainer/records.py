@@ -14,6 +14,7 @@ Row: TypeAlias = dict[str, Number]
 
 EPOCH = "Epoch"
 TOTAL_ENV_STEPS = "TotalEnvSteps"
+AVERAGE_RETURN = "Train/AverageReturn"
 TIMING_COLUMNS = ("Time", "EpochTime", "SamplingTime")
 """Seconds: of the whole run so far, of this epoch, of this epoch's sampling. All other columns are
 reproducible."""

@@ -225,6 +225,22 @@ def test_the_picture_has_named_axes_and_reference_lines(tmp_path: Path) -> None:
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["best: 1"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [({}, "mean return per episode"), ({"y": "Loss"}, "Loss"), ({"y": "Loss", "y_label": "nats"}, "nats")],
+)
+def test_the_picture_of_another_column_is_not_labelled_as_returns(
+    settings: dict[str, str], label: str
+) -> None:
+    from matplotlib.figure import Figure
+
+    curve = LearningCurve(**settings)  # type: ignore[arg-type]
+    curve._points = [(100, 1.0)]
+    axes = Figure().add_subplot()
+    curve._plot(axes)
+    assert axes.get_ylabel() == label
+
+
 def test_a_resumed_picture_shows_the_earlier_epochs(tmp_path: Path) -> None:
     curve = LearningCurve()
     curve.open(RunStart(tmp_path, 5, 3, rows(3)))
@@ -328,7 +344,16 @@ def test_in_a_narrow_terminal_no_figure_is_cut(tmp_path: Path, monkeypatch: pyte
 def test_without_the_return_a_dash_stands_there(tmp_path: Path) -> None:
     stream = io.StringIO()
     fill(progress_display(y="Other", stream=stream), tmp_path, rows(1))
-    assert "average return -" in stream.getvalue()
+    assert "  Other -  " in stream.getvalue()
+
+
+@pytest.mark.parametrize("stream_type", [io.StringIO, Terminal])
+def test_another_column_is_shown_by_its_own_name(tmp_path: Path, stream_type: type[io.StringIO]) -> None:
+    stream = stream_type()
+    these = [{"Epoch": 0, "TotalEnvSteps": 100, "PPO/Entropy[0]": 1.25}]
+    fill(progress_display(y="PPO/Entropy[0]", stream=stream), tmp_path, these)
+    assert "Entropy[0] 1.25" in stream.getvalue()
+    assert "return" not in stream.getvalue()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (75, "1:15"), (3675, "1:01:15")])
