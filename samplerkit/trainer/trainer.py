@@ -95,6 +95,7 @@ class Trainer:
         self._recorder = Recorder([CsvOutput()])
         self._restored: _Restored | None = None
         self._clock = RunClock()
+        self._in_training = False
 
     # ---- setting up
 
@@ -269,27 +270,33 @@ class Trainer:
             stack.callback(self.shutdown)
             self._start_sampler()
             self._clock.start()
+            stack.callback(setattr, self, "_in_training", False)
+            self._in_training = True
             return self.algo.train(self)
 
     def step_epochs(self) -> Iterator[int]:
         """Yield the epochs that are to be run, and finish each: row, diagnostics, snapshot.
 
         The algorithm may keep its own count in ``trainer.step_itr``, and leave the epoch's episodes in
-        ``trainer.step_episode``. An epoch that ends with ``break`` or an exception is not finished.
+        ``trainer.step_episode``. An epoch that ends with ``break`` or an exception is not finished: a second
+        loop begins with it.
 
         Raises:
             NotSetupError: Outside `train` and `resume`.
         """
         args = self._train_args
-        if args is None:
-            raise NotSetupError("There is no training to step through: call train(n_epochs) first.")
+        if args is None or not self._in_training:
+            raise NotSetupError(
+                "There is no training to step through: call train(n_epochs) or resume(), within which the "
+                "algorithm does."
+            )
         self.step_itr = self._stats.total_itr
         self.step_episode = None
         if self._restored is not None:
             # Here and not in restore(): what the caller draws in between must not matter.
             _set_random_states(self._restored.random_states)
             self._restored = None
-        for epoch in range(args.start_epoch, args.n_epochs):
+        for epoch in range(self._stats.total_epoch + 1, args.n_epochs):
             self._clock.start_epoch()
             yield epoch
             self._finish_epoch(epoch, store_episodes=args.store_episodes)

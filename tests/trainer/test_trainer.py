@@ -220,6 +220,35 @@ def test_each_epoch_has_a_row_with_the_diagnostics(tmp_path: Path, backends: Any
     assert all(set(TIMING_COLUMNS) <= set(row) for row in rows)
 
 
+class TwoLoops:
+    def train(self, trainer: Any) -> None:
+        for epoch in trainer.step_epochs():
+            trainer.record({"Loop": 1})
+            if epoch == 2:
+                break
+        for _ in trainer.step_epochs():
+            trainer.record({"Loop": 2})
+        assert not list(trainer.step_epochs())
+
+
+def test_a_second_loop_goes_on_where_the_first_broke_off(tmp_path: Path) -> None:
+    trainer = Trainer(SnapshotConfig(tmp_path))
+    trainer.setup(TwoLoops(), None)
+    trainer.train(5)
+    rows = [(row["Epoch"], row["Loop"]) for row in read_progress(tmp_path)]
+    assert rows == [(0, 1), (1, 1), (2, 2), (3, 2), (4, 2)]
+
+
+def test_there_are_no_epochs_outside_of_training(tmp_path: Path, backends: Any) -> None:
+    trainer = trained(tmp_path, backends.new_algo(), 2)
+    with pytest.raises(NotSetupError, match="no training"):
+        next(trainer.step_epochs())
+    restored = Trainer()
+    restored.restore(tmp_path)
+    with pytest.raises(NotSetupError, match="no training"):
+        next(restored.step_epochs())
+
+
 def test_a_column_may_appear_later(tmp_path: Path, backends: Any, fake_algo: Any) -> None:
     trained(tmp_path, fake_algo, 14)
     rows = read_progress(tmp_path)
