@@ -587,6 +587,22 @@ def test_what_is_part_of_the_state_of_a_run_cannot_be_edited(
     assert len(reproducible(tmp_path)) == 3
 
 
+def test_without_a_damaged_snapshot_a_run_goes_on_from_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "whole", "--set", "train.n_epochs=4") == 0
+    folder = tmp_path / "run"
+    assert train(folder, "--set", 'train.snapshot_mode="all"') == 0
+    damaged = folder / "itr_2.pkl"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    capsys.readouterr()
+    assert run("resume", str(folder), "--n-epochs", "4") == 1
+    assert "move this file away" in one_sentence(capsys)
+    damaged.unlink()
+    assert run("resume", str(folder), "--n-epochs", "4") == 0
+    assert reproducible(folder) == reproducible(tmp_path / "whole")
+
+
 def test_evaluation_is_reproducible_on_every_backend(tmp_path: Path) -> None:
     assert train(tmp_path) == 0
     figures = []
