@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+import samplerkit
+from samplerkit import make_sampler
 from samplerkit.cli import main
 from samplerkit.plugins.hooks import register_hooks, unregister_hooks
 from samplerkit.plugins.hookspecs import hookimpl
-from samplerkit.trainer import TIMING_COLUMNS
+from samplerkit.trainer import TIMING_COLUMNS, Trainer
 from samplerkit.trainer.reinforce import Reinforce
 
 QUICK = ["--set", "train.n_epochs=3", "--set", "train.batch_size=100", "--set", "evaluation.trials=4"]
@@ -529,6 +531,76 @@ def test_only_options_of_the_sampler_can_change_on_resuming(
     capsys.readouterr()
     assert run("resume", str(tmp_path), "--n-epochs", "6", "--set", "algo.discount=0.5") == 2
     assert "options of its sampler only" in one_sentence(capsys)
+
+
+def test_a_resume_that_was_interrupted_at_once_is_gone_on_with_as_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "obtain_episodes", interrupt)
+        words = ["--sampler", "multiprocessing", "--set", "sampler.n_processes=2", "--n-epochs", "5"]
+        assert run("resume", str(tmp_path), *words) == 130
+    asked: list[tuple[str, Any]] = []
+
+    def make(name: str, **options: Any) -> Any:
+        asked.append((name, options.get("n_processes")))
+        return make_sampler("local", **{key: options[key] for key in ("agents", "envs", "seed", "n_workers")})
+
+    monkeypatch.setattr(samplerkit, "make_sampler", make)
+    capsys.readouterr()
+    assert run("resume", str(tmp_path)) == 0
+    assert "resuming cartpole-reinforce on multiprocessing" in capsys.readouterr().out
+    assert asked[0] == ("multiprocessing", 2)
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def edit(folder: Path, before: str, after: str) -> None:
+    text = (folder / "config.toml").read_text()
+    assert before in text
+    (folder / "config.toml").write_text(text.replace(before, after))
+
+
+def test_a_resumed_run_has_the_batch_size_that_its_configuration_says(tmp_path: Path) -> None:
+    assert train(tmp_path) == 0
+    edit(tmp_path, "batch_size = 100\n", "batch_size = 1000\n")
+    assert run("resume", str(tmp_path), "--n-epochs", "4") == 0
+    steps = [int(row["TotalEnvSteps"]) for row in reproducible(tmp_path)]
+    assert steps[3] - steps[2] >= 1000
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [("n_workers = 4", "n_workers = 2", "n_workers"), ("seed = 1\n", "seed = 2\n", "seed")],
+)
+def test_what_is_part_of_the_state_of_a_run_cannot_be_edited(
+    tmp_path: Path, before: str, after: str, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path) == 0
+    capsys.readouterr()
+    edit(tmp_path, before, after)
+    assert run("resume", str(tmp_path), "--n-epochs", "4") == 1
+    assert f"{what} of this run is" in one_sentence(capsys)
+    assert len(reproducible(tmp_path)) == 3
+
+
+def test_without_a_damaged_snapshot_a_run_goes_on_from_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "whole", "--set", "train.n_epochs=4") == 0
+    folder = tmp_path / "run"
+    assert train(folder, "--set", 'train.snapshot_mode="all"') == 0
+    damaged = folder / "itr_2.pkl"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    capsys.readouterr()
+    assert run("resume", str(folder), "--n-epochs", "4") == 1
+    assert "move this file away" in one_sentence(capsys)
+    damaged.unlink()
+    assert run("resume", str(folder), "--n-epochs", "4") == 0
+    assert reproducible(folder) == reproducible(tmp_path / "whole")
 
 
 def test_evaluation_is_reproducible_on_every_backend(tmp_path: Path) -> None:

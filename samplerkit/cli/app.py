@@ -125,13 +125,10 @@ def resume(
     from samplerkit.cli.running import resume_run
 
     tables = _tables_of_run(folder)
-    changed = dict.fromkeys(_sampler_keys(settings or []))
+    _require_sampler_keys(settings or [])
     total = [] if n_epochs is None else [f"train.n_epochs={n_epochs}"]
     resolved = configuration.resolve(tables, sampler=sampler, settings=[*(settings or ()), *total])
-    options: dict[str, Any] = {key: resolved.sampler.options.get(key) for key in changed}
-    return resume_run(
-        resolved, folder, sampler=sampler, sampler_options=options, require_target=require_target
-    )
+    return resume_run(resolved, folder, require_target=require_target)
 
 
 @app.command()
@@ -316,9 +313,8 @@ def _tables_of_run(folder: Path) -> dict[str, dict[str, Any]]:
     return configuration.read_tables(path)
 
 
-def _sampler_keys(settings: list[str]) -> list[str]:
-    """The keys below ``sampler.`` that a resumed run may change."""
-    keys = []
+def _require_sampler_keys(settings: list[str]) -> None:
+    """Refuse what is not below ``sampler.``, where a resumed run may change it."""
     for setting in settings:
         table, _, key = setting.partition("=")[0].strip().partition(".")
         if table != "sampler" or key in ("name", "n_workers"):
@@ -326,5 +322,3 @@ def _sampler_keys(settings: list[str]) -> list[str]:
                 f"--set {setting!r}: a resumed run can change options of its sampler only; use --sampler for "
                 "the backend and --n-epochs for the number of epochs."
             )
-        keys.append(key)
-    return keys

@@ -11,6 +11,7 @@ from samplerkit.interfaces import ContinuingWorker
 from samplerkit.plugins.worker_options import worker_options
 from samplerkit.trainer.experiment import EvaluationSettings, Experiment, ExperimentConfig
 from samplerkit.trainer.performance import performance
+from samplerkit.trainer.records import as_number
 
 if TYPE_CHECKING:
     from samplerkit.episodes import EpisodeBatch
@@ -30,11 +31,20 @@ def evaluate(
         experiment: Its hook measures; without one, the sampler of the configuration collects episodes.
         config: Seed and sampler.
         trials: Fresh episodes or trials, at least 1.
+
+    Raises:
+        TypeError: The hook returned something else than figures by their names.
     """
     seed = config.evaluation.seed
-    if experiment.evaluate is not None:
-        return dict(experiment.evaluate(trainer.algo, trainer.env, trials=trials, seed=seed))
-    return _average_return(trainer, experiment, config, trials)
+    if experiment.evaluate is None:
+        return _average_return(trainer, experiment, config, trials)
+    figures = experiment.evaluate(trainer.algo, trainer.env, trials=trials, seed=seed)
+    if not isinstance(figures, Mapping) or not figures:
+        raise TypeError(
+            f"The experiment's evaluate returned {figures!r}: let it return a dict of figures, the decisive "
+            "one first."
+        )
+    return {name: as_number(name, value) for name, value in figures.items()}
 
 
 def _average_return(

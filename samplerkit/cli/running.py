@@ -49,15 +49,12 @@ def train_run(config: ExperimentConfig, folder: Path, *, overwrite: bool, requir
         return status or _evaluate_after(trainer, experiment, config, require_target=require_target)
 
 
-def resume_run(
-    config: ExperimentConfig,
-    folder: Path,
-    *,
-    sampler: str | None,
-    sampler_options: dict[str, Any],
-    require_target: bool,
-) -> int:
-    """Go on with the run in a folder, then evaluate; returns the exit status."""
+def resume_run(config: ExperimentConfig, folder: Path, *, require_target: bool) -> int:
+    """Go on with the run in a folder, then evaluate; returns the exit status.
+
+    Its configuration decides, and not what the snapshot remembers of it: they differ where the file was
+    edited, or where a resume that asked for something else was interrupted before its first epoch had ended.
+    """
     experiment = build(config)
     trainer = _trainer(experiment, config, folder)
     with trainer:
@@ -69,7 +66,11 @@ def resume_run(
         status = _until_done_or_interrupted(
             trainer,
             lambda: trainer.resume(
-                config.train.n_epochs, sampler=sampler, sampler_options=sampler_options or None
+                config.train.n_epochs,
+                config.train.batch_size,
+                store_episodes=config.train.store_episodes,
+                sampler=config.sampler.name,
+                sampler_options=_configured_options(config),
             ),
             require_target=require_target,
         )
@@ -110,7 +111,11 @@ def _trainer(experiment: Experiment, config: ExperimentConfig, folder: Path) -> 
 
 
 def _sampler_options(experiment: Experiment, config: ExperimentConfig) -> dict[str, Any]:
-    options: dict[str, Any] = {**experiment.sampler_options, "seed": config.seed, **config.sampler.options}
+    return {**experiment.sampler_options, **_configured_options(config)}
+
+
+def _configured_options(config: ExperimentConfig) -> dict[str, Any]:
+    options: dict[str, Any] = {"seed": config.seed, **config.sampler.options}
     if config.sampler.n_workers is not None:
         options["n_workers"] = config.sampler.n_workers
     return options

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from samplerkit.trainer.files import write_text_atomically
-from samplerkit.trainer.records import EPOCH, Number, Row, RunStart
+from samplerkit.trainer.records import EPOCH, TOTAL_ENV_STEPS, Number, Row, RunStart
 
 PROGRESS_CSV = "progress.csv"
 
@@ -71,19 +71,31 @@ def read_progress(folder: str | Path, *, before_epoch: int | None = None) -> lis
     Args:
         folder: The run's folder; no file, no rows.
         before_epoch: Leave out this epoch's row and all later ones.
+
+    Raises:
+        ValueError: The file is damaged.
     """
     path = Path(folder) / PROGRESS_CSV
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    # A process killed while it wrote may leave a line without its end, and half a number in it.
-    rows = [_parsed(row) for row in csv.DictReader(line for line in lines if line.endswith("\n"))]
-    whole = [row for row in rows if EPOCH in row]
-    return [row for row in whole if before_epoch is None or row[EPOCH] < before_epoch]
+    try:
+        text = path.read_bytes().decode()
+        # A process killed while it wrote may leave a line without its end, and half a number in it.
+        whole = io.StringIO(text[: text.rfind("\n") + 1], newline="")
+        rows = [_parsed(row) for row in csv.DictReader(whole)]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(
+            f"{path} is damaged: {error}. Mend it, or move it away to go on without its rows."
+        ) from error
+    return [row for row in rows if before_epoch is None or row[EPOCH] < before_epoch]
 
 
-def _parsed(cells: Mapping[str, str | None]) -> Row:
-    return {key: _number(cell) for key, cell in cells.items() if cell}
+def _parsed(cells: Mapping[str | None, str | None]) -> Row:
+    if None in cells or not (cells.get(EPOCH) and cells.get(TOTAL_ENV_STEPS)):
+        raise ValueError(
+            f"a row has not just the columns of the first line, with {EPOCH} and {TOTAL_ENV_STEPS}"
+        )
+    return {key: _number(cell) for key, cell in cells.items() if key is not None and cell}
 
 
 def _number(cell: str) -> Number:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from samplerkit.trainer.files import write_atomically
-from samplerkit.trainer.records import TOTAL_ENV_STEPS, Number, RunStart
+from samplerkit.trainer.records import AVERAGE_RETURN, TOTAL_ENV_STEPS, Number, RunStart
 
 LEARNING_CURVE = "learning_curve.png"
+_MEAN_RETURN = "mean return per episode"
 _logger = logging.getLogger(__name__)
 
 
@@ -25,7 +26,7 @@ class LearningCurve:
 
     Args:
         y: The column drawn over environment steps.
-        y_label: Its name and unit for the axis.
+        y_label: Its name and unit for the axis; left as it is, that of the column, where ``y`` is another.
         title: Above the picture.
         references: Known values of ``y`` by name, drawn as dashed lines.
         every_seconds: Least time between two pictures during training.
@@ -36,12 +37,14 @@ class LearningCurve:
     def __init__(
         self,
         *,
-        y: str = "Train/AverageReturn",
-        y_label: str = "mean return per episode",
+        y: str = AVERAGE_RETURN,
+        y_label: str = _MEAN_RETURN,
         title: str | None = None,
         references: Mapping[str, float] | None = None,
         every_seconds: float = 30.0,
     ) -> None:
+        if y != AVERAGE_RETURN and y_label == _MEAN_RETURN:
+            y_label = y
         self._y, self._y_label, self._title = y, y_label, title
         self._references = dict(references or {})
         self._every_seconds = every_seconds

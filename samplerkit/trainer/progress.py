@@ -7,19 +7,19 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from samplerkit.trainer.records import EPOCH, TOTAL_ENV_STEPS, Number, Output, RunStart
+from samplerkit.trainer.records import AVERAGE_RETURN, EPOCH, TOTAL_ENV_STEPS, Number, Output, RunStart
 
 _LEAST_WIDTH = 80
 """Columns that the figures beside a bar may take."""
 
 
-def progress_display(*, y: str = "Train/AverageReturn", stream: TextIO | None = None) -> Output:
+def progress_display(*, y: str = AVERAGE_RETURN, stream: TextIO | None = None) -> Output:
     """A display on ``stream`` (stderr by default): rich's where it is a terminal and rich is installed.
 
     In a terminal so narrow that a bar would leave no room for figures they come as lines.
 
     Args:
-        y: The column shown as average return.
+        y: The column shown, as average return or by the last part of its name.
         stream: Where to show it.
     """
     stream = stream or sys.stderr
@@ -56,6 +56,10 @@ class _Pace:
         }
 
 
+def _label(y: str, of_return: str) -> str:
+    return of_return if y == AVERAGE_RETURN else y.rpartition("/")[2]
+
+
 def clock(seconds: float) -> str:
     """75 as ``1:15``, 3675 as ``1:01:15``."""
     minutes, second = divmod(round(seconds), 60)
@@ -84,7 +88,7 @@ class PlainProgress:
         texts = self._pace.describe(row, self._y)
         self._unshown = (
             f"epoch {texts['epochs']}  steps {texts['steps']}  steps/s {texts['rate']}  "
-            f"average return {texts['average']}  time left {texts['left']}"
+            f"{_label(self._y, 'average return')} {texts['average']}  time left {texts['left']}"
         )
         if time.monotonic() - self._shown_at >= self._every_seconds:
             self._show()
@@ -112,10 +116,11 @@ class RichProgress:
     def open(self, start: RunStart) -> None:
         """Show an empty bar."""
         from rich.console import Console
+        from rich.markup import escape
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = ("epoch {task.fields[epochs]}", "steps {task.fields[steps]}", "{task.fields[rate]} steps/s")
-        more = ("[bold]return {task.fields[average]}", "left {task.fields[left]}")
+        more = ("[bold]{task.fields[label]} {task.fields[average]}", "left {task.fields[left]}")
         self._progress = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=None),
@@ -126,6 +131,7 @@ class RichProgress:
         )
         self._pace = _Pace(start)
         waiting = {"epochs": f"{start.start_epoch}/{start.n_epochs}", "steps": "-", "rate": "-"}
+        waiting["label"] = escape(_label(self._y, "return"))
         self._task = self._progress.add_task(
             "", total=start.n_epochs, completed=start.start_epoch, average="-", left="-", **waiting
         )

@@ -14,6 +14,7 @@ Row: TypeAlias = dict[str, Number]
 
 EPOCH = "Epoch"
 TOTAL_ENV_STEPS = "TotalEnvSteps"
+AVERAGE_RETURN = "Train/AverageReturn"
 TIMING_COLUMNS = ("Time", "EpochTime", "SamplingTime")
 """Seconds: of the whole run so far, of this epoch, of this epoch's sampling. All other columns are
 reproducible."""
@@ -70,7 +71,7 @@ class Recorder:
         """
         for key, value in values.items():
             if prefix + key in (EPOCH, TOTAL_ENV_STEPS):
-                raise ValueError(f"{prefix + key!r} is the trainer's own column: record it by another name.")
+                raise own_column(prefix + key)
             self._row[prefix + key] = as_number(key, value)
 
     def open(self, start: RunStart, *, before_first: Callable[[], None] | None = None) -> None:
@@ -113,6 +114,11 @@ class Recorder:
                 errors.append(error)
         if errors:
             raise errors[0]
+
+
+def own_column(name: str) -> ValueError:
+    """The error for a column that is not the algorithm's to record."""
+    return ValueError(f"{name!r} is the trainer's own column: record it by another name.")
 
 
 def as_number(key: str, value: object) -> Number:

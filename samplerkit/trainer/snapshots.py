@@ -29,6 +29,7 @@ SNAPSHOT_FORMAT = 2
 
 _MAGIC = b"samplerkit-snapshot\n"
 _LAST_NAME = "params.pkl"
+_ADVICE = "Restore an earlier epoch, or move this file away: the last of the others is then taken."
 _logger = logging.getLogger(__name__)
 
 
@@ -155,7 +156,7 @@ class Snapshotter:
             try:
                 loaded = _Unpickler(file, outside or {}).load()
             except (pickle.UnpicklingError, EOFError) as error:
-                raise SnapshotError(f"{path} is damaged: {error}. Restore an earlier epoch.") from error
+                raise SnapshotError(f"{path} is damaged: {error}. {_ADVICE}") from error
         _logger.info("loaded %s", path)
         return dict(loaded)
 
@@ -164,6 +165,8 @@ def snapshot_epochs(folder: str | Path) -> dict[Path, int]:
     """The snapshots in a folder with their epochs, in order of epochs; files of another kind are left out."""
     epochs = {}
     for path in Path(folder).glob("*.pkl"):
+        if not path.is_file():
+            continue
         try:
             with path.open("rb") as file:
                 epochs[path] = _read_header(file, path).epoch
@@ -289,7 +292,7 @@ def _check(file: BinaryIO, header: _Header, path: Path) -> None:
     while chunk := file.read(1 << 20):
         checksum.update(chunk)
     if checksum.hexdigest() != header.checksum:
-        raise SnapshotError(f"{path} is damaged: its checksum is wrong. Restore an earlier epoch.")
+        raise SnapshotError(f"{path} is damaged: its checksum is wrong. {_ADVICE}")
     file.seek(start)
 
 

@@ -20,7 +20,7 @@ from samplerkit.trainer.arguments import ExperimentStats, NotSetupError, TrainAr
 from samplerkit.trainer.clock import RunClock
 from samplerkit.trainer.csv_output import CsvOutput, read_progress
 from samplerkit.trainer.folders import begin_run, continue_run, first_free
-from samplerkit.trainer.records import Output, Recorder, RunStart
+from samplerkit.trainer.records import TIMING_COLUMNS, Output, Recorder, RunStart, own_column
 from samplerkit.trainer.sampler_slot import SamplerRecord, SamplerSlot
 from samplerkit.trainer.snapshots import (
     SnapshotConfig,
@@ -95,6 +95,7 @@ class Trainer:
         self._recorder = Recorder([CsvOutput()])
         self._restored: _Restored | None = None
         self._clock = RunClock()
+        self._in_training = False
 
     # ---- setting up
 
@@ -231,7 +232,7 @@ class Trainer:
 
         Raises:
             NotSetupError: Before `restore`.
-            ValueError: No epoch is left to run.
+            ValueError: No epoch is left to run; or the run's progress.csv is damaged.
         """
         restored, before, slot = self._restored, self._train_args, self._slot
         if restored is None or before is None or slot is None:
@@ -269,27 +270,33 @@ class Trainer:
             stack.callback(self.shutdown)
             self._start_sampler()
             self._clock.start()
+            stack.callback(setattr, self, "_in_training", False)
+            self._in_training = True
             return self.algo.train(self)
 
     def step_epochs(self) -> Iterator[int]:
         """Yield the epochs that are to be run, and finish each: row, diagnostics, snapshot.
 
         The algorithm may keep its own count in ``trainer.step_itr``, and leave the epoch's episodes in
-        ``trainer.step_episode``. An epoch that ends with ``break`` or an exception is not finished.
+        ``trainer.step_episode``. An epoch that ends with ``break`` or an exception is not finished: a second
+        loop begins with it.
 
         Raises:
             NotSetupError: Outside `train` and `resume`.
         """
         args = self._train_args
-        if args is None:
-            raise NotSetupError("There is no training to step through: call train(n_epochs) first.")
+        if args is None or not self._in_training:
+            raise NotSetupError(
+                "There is no training to step through: call train(n_epochs) or resume(), within which the "
+                "algorithm does."
+            )
         self.step_itr = self._stats.total_itr
         self.step_episode = None
         if self._restored is not None:
             # Here and not in restore(): what the caller draws in between must not matter.
             _set_random_states(self._restored.random_states)
             self._restored = None
-        for epoch in range(args.start_epoch, args.n_epochs):
+        for epoch in range(self._stats.total_epoch + 1, args.n_epochs):
             self._clock.start_epoch()
             yield epoch
             self._finish_epoch(epoch, store_episodes=args.store_episodes)
@@ -374,8 +381,12 @@ class Trainer:
 
         Raises:
             TypeError: A value is not one number.
-            ValueError: A key is ``Epoch`` or ``TotalEnvSteps``, which the trainer records itself.
+            ValueError: A key is ``Epoch``, ``TotalEnvSteps`` or one of `TIMING_COLUMNS`, which the trainer
+                records itself.
         """
+        for key in values:
+            if prefix + key in TIMING_COLUMNS:
+                raise own_column(prefix + key)
         self._recorder.record(values, prefix=prefix)
 
     def log_diagnostics(self, pause_for_plot: bool = False) -> None:
@@ -383,7 +394,7 @@ class Trainer:
 
         `step_epochs` calls it after each epoch; ``pause_for_plot`` does nothing.
         """
-        self.record(self._clock.diagnostics())
+        self._recorder.record(self._clock.diagnostics())
         self._recorder.end_row(self._stats.total_epoch, self._stats.total_env_steps)
 
     def save(self, epoch: int) -> None:

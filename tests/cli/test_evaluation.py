@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import samplerkit
@@ -80,3 +82,22 @@ def test_a_run_on_fragments_is_measured_on_whole_episodes(name: str) -> None:
 
 def test_the_policy_is_measured_with_the_seed_of_the_evaluation() -> None:
     assert figures(5, n_workers=2, seed=99) == pytest.approx(of_units(5))
+
+
+def of_hook(returned: Any) -> dict[str, float]:
+    """What is measured by a hook that returns this."""
+    config = ExperimentConfig(name="x", build="x:y", seed=1, train=TrainSettings(n_epochs=1))
+    trainer: Any = SimpleNamespace(algo=None, env=None)
+    hook: Any = lambda algo, env, *, trials, seed: returned  # noqa: E731
+    return evaluate(trainer, Experiment(algo=trainer, env=None, evaluate=hook), config, 3)
+
+
+def test_figures_of_a_hook_may_be_numbers_of_numpy() -> None:
+    found = of_hook({"solved": np.int64(3), "share": np.float32(0.5), "mean": np.array([1.5])})
+    assert json.loads(json.dumps(found)) == {"solved": 3, "share": 0.5, "mean": 1.5}
+
+
+@pytest.mark.parametrize("returned", [None, {}, 3.0, {"mean": "high"}, {"mean": np.zeros(2)}])
+def test_a_hook_that_returns_no_figures_is_told_what_to_return(returned: Any) -> None:
+    with pytest.raises(TypeError, match=r"return a dict of figures|record"):
+        of_hook(returned)

@@ -38,6 +38,13 @@ def test_numbers_read_from_the_csv_are_those_written(tmp_path: Path) -> None:
     assert isinstance(read_progress(tmp_path)[0]["Epoch"], int)
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\r\nb", "a\u2028b", 'a,"b"'])
+def test_a_column_may_have_any_name(tmp_path: Path, name: str) -> None:
+    these = rows(2, **{name: 1.5})
+    fill(CsvOutput(), tmp_path, these)
+    assert read_progress(tmp_path) == these
+
+
 def test_a_new_column_leaves_empty_cells_in_earlier_rows(tmp_path: Path) -> None:
     these = [*rows(2), *rows(4, Late=1.5)[2:]]
     fill(CsvOutput(), tmp_path, these)
@@ -94,6 +101,26 @@ def test_a_torn_last_row_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "progress.csv"
     path.write_text(path.read_text()[:-5])
     assert read_progress(tmp_path) == rows(3)[:2]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("\n1,", "\nsecond,"),
+        (",0.0\n", ",0.0,7,7\n"),
+        ("Epoch,TotalEnvSteps,Train/AverageReturn\n", ""),
+        ("TotalEnvSteps", "Steps"),
+        ("Epoch", "\0\r"),
+        (",200,", ",\udcff,"),
+    ],
+)
+def test_a_damaged_file_is_refused_by_its_name(tmp_path: Path, before: str, after: str) -> None:
+    fill(CsvOutput(), tmp_path, rows(3))
+    path = tmp_path / "progress.csv"
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after), errors="surrogateescape")
+    with pytest.raises(ValueError, match=r"progress\.csv is damaged: .*move it away"):
+        read_progress(tmp_path, before_epoch=2)
 
 
 def test_no_file_has_no_rows(tmp_path: Path) -> None:
@@ -196,6 +223,22 @@ def test_the_picture_has_named_axes_and_reference_lines(tmp_path: Path) -> None:
     assert axes.get_title() == "a title"
     assert list(axes.lines[0].get_xdata()) == [100, 200]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["best: 1"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [({}, "mean return per episode"), ({"y": "Loss"}, "Loss"), ({"y": "Loss", "y_label": "nats"}, "nats")],
+)
+def test_the_picture_of_another_column_is_not_labelled_as_returns(
+    settings: dict[str, str], label: str
+) -> None:
+    from matplotlib.figure import Figure
+
+    curve = LearningCurve(**settings)  # type: ignore[arg-type]
+    curve._points = [(100, 1.0)]
+    axes = Figure().add_subplot()
+    curve._plot(axes)
+    assert axes.get_ylabel() == label
 
 
 def test_a_resumed_picture_shows_the_earlier_epochs(tmp_path: Path) -> None:
@@ -301,7 +344,16 @@ def test_in_a_narrow_terminal_no_figure_is_cut(tmp_path: Path, monkeypatch: pyte
 def test_without_the_return_a_dash_stands_there(tmp_path: Path) -> None:
     stream = io.StringIO()
     fill(progress_display(y="Other", stream=stream), tmp_path, rows(1))
-    assert "average return -" in stream.getvalue()
+    assert "  Other -  " in stream.getvalue()
+
+
+@pytest.mark.parametrize("stream_type", [io.StringIO, Terminal])
+def test_another_column_is_shown_by_its_own_name(tmp_path: Path, stream_type: type[io.StringIO]) -> None:
+    stream = stream_type()
+    these = [{"Epoch": 0, "TotalEnvSteps": 100, "PPO/Entropy[0]": 1.25}]
+    fill(progress_display(y="PPO/Entropy[0]", stream=stream), tmp_path, these)
+    assert "Entropy[0] 1.25" in stream.getvalue()
+    assert "return" not in stream.getvalue()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (75, "1:15"), (3675, "1:01:15")])

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerkit.trainer import SnapshotConfig, SnapshotError, Snapshotter
-from samplerkit.trainer.snapshots import SNAPSHOT_MODES
+from samplerkit.trainer.snapshots import SNAPSHOT_MODES, snapshot_epochs
 
 
 class CannotBePickled:
@@ -179,6 +179,13 @@ def test_a_pickle_of_another_kind_is_refused_without_being_loaded(tmp_path: Path
         Snapshotter(tmp_path).load(tmp_path)
     with pytest.raises(SnapshotError, match="no samplerkit snapshot"):
         Snapshotter(tmp_path).load(tmp_path / "params.pkl")
+
+
+def test_what_is_called_a_snapshot_and_is_no_file_is_left_out(tmp_path: Path) -> None:
+    Snapshotter(tmp_path).save_itr_params(0, {})
+    (tmp_path / "data.pkl").mkdir()
+    (tmp_path / "gone.pkl").symlink_to(tmp_path / "nowhere")
+    assert list(snapshot_epochs(tmp_path)) == [tmp_path / "params.pkl"]
 
 
 def test_a_truncated_snapshot_says_that_it_is_damaged(tmp_path: Path) -> None:

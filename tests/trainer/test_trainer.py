@@ -220,6 +220,35 @@ def test_each_epoch_has_a_row_with_the_diagnostics(tmp_path: Path, backends: Any
     assert all(set(TIMING_COLUMNS) <= set(row) for row in rows)
 
 
+class TwoLoops:
+    def train(self, trainer: Any) -> None:
+        for epoch in trainer.step_epochs():
+            trainer.record({"Loop": 1})
+            if epoch == 2:
+                break
+        for _ in trainer.step_epochs():
+            trainer.record({"Loop": 2})
+        assert not list(trainer.step_epochs())
+
+
+def test_a_second_loop_goes_on_where_the_first_broke_off(tmp_path: Path) -> None:
+    trainer = Trainer(SnapshotConfig(tmp_path))
+    trainer.setup(TwoLoops(), None)
+    trainer.train(5)
+    rows = [(row["Epoch"], row["Loop"]) for row in read_progress(tmp_path)]
+    assert rows == [(0, 1), (1, 1), (2, 2), (3, 2), (4, 2)]
+
+
+def test_there_are_no_epochs_outside_of_training(tmp_path: Path, backends: Any) -> None:
+    trainer = trained(tmp_path, backends.new_algo(), 2)
+    with pytest.raises(NotSetupError, match="no training"):
+        next(trainer.step_epochs())
+    restored = Trainer()
+    restored.restore(tmp_path)
+    with pytest.raises(NotSetupError, match="no training"):
+        next(restored.step_epochs())
+
+
 def test_a_column_may_appear_later(tmp_path: Path, backends: Any, fake_algo: Any) -> None:
     trained(tmp_path, fake_algo, 14)
     rows = read_progress(tmp_path)
@@ -338,6 +367,14 @@ def test_the_columns_by_which_rows_are_found_again_cannot_be_recorded(
 ) -> None:
     with pytest.raises(ValueError, match="the trainer's own column"):
         Trainer(SnapshotConfig(tmp_path)).record({key: 1}, prefix=prefix)
+
+
+@pytest.mark.parametrize("key", TIMING_COLUMNS)
+def test_what_would_be_lost_to_a_time_of_the_trainer_cannot_be_recorded(tmp_path: Path, key: str) -> None:
+    trainer = Trainer(SnapshotConfig(tmp_path))
+    with pytest.raises(ValueError, match="the trainer's own column"):
+        trainer.record({key: 1})
+    trainer.record({key: 1}, prefix="Mine/")
 
 
 def test_what_is_no_number_cannot_be_recorded(tmp_path: Path) -> None:
