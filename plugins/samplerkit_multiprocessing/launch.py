@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.spawn
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -62,7 +63,18 @@ def context(start_method: str, preload: tuple[str, ...]) -> BaseContext:
 
 
 def start(chosen: BaseContext, target: Callable[..., None], args: tuple[Any, ...], name: str) -> BaseProcess:
-    """Start a process that does not import the main module."""
+    """Start a process that does not import the main module.
+
+    Raises:
+        RuntimeError: where there is no working directory, which it would begin in.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise RuntimeError(
+            "no worker process can be started: the program's working directory has been deleted; "
+            "go to another one by os.chdir"
+        ) from error
     process: BaseProcess = chosen.Process(target=target, args=args, name=name)  # type: ignore[attr-defined]
     try:
         with _without_main_module(), _deaf_to_ctrl_c():

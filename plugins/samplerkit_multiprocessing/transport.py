@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import selectors
 import socket
 import time
@@ -20,6 +21,16 @@ Received: TypeAlias = "tuple[ProcessCarrier, bytes | memoryview | None]"
 
 _PAUSES = (0.0, 0.01, 0.1, 1.0)
 """Seconds before each attempt to start a process: that a fork server was killed is not known at once."""
+
+_REFUSED = {
+    errno.EMFILE: "the program has as many files open as it may, and each process takes 7 more: raise that "
+    "limit (ulimit -n), or ask for fewer by n_processes",
+    errno.ENFILE: "this machine has as many files open as it may: ask for fewer by n_processes",
+    errno.EAGAIN: "there are as many processes as the user or the container may have: raise that limit "
+    "(ulimit -u), or ask for fewer by n_processes",
+    errno.ENOMEM: "there is not enough memory: ask for fewer by n_processes",
+}
+"""What to do, by what the operating system says where it refuses a process or what belongs to it."""
 
 
 class ProcessCarrier:
@@ -68,13 +79,14 @@ class ProcessTransport(Transport[ProcessCarrier]):
         self._cpus = cpus if pin or len(cpus) <= n_processes else ()
         self._pin = pin
         self._needs = needs
-        self._wake_end, self._waker = socket.socketpair()
         self._share = Share(n_processes)
         file = self._arena_file()
         self._bulletin = None if file is None else Bulletin(file)
         file = self._arena_file()
         self._batches = None if file is None else BatchMemory(file)
         self._selector = selectors.DefaultSelector()
+        # Last, because nobody closes it where something else cannot be had.
+        self._wake_end, self._waker = socket.socketpair()
         self._watched: list[ProcessCarrier] = []
         self._started: list[ProcessCarrier] = []
 
@@ -91,12 +103,13 @@ class ProcessTransport(Transport[ProcessCarrier]):
         """Start a process; again where the fork server, or it, ended meanwhile: the next attempt begins anew.
 
         Raises:
-            RuntimeError: if that happens again and again.
+            RuntimeError: if that happens again and again; if the operating system refuses another one.
         """
         for pause in _PAUSES:
             time.sleep(pause)
             try:
-                return self._start(index, setup)
+                with refusals_explained():
+                    return self._start(index, setup)
             except (EOFError, ConnectionError) as error:
                 cause = error
         raise RuntimeError(
@@ -280,6 +293,21 @@ class ProcessTransport(Transport[ProcessCarrier]):
             self._batches.file.close()
         self._wake_end.close()
         self._waker.close()
+
+
+@contextlib.contextmanager
+def refusals_explained() -> Iterator[None]:
+    """Say what to do where the operating system refuses a process or what belongs to it.
+
+    Raises:
+        RuntimeError: instead of its errors.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        raise RuntimeError(f"no worker process can be started: {_REFUSED[error.errno]}") from error
 
 
 def _in_full(carrier: ProcessCarrier, message: bytes) -> bytes | memoryview:

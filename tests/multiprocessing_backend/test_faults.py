@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import sys
 import threading
@@ -180,6 +182,44 @@ def test_processes_that_can_never_be_started_are_an_error_that_says_so(monkeypat
     monkeypatch.setattr("samplerkit_multiprocessing.transport._PAUSES", (0.0, 0.0))
     with pytest.raises(RuntimeError, match=r"start_method='\w+'\) ends at once; is there"):
         sampler(FaultyEnv)
+
+
+@pytest.mark.parametrize("spare", [4, 40])
+def test_too_many_open_files_are_an_error_that_says_what_to_do(spare, expected):
+    """A sampler that is there keeps working."""
+    sampler(FaultyEnv).shutdown_worker()  # everything is imported, and the helpers of all samplers run
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with sampler(FaultyEnv) as s:
+        os.close(lowest := os.dup(0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + spare, before[1]))
+        try:
+            with pytest.raises(RuntimeError, match=r"files open as it may.*ulimit -n.*n_processes"):
+                sampler(FaultyEnv, n_processes=20)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert s.obtain_samples(0, 100).equals(expected)
+
+
+def test_a_process_that_the_operating_system_refuses_is_an_error_that_says_what_to_do(monkeypatch):
+    def refuse(*_):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("samplerkit_multiprocessing.launch.start", refuse)
+    with pytest.raises(
+        RuntimeError, match=r"as the user or the container may have: .*ulimit -u.*n_processes"
+    ):
+        sampler(FaultyEnv)
+
+
+def test_a_working_directory_that_was_deleted_is_an_error_that_says_so(tmp_path, monkeypatch, expected):
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(RuntimeError, match=r"working directory has been deleted; go to another one"):
+        sampler(FaultyEnv)
+    os.chdir(tmp_path)
+    with sampler(FaultyEnv) as s:
+        assert s.obtain_samples(0, 100).equals(expected)
 
 
 @pytest.mark.parametrize("name", ["local", "multiprocessing"])
