@@ -12,7 +12,9 @@ import multiprocessing
 import multiprocessing.spawn
 import os
 import signal
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
@@ -24,6 +26,32 @@ START_METHODS = ("forkserver", "spawn")
 _PRELOAD = ["numpy", "gymnasium", "cloudpickle", "samplerkit_multiprocessing.child"]
 
 _lock = threading.Lock()
+
+_started: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
+
+
+def _begin_in_child() -> None:
+    """Leave what the parent has to it, where a program is forked.
+
+    Its fork server is no child of this process, which has to start one of its own. Nor are its workers, which
+    multiprocessing would wait for at the end. There is no public way to say either.
+    """
+    global _lock
+    _lock = threading.Lock()
+    for process in _started:
+        multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
+    _started.clear()
+    server: Any = sys.modules.get("multiprocessing.forkserver")
+    if server is not None:
+        it = server._forkserver
+        if it._forkserver_alive_fd is not None:
+            os.close(it._forkserver_alive_fd)  # by which the server knows when its program ends
+        it._lock = threading.Lock()
+        it._forkserver_address = it._forkserver_alive_fd = it._forkserver_pid = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
 
 
 def default_start_method() -> str:
@@ -75,16 +103,35 @@ def start(chosen: BaseContext, target: Callable[..., None], args: tuple[Any, ...
             "no worker process can be started: the program's working directory has been deleted; "
             "go to another one by os.chdir"
         ) from error
-    process: BaseProcess = chosen.Process(target=target, args=args, name=name)  # type: ignore[attr-defined]
+    process: BaseProcess = chosen.Process(target=target, args=args, name=name, daemon=False)  # type: ignore[attr-defined]
     try:
-        with _without_main_module(), _deaf_to_ctrl_c():
+        with _without_main_module(), _also_of_daemons(), _deaf_to_ctrl_c():
             process.start()
     except BaseException:  # Ctrl-C, most of all right after the start
         if process.pid is not None:
             process.kill()
             process.join()
         raise
+    _started.add(process)
     return process
+
+
+@contextlib.contextmanager
+def _also_of_daemons() -> Iterator[None]:
+    """Let a daemonic process, such as one of `multiprocessing.Pool`, start others; by one thread at a time.
+
+    It must not because it is ended by SIGTERM, and would leave them: ours end with it all the same. There is
+    no public way to say so.
+    """
+    config: Any = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    if not config.get("daemon"):
+        yield
+        return
+    config["daemon"] = False
+    try:
+        yield
+    finally:
+        config["daemon"] = True
 
 
 @contextlib.contextmanager
