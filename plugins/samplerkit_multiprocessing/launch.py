@@ -175,3 +175,14 @@ def _without_main_module() -> Iterator[None]:
             yield
         finally:
             multiprocessing.spawn.get_preparation_data = original
+
+
+def let_go(process: BaseProcess) -> None:
+    """Wait for the end of a process, and release what belongs to it."""
+    process.join()
+    if process.exitcode is None:
+        # Somebody else has asked how it ended: SIGCHLD is ignored, say, or its handler asks for all children.
+        # There is no public way to say that it has.
+        popen: Any = process._popen  # type: ignore[attr-defined]
+        popen.returncode = -1
+    process.close()

@@ -231,12 +231,11 @@ class ProcessTransport(Transport[ProcessCarrier]):
             self._listen_until_it_ends(carrier, timeout)
         if process.is_alive():
             process.kill()
-        process.join()
+        launch.let_go(process)
         if self._bulletin is not None:
             self._bulletin.remove(carrier.index)
         self._watched = []
         carrier.stopped = True
-        process.close()
         carrier.pipe.close()
         carrier.letterbox.close()
         if carrier in self._started:

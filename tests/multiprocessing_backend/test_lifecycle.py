@@ -233,6 +233,30 @@ def test_a_forked_process_samples_by_itself_and_ends_silently(tmp_path, start_me
     assert (out.splitlines()[1:], err) == (["True", "0"], "")
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="this operating system has no such signal")
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+@pytest.mark.parametrize("reaper", ["signal.SIG_IGN", "handler"])
+def test_a_program_that_takes_the_status_of_every_child_may_shut_down(tmp_path, reaper, start_method):
+    script = run_script(
+        tmp_path,
+        f"""
+        import contextlib, os, signal
+        def handler(*_):
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+        signal.signal(signal.SIGCHLD, {reaper})
+        for _ in range(2):
+            with make("multiprocessing", n_processes=2, start_method={start_method!r}) as s:
+                batch = s.obtain_samples(0, 100)
+        with make("local") as t:
+            print(batch.equals(t.obtain_samples(0, 100)))
+        """,
+    )
+    out, err = script.communicate(timeout=30)
+    assert (out.splitlines()[1:], err) == (["True"], "")
+
+
 @pytest.mark.slow
 def test_a_program_that_forgets_to_shut_down_ends_and_leaves_nothing(tmp_path):
     script = run_script(
