@@ -21,6 +21,8 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from samplerkit_multiprocessing.shared import File
+
 START_METHODS = ("forkserver", "spawn")
 
 _PRELOAD = ["numpy", "gymnasium", "cloudpickle", "samplerkit_multiprocessing.child"]
@@ -175,6 +177,18 @@ def _without_main_module() -> Iterator[None]:
             yield
         finally:
             multiprocessing.spawn.get_preparation_data = original
+
+
+def end_of(process: BaseProcess, start_method: str) -> File | None:
+    """Return what is readable once a child of this process has ended; None where only its sentinel says so.
+
+    That is a pipe which it inherits, and so do processes that an environment forks: these may live longer.
+    """
+    # One from a fork server is a child of that, which writes to the sentinel when it ends.
+    if start_method == "spawn" and hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):  # some sandboxes forbid it
+            return File(os.pidfd_open(process.pid or 0))
+    return None
 
 
 def let_go(process: BaseProcess) -> None:

@@ -23,7 +23,7 @@ _PAUSES = (0.0, 0.01, 0.1, 1.0)
 """Seconds before each attempt to start a process: that a fork server was killed is not known at once."""
 
 _REFUSED = {
-    errno.EMFILE: "the program has as many files open as it may, and each process takes 7 more: raise that "
+    errno.EMFILE: "the program has as many files open as it may, and each process takes 8 more: raise that "
     "limit (ulimit -n), or ask for fewer by n_processes",
     errno.ENFILE: "this machine has as many files open as it may: ask for fewer by n_processes",
     errno.EAGAIN: "there are as many processes as the user or the container may have: raise that limit "
@@ -43,14 +43,28 @@ class ProcessCarrier:
         pipe: Connection,
         letterbox: File,
         arena: Reader | None = None,
+        end: File | None = None,
     ) -> None:
         self.index = index
         self.process = process
         self.pipe = pipe
         self.letterbox = letterbox
         self.arena = arena
+        self._end = end
         self.ended = False
         self.stopped = False
+
+    @property
+    def sentinel(self) -> int:
+        """What is readable once the process has ended."""
+        return self.process.sentinel if self._end is None else self._end.fd
+
+    def close(self) -> None:
+        """Close the ways to it, once it has been let go."""
+        self.pipe.close()
+        self.letterbox.close()
+        if self._end is not None:
+            self._end.close()
 
 
 class ProcessTransport(Transport[ProcessCarrier]):
@@ -140,7 +154,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
             raise
         finally:
             theirs.close()
-        carrier = ProcessCarrier(index, process, mine, letters_out, reader)
+        end = launch.end_of(process, self._start_method)
+        carrier = ProcessCarrier(index, process, mine, letters_out, reader, end)
         self._started.append(carrier)
         return carrier
 
@@ -187,7 +202,7 @@ class ProcessTransport(Transport[ProcessCarrier]):
         for carrier in carriers:
             if not carrier.ended:
                 self._selector.register(carrier.pipe, selectors.EVENT_READ, carrier)
-            self._selector.register(carrier.process.sentinel, selectors.EVENT_READ, carrier)
+            self._selector.register(carrier.sentinel, selectors.EVENT_READ, carrier)
         self._watched = list(carriers)
 
     def _read_letters(self, carrier: ProcessCarrier, received: list[Received]) -> None:
@@ -215,7 +230,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
 
     def exit_status(self, carrier: ProcessCarrier) -> int | None:
         """Return the exit code."""
-        carrier.process.join(1)  # its files are closed, by which one knows, a moment before its end
+        if carrier.process.exitcode is None:
+            carrier.process.join(1)  # its files are closed, by which one knows, a moment before its end
         return carrier.process.exitcode
 
     def kill(self, carrier: ProcessCarrier) -> None:
@@ -236,8 +252,7 @@ class ProcessTransport(Transport[ProcessCarrier]):
             self._bulletin.remove(carrier.index)
         self._watched = []
         carrier.stopped = True
-        carrier.pipe.close()
-        carrier.letterbox.close()
+        carrier.close()
         if carrier in self._started:
             self._started.remove(carrier)
 

@@ -262,6 +262,34 @@ def test_with_no_restarts_the_first_death_is_the_last():
         assert caught.value.deaths == 1
 
 
+class Forks(FaultyEnv):
+    """Has a helper that lives longer than the process, and has all that this had open."""
+
+    def __init__(self, pids):
+        super().__init__("kill")
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(30)
+            os._exit(0)
+        (pids / str(pid)).touch()
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this operating system has no such thing")
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_the_death_of_a_process_is_heard_of_though_its_environment_has_forked_another_one(
+    start_method, tmp_path
+):
+    envs = lambda: Forks(tmp_path)  # noqa: E731
+    try:
+        with deadline(10), sampler(envs, max_restarts=0, start_method=start_method) as s:
+            with pytest.raises(samplerkit.WorkerDied) as caught:
+                s.obtain_samples(0, 100)
+            assert caught.value.exitcode == -signal.SIGKILL
+    finally:
+        for pid in os.listdir(tmp_path):
+            os.kill(int(pid), signal.SIGKILL)
+
+
 def test_a_deadly_unit_that_is_not_needed_does_no_harm(expected):
     with sampler(FaultyEnv, "local") as healthy:
         first = healthy.obtain_samples(0, 1)
