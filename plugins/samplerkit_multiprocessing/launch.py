@@ -10,19 +10,50 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.spawn
+import os
 import signal
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from samplerkit_multiprocessing.shared import File
+
 START_METHODS = ("forkserver", "spawn")
 
 _PRELOAD = ["numpy", "gymnasium", "cloudpickle", "samplerkit_multiprocessing.child"]
 
 _lock = threading.Lock()
+
+_started: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
+
+
+def _begin_in_child() -> None:
+    """Leave what the parent has to it, where a program is forked.
+
+    Its fork server is no child of this process, which has to start one of its own. Nor are its workers, which
+    multiprocessing would wait for at the end. There is no public way to say either.
+    """
+    global _lock
+    _lock = threading.Lock()
+    for process in _started:
+        multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
+    _started.clear()
+    server: Any = sys.modules.get("multiprocessing.forkserver")
+    if server is not None:
+        it = server._forkserver
+        if it._forkserver_alive_fd is not None:
+            os.close(it._forkserver_alive_fd)  # by which the server knows when its program ends
+        it._lock = threading.Lock()
+        it._forkserver_address = it._forkserver_alive_fd = it._forkserver_pid = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
 
 
 def default_start_method() -> str:
@@ -62,17 +93,47 @@ def context(start_method: str, preload: tuple[str, ...]) -> BaseContext:
 
 
 def start(chosen: BaseContext, target: Callable[..., None], args: tuple[Any, ...], name: str) -> BaseProcess:
-    """Start a process that does not import the main module."""
-    process: BaseProcess = chosen.Process(target=target, args=args, name=name)  # type: ignore[attr-defined]
+    """Start a process that does not import the main module.
+
+    Raises:
+        RuntimeError: where there is no working directory, which it would begin in.
+    """
     try:
-        with _without_main_module(), _deaf_to_ctrl_c():
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise RuntimeError(
+            "no worker process can be started: the program's working directory has been deleted; "
+            "go to another one by os.chdir"
+        ) from error
+    process: BaseProcess = chosen.Process(target=target, args=args, name=name, daemon=False)  # type: ignore[attr-defined]
+    try:
+        with _without_main_module(), _also_of_daemons(), _deaf_to_ctrl_c():
             process.start()
     except BaseException:  # Ctrl-C, most of all right after the start
         if process.pid is not None:
             process.kill()
             process.join()
         raise
+    _started.add(process)
     return process
+
+
+@contextlib.contextmanager
+def _also_of_daemons() -> Iterator[None]:
+    """Let a daemonic process, such as one of `multiprocessing.Pool`, start others; by one thread at a time.
+
+    It must not because it is ended by SIGTERM, and would leave them: ours end with it all the same. There is
+    no public way to say so.
+    """
+    config: Any = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    if not config.get("daemon"):
+        yield
+        return
+    config["daemon"] = False
+    try:
+        yield
+    finally:
+        config["daemon"] = True
 
 
 @contextlib.contextmanager
@@ -116,3 +177,26 @@ def _without_main_module() -> Iterator[None]:
             yield
         finally:
             multiprocessing.spawn.get_preparation_data = original
+
+
+def end_of(process: BaseProcess, start_method: str) -> File | None:
+    """Return what is readable once a child of this process has ended; None where only its sentinel says so.
+
+    That is a pipe which it inherits, and so do processes that an environment forks: these may live longer.
+    """
+    # One from a fork server is a child of that, which writes to the sentinel when it ends.
+    if start_method == "spawn" and hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):  # some sandboxes forbid it
+            return File(os.pidfd_open(process.pid or 0))
+    return None
+
+
+def let_go(process: BaseProcess) -> None:
+    """Wait for the end of a process, and release what belongs to it."""
+    process.join()
+    if process.exitcode is None:
+        # Somebody else has asked how it ended: SIGCHLD is ignored, say, or its handler asks for all children.
+        # There is no public way to say that it has.
+        popen: Any = process._popen  # type: ignore[attr-defined]
+        popen.returncode = -1
+    process.close()

@@ -10,7 +10,7 @@ import psutil
 
 from samplerkit.sampling import Option, Options, PoolSampler, check_count, check_flag
 from samplerkit_multiprocessing import launch
-from samplerkit_multiprocessing.transport import ProcessCarrier, ProcessTransport
+from samplerkit_multiprocessing.transport import ProcessCarrier, ProcessTransport, refusals_explained
 
 
 def _check_pin(name: str, value: Any) -> bool:
@@ -54,13 +54,14 @@ class MultiprocessingSampler(PoolSampler[ProcessCarrier]):
 
     def make_transport(self) -> ProcessTransport:
         """Return processes and pipes."""
-        return ProcessTransport(
-            self.option("n_processes") or _n_usable_cpus(),
-            self.option("start_method") or launch.default_start_method(),
-            _usable_cpus(),
-            self.option("pin"),
-            self.needs,
-        )
+        with refusals_explained():
+            return ProcessTransport(
+                self.option("n_processes") or _n_usable_cpus(),
+                self.option("start_method") or launch.default_start_method(),
+                _usable_cpus(),
+                self.option("pin"),
+                self.needs,
+            )
 
 
 def _usable_cpus() -> list[int]:

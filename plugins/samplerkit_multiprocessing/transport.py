@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import selectors
 import socket
 import time
@@ -21,6 +22,16 @@ Received: TypeAlias = "tuple[ProcessCarrier, bytes | memoryview | None]"
 _PAUSES = (0.0, 0.01, 0.1, 1.0)
 """Seconds before each attempt to start a process: that a fork server was killed is not known at once."""
 
+_REFUSED = {
+    errno.EMFILE: "the program has as many files open as it may, and each process takes 8 more: raise that "
+    "limit (ulimit -n), or ask for fewer by n_processes",
+    errno.ENFILE: "this machine has as many files open as it may: ask for fewer by n_processes",
+    errno.EAGAIN: "there are as many processes as the user or the container may have: raise that limit "
+    "(ulimit -u), or ask for fewer by n_processes",
+    errno.ENOMEM: "there is not enough memory: ask for fewer by n_processes",
+}
+"""What to do, by what the operating system says where it refuses a process or what belongs to it."""
+
 
 class ProcessCarrier:
     """A worker process and the parent's ends of the ways to it."""
@@ -32,14 +43,28 @@ class ProcessCarrier:
         pipe: Connection,
         letterbox: File,
         arena: Reader | None = None,
+        end: File | None = None,
     ) -> None:
         self.index = index
         self.process = process
         self.pipe = pipe
         self.letterbox = letterbox
         self.arena = arena
+        self._end = end
         self.ended = False
         self.stopped = False
+
+    @property
+    def sentinel(self) -> int:
+        """What is readable once the process has ended."""
+        return self.process.sentinel if self._end is None else self._end.fd
+
+    def close(self) -> None:
+        """Close the ways to it, once it has been let go."""
+        self.pipe.close()
+        self.letterbox.close()
+        if self._end is not None:
+            self._end.close()
 
 
 class ProcessTransport(Transport[ProcessCarrier]):
@@ -68,13 +93,14 @@ class ProcessTransport(Transport[ProcessCarrier]):
         self._cpus = cpus if pin or len(cpus) <= n_processes else ()
         self._pin = pin
         self._needs = needs
-        self._wake_end, self._waker = socket.socketpair()
         self._share = Share(n_processes)
         file = self._arena_file()
         self._bulletin = None if file is None else Bulletin(file)
         file = self._arena_file()
         self._batches = None if file is None else BatchMemory(file)
         self._selector = selectors.DefaultSelector()
+        # Last, because nobody closes it where something else cannot be had.
+        self._wake_end, self._waker = socket.socketpair()
         self._watched: list[ProcessCarrier] = []
         self._started: list[ProcessCarrier] = []
 
@@ -91,12 +117,13 @@ class ProcessTransport(Transport[ProcessCarrier]):
         """Start a process; again where the fork server, or it, ended meanwhile: the next attempt begins anew.
 
         Raises:
-            RuntimeError: if that happens again and again.
+            RuntimeError: if that happens again and again; if the operating system refuses another one.
         """
         for pause in _PAUSES:
             time.sleep(pause)
             try:
-                return self._start(index, setup)
+                with refusals_explained():
+                    return self._start(index, setup)
             except (EOFError, ConnectionError) as error:
                 cause = error
         raise RuntimeError(
@@ -127,7 +154,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
             raise
         finally:
             theirs.close()
-        carrier = ProcessCarrier(index, process, mine, letters_out, reader)
+        end = launch.end_of(process, self._start_method)
+        carrier = ProcessCarrier(index, process, mine, letters_out, reader, end)
         self._started.append(carrier)
         return carrier
 
@@ -174,7 +202,7 @@ class ProcessTransport(Transport[ProcessCarrier]):
         for carrier in carriers:
             if not carrier.ended:
                 self._selector.register(carrier.pipe, selectors.EVENT_READ, carrier)
-            self._selector.register(carrier.process.sentinel, selectors.EVENT_READ, carrier)
+            self._selector.register(carrier.sentinel, selectors.EVENT_READ, carrier)
         self._watched = list(carriers)
 
     def _read_letters(self, carrier: ProcessCarrier, received: list[Received]) -> None:
@@ -202,7 +230,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
 
     def exit_status(self, carrier: ProcessCarrier) -> int | None:
         """Return the exit code."""
-        carrier.process.join(1)  # its files are closed, by which one knows, a moment before its end
+        if carrier.process.exitcode is None:
+            carrier.process.join(1)  # its files are closed, by which one knows, a moment before its end
         return carrier.process.exitcode
 
     def kill(self, carrier: ProcessCarrier) -> None:
@@ -218,14 +247,12 @@ class ProcessTransport(Transport[ProcessCarrier]):
             self._listen_until_it_ends(carrier, timeout)
         if process.is_alive():
             process.kill()
-        process.join()
+        launch.let_go(process)
         if self._bulletin is not None:
             self._bulletin.remove(carrier.index)
         self._watched = []
         carrier.stopped = True
-        process.close()
-        carrier.pipe.close()
-        carrier.letterbox.close()
+        carrier.close()
         if carrier in self._started:
             self._started.remove(carrier)
 
@@ -280,6 +307,21 @@ class ProcessTransport(Transport[ProcessCarrier]):
             self._batches.file.close()
         self._wake_end.close()
         self._waker.close()
+
+
+@contextlib.contextmanager
+def refusals_explained() -> Iterator[None]:
+    """Say what to do where the operating system refuses a process or what belongs to it.
+
+    Raises:
+        RuntimeError: instead of its errors.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        raise RuntimeError(f"no worker process can be started: {_REFUSED[error.errno]}") from error
 
 
 def _in_full(carrier: ProcessCarrier, message: bytes) -> bytes | memoryview:

@@ -78,7 +78,7 @@ class Lease:
 
     Raises:
         ConnectionError: if there is no cluster at the address.
-        RuntimeError: if the program is connected, and has been forked since.
+        RuntimeError: if the program is connected, and has been forked since; if it has no working directory.
         ValueError: if the program is connected to another cluster, or by Ray Client.
     """
 
@@ -88,6 +88,13 @@ class Lease:
                 "this process was forked from one that is connected to Ray, and Ray does not survive a fork: "
                 "make the sampler in the parent, or start this process otherwise (multiprocessing's 'spawn')"
             )
+        try:
+            os.getcwd()
+        except FileNotFoundError as error:
+            raise RuntimeError(
+                "Ray cannot be used: the program's working directory has been deleted; go to another one by "
+                "os.chdir"
+            ) from error
         self._identity: tuple[str, str] | None = None
         self._counts = False
         with _signals_kept():

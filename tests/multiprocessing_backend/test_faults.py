@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import sys
 import threading
@@ -182,6 +184,44 @@ def test_processes_that_can_never_be_started_are_an_error_that_says_so(monkeypat
         sampler(FaultyEnv)
 
 
+@pytest.mark.parametrize("spare", [4, 40])
+def test_too_many_open_files_are_an_error_that_says_what_to_do(spare, expected):
+    """A sampler that is there keeps working."""
+    sampler(FaultyEnv).shutdown_worker()  # everything is imported, and the helpers of all samplers run
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with sampler(FaultyEnv) as s:
+        os.close(lowest := os.dup(0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + spare, before[1]))
+        try:
+            with pytest.raises(RuntimeError, match=r"files open as it may.*ulimit -n.*n_processes"):
+                sampler(FaultyEnv, n_processes=20)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert s.obtain_samples(0, 100).equals(expected)
+
+
+def test_a_process_that_the_operating_system_refuses_is_an_error_that_says_what_to_do(monkeypatch):
+    def refuse(*_):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("samplerkit_multiprocessing.launch.start", refuse)
+    with pytest.raises(
+        RuntimeError, match=r"as the user or the container may have: .*ulimit -u.*n_processes"
+    ):
+        sampler(FaultyEnv)
+
+
+def test_a_working_directory_that_was_deleted_is_an_error_that_says_so(tmp_path, monkeypatch, expected):
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(RuntimeError, match=r"working directory has been deleted; go to another one"):
+        sampler(FaultyEnv)
+    os.chdir(tmp_path)
+    with sampler(FaultyEnv) as s:
+        assert s.obtain_samples(0, 100).equals(expected)
+
+
 @pytest.mark.parametrize("name", ["local", "multiprocessing"])
 def test_a_bad_update_of_one_worker_changes_none(name, expected):
     with sampler(FaultyEnv, name) as s:
@@ -220,6 +260,34 @@ def test_with_no_restarts_the_first_death_is_the_last():
         with pytest.raises(samplerkit.WorkerDied) as caught:
             s.obtain_samples(0, 100)
         assert caught.value.deaths == 1
+
+
+class Forks(FaultyEnv):
+    """Has a helper that lives longer than the process, and has all that this had open."""
+
+    def __init__(self, pids):
+        super().__init__("kill")
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(30)
+            os._exit(0)
+        (pids / str(pid)).touch()
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this operating system has no such thing")
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_the_death_of_a_process_is_heard_of_though_its_environment_has_forked_another_one(
+    start_method, tmp_path
+):
+    envs = lambda: Forks(tmp_path)  # noqa: E731
+    try:
+        with deadline(10), sampler(envs, max_restarts=0, start_method=start_method) as s:
+            with pytest.raises(samplerkit.WorkerDied) as caught:
+                s.obtain_samples(0, 100)
+            assert caught.value.exitcode == -signal.SIGKILL
+    finally:
+        for pid in os.listdir(tmp_path):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def test_a_deadly_unit_that_is_not_needed_does_no_harm(expected):

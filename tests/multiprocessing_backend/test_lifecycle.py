@@ -209,6 +209,54 @@ def test_a_forked_process_that_ends_leaves_its_parent_s_workers_alone(tmp_path):
     assert out.splitlines()[-1] == "both calls", err
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this operating system has no fork")
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_a_forked_process_samples_by_itself_and_ends_silently(tmp_path, start_method):
+    """It has neither its parent's fork server nor its parent's workers to wait for."""
+    script = run_script(
+        tmp_path,
+        f"""
+        import os
+        how = {{"n_processes": 2, "start_method": {start_method!r}}}
+        with make("multiprocessing", **how) as s:
+            wanted = s.obtain_samples(0, 100)
+            child = os.fork()
+            if child == 0:
+                forgotten = make("multiprocessing", **how)
+                print(forgotten.obtain_samples(0, 100).equals(wanted), flush=True)
+                sys.exit(0)
+            print(os.waitpid(child, 0)[1])
+            s.obtain_samples(1, 100)
+        """,
+    )
+    out, err = script.communicate(timeout=30)
+    assert (out.splitlines()[1:], err) == (["True", "0"], "")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="this operating system has no such signal")
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+@pytest.mark.parametrize("reaper", ["signal.SIG_IGN", "handler"])
+def test_a_program_that_takes_the_status_of_every_child_may_shut_down(tmp_path, reaper, start_method):
+    script = run_script(
+        tmp_path,
+        f"""
+        import contextlib, os, signal
+        def handler(*_):
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+        signal.signal(signal.SIGCHLD, {reaper})
+        for _ in range(2):
+            with make("multiprocessing", n_processes=2, start_method={start_method!r}) as s:
+                batch = s.obtain_samples(0, 100)
+        with make("local") as t:
+            print(batch.equals(t.obtain_samples(0, 100)))
+        """,
+    )
+    out, err = script.communicate(timeout=30)
+    assert (out.splitlines()[1:], err) == (["True"], "")
+
+
 @pytest.mark.slow
 def test_a_program_that_forgets_to_shut_down_ends_and_leaves_nothing(tmp_path):
     script = run_script(
@@ -241,7 +289,7 @@ def sample():
     print(*[p.pid for p in psutil.Process().children(recursive=True)], flush=True)
 
 if __name__ == "__main__":
-    child = multiprocessing.get_context(sys.argv[1]).Process(target=sample)
+    child = multiprocessing.get_context(sys.argv[1]).Process(target=sample, daemon="daemon" in sys.argv)
     child.start()
     child.join(15)
     print(child.exitcode)
@@ -250,9 +298,12 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["daemon", "no_daemon"])
 @pytest.mark.parametrize("start_method", ["fork", "forkserver", "spawn"])
-def test_a_child_of_multiprocessing_samples_and_ends_though_it_forgets_to_shut_down(tmp_path, start_method):
-    script = run_script(tmp_path, IN_A_CHILD, argv=[start_method])
+def test_a_child_of_multiprocessing_samples_and_ends_though_it_forgets_to_shut_down(
+    tmp_path, start_method, kind
+):
+    script = run_script(tmp_path, IN_A_CHILD, argv=[start_method, kind])
     out, err = script.communicate(timeout=30)
     equal, pids, status = out.splitlines()[-3:]
     assert (equal, status) == ("True", "0"), err

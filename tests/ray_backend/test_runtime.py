@@ -82,6 +82,15 @@ def test_the_cluster_of_the_program_may_be_called_by_any_of_its_names(somebodys_
         sampler(address=f"{host}:{int(port) - 1}")
 
 
+def test_a_working_directory_that_was_deleted_is_an_error_that_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("ray.init", lambda **arguments: pytest.fail("it must not get there"))
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(RuntimeError, match="working directory has been deleted; go to another one"):
+        sampler()
+
+
 def test_who_cannot_join_a_cluster_is_told_of_tokens(monkeypatch):
     def refuse(**arguments):
         raise ConnectionError("nobody answers.")
