@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from samplerkit.episodes.columns import Array, Column
-from samplerkit.episodes.objects import encode
+from samplerkit.episodes.objects import encode, plain_bytes
 
 
 class Hash(Protocol):
@@ -89,7 +89,7 @@ def array_bytes(array: Array) -> bytes:
     array = np.asarray(array)
     if array.dtype.hasobject or array.dtype.kind == "T":
         return b"".join(encode(item) for item in array.reshape(-1).tolist())
-    return array.tobytes()
+    return plain_bytes(array)
 
 
 def _both(one: Any, other: Any) -> str:

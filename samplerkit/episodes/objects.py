@@ -6,6 +6,11 @@ import struct
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+_LONG = np.dtype(np.longdouble).itemsize
+_LONG_USED = 10 if np.finfo(np.longdouble).nmant == 63 else _LONG
+"""Bytes that hold the value of a long double; what stands in the others is by chance."""
 
 
 def encode(value: Any) -> bytes:
@@ -16,6 +21,25 @@ def encode(value: Any) -> bytes:
     and its original.
     """
     return _encode(value, ())
+
+
+def plain_bytes(array: npt.NDArray[Any]) -> bytes:
+    """Return the bits of an array without objects, in C order, with zeros where no value has any."""
+    return _without_gaps(array).tobytes()
+
+
+def _without_gaps(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    dtype = array.dtype
+    if dtype.names is not None:
+        clean = np.zeros(array.shape, dtype)
+        for name in dtype.names:
+            clean[name] = _without_gaps(array[name])
+        return clean
+    if dtype.char in "gG" and _LONG_USED < _LONG:
+        clean = np.array(array, dtype.newbyteorder("="), order="C")
+        clean.reshape(-1).view(np.uint8).reshape(-1, _LONG)[:, _LONG_USED:] = 0
+        return clean
+    return array
 
 
 def _encode(value: Any, above: tuple[int, ...]) -> bytes:
@@ -29,7 +53,7 @@ def _encode(value: Any, above: tuple[int, ...]) -> bytes:
         return f"<cycle {len(above) - above.index(id(value))}>".encode()
     above = (*above, id(value))
     if isinstance(value, (np.ndarray, np.generic)) and not value.dtype.hasobject:
-        return _tagged(value, f"{value.dtype.str}{value.shape}".encode() + value.tobytes())
+        return _tagged(value, f"{value.dtype.str}{value.shape}".encode() + plain_bytes(np.asarray(value)))
     return _tagged(value, _encode_parts(value, above))
 
 

@@ -471,6 +471,16 @@ def test_objects_are_compared_by_type_and_value():
     assert with_objects(None, "x").digest() != with_objects("x", None).digest()
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant != 63, reason="its long doubles use all of their bytes")
+def test_unused_bytes_of_long_doubles_do_not_count():
+    one, other = np.ones(6, np.longdouble), np.ones(6, np.longdouble)
+    one.view(np.uint8).reshape(6, -1)[:, 10:] = 0xAA
+    other.view(np.uint8).reshape(6, -1)[:, 10:] = 0xBB
+    here, there = (batch_of(env_infos={"long": column}) for column in (one, other))
+    assert here.difference(there) is None
+    assert here.digest() == there.digest()
+
+
 def test_the_digest_is_the_same_in_every_process_and_release():
     expected = "da44f030379aa8dab51505585bde167115fc887843f0968de0155aeb26839a83"
     assert batch_of().digest() == expected, (

@@ -48,6 +48,25 @@ def test_sharing_does_not_count():
     assert encode([part, part]) == encode([[1, 2], [1, 2]])
 
 
+def test_what_lies_beside_the_values_of_an_array_does_not_count():
+    long = np.full(3, np.longdouble(1) / 3)
+    fields = [("few", np.int8), ("many", np.float64), ("long", np.longdouble)]
+    gaps = np.zeros(3, np.dtype(fields, align=True))
+    dirty = np.frombuffer(b"\xaa" * gaps.nbytes, gaps.dtype).copy()
+    for name in gaps.dtype.names:
+        dirty[name] = gaps[name]
+    assert dirty.tobytes() != gaps.tobytes(), "its fields are aligned, with room between them"
+    assert encode(dirty) == encode(gaps)
+    assert encode(dirty[0]) == encode(gaps[0])
+    if np.finfo(np.longdouble).nmant == 63:  # 10 bytes of 16
+        dirty = long.copy()
+        dirty.view(np.uint8).reshape(3, -1)[:, 10:] = 0xAA
+        assert dirty.tobytes() != long.tobytes()
+        for one, other in ((dirty, long), (dirty[0], long[0]), (dirty + 1j, long + 1j)):
+            assert encode(one) == encode(other)
+    assert encode(long) != encode(np.nextafter(long, 2))
+
+
 def test_the_hash_seed_does_not_count():
     code = "from samplerkit.episodes.objects import encode; print(encode({'a', 'b', 'c', 'd', 'e'}))"
     seen = {
