@@ -52,7 +52,7 @@ def test_what_lies_beside_the_values_of_an_array_does_not_count():
     long = np.full(3, np.longdouble(1) / 3)
     fields = [("few", np.int8), ("many", np.float64), ("long", np.longdouble)]
     gaps = np.zeros(3, np.dtype(fields, align=True))
-    dirty = np.frombuffer(b"\xaa" * gaps.nbytes, gaps.dtype).copy()
+    dirty = np.frombuffer(bytearray(b"\xaa" * gaps.nbytes), gaps.dtype)
     for name in gaps.dtype.names:
         dirty[name] = gaps[name]
     assert dirty.tobytes() != gaps.tobytes(), "its fields are aligned, with room between them"

@@ -90,6 +90,39 @@ def test_nested_spaces_and_infos_of_every_kind_come_through(name, n_envs, option
             assert_equal(vectorized.obtain_samples(0, 300), local.obtain_samples(0, 300))
 
 
+class NamingPolicy(RandomPolicy):
+    """Names its actions, out of an array that has longer names as well."""
+
+    NAMES = np.array(["up", "down", "somewhere else"])
+
+    def get_actions(self, observations):
+        actions, infos = super().get_actions(observations)
+        late = np.asarray(observations)[:, 0] > 0.04
+        return actions, {
+            **infos,
+            "name": self.NAMES[late.astype(int)],
+            "code": self.NAMES.astype("S")[actions],
+        }
+
+    def get_action(self, observation):
+        actions, infos = self.get_actions(observation[np.newaxis])
+        return actions[0], {key: column[0] for key, column in infos.items()}
+
+
+@pytest.mark.parametrize(("name", "n_envs", "options"), [*BACKENDS, ("multiprocessing", 1, None)])
+def test_strings_of_a_policy_are_as_wide_as_those_that_are_in_the_batch(cartpole, name, n_envs, options):
+    policy = NamingPolicy(cartpole.action_space)
+    options = {} if options is None else {"n_envs": n_envs, **options}
+    with (
+        sampler("local", policy, "CartPole-v1") as local,
+        sampler(name, policy, "CartPole-v1", **options) as vectorized,
+    ):
+        for call in range(4):
+            expected = local.obtain_samples(call, 1 if call < 3 else 300)
+            assert expected.agent_infos["code"].dtype == "S4"
+            assert_equal(vectorized.obtain_samples(call, 1 if call < 3 else 300), expected)
+
+
 @pytest.mark.parametrize(("name", "n_envs", "options"), BACKENDS[1:])
 def test_batches_are_not_biased_towards_short_episodes(name, n_envs, options):
     policy = RandomPolicy(TwoLengthsEnv.action_space)
