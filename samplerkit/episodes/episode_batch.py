@@ -269,7 +269,8 @@ class EpisodeBatch(PaddedColumns, TimeStepBatch):
         start is not in this batch start with MID.
 
         Raises:
-            ValueError: without provenance; where two fragments of one unit do not fit together.
+            ValueError: without provenance; where two fragments of one unit do not fit together, by their step
+                types or because the second does not begin with what the first saw last.
         """
         return stitch(self)
 
