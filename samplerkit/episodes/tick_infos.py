@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from samplerkit.episodes.columns import Array, Column, Columns, rows_of_array, spread_rows
-from samplerkit.episodes.dtypes import DType
+from samplerkit.episodes.dtypes import DType, native
 from samplerkit.episodes.vector_infos import is_flags
 
 Rows = Any
@@ -94,7 +94,7 @@ class TickInfos:
         if isinstance(value, Mapping):
             column = _Nested(self._n_slots, self._capacity, self._strings)
         elif _is_column(value, self._n_slots) and (self._strings or not _is_strings(value)):
-            column = _Values(self._n_slots, self._capacity, value.dtype, value.shape)
+            column = _Values(self._n_slots, self._capacity, native(value[:0]).dtype, value.shape)
         else:
             return None
         if tick > 0:
@@ -172,7 +172,11 @@ class _Values(_Column):
         self.buffer: Array = np.empty((capacity * n_slots, *shape[1:]), dtype)
 
     def put(self, tick: int, value: Any) -> bool:
-        if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != self.shape:
+        if (
+            type(value) is not np.ndarray
+            or native(value[:0]).dtype != self.dtype
+            or value.shape != self.shape
+        ):
             return False
         start = tick * self.n_slots
         self.buffer[start : start + self.n_slots] = value

@@ -67,6 +67,13 @@ def test_strings_are_refused_unless_their_width_may_be_that_of_all():
     assert put(infos, {"a": names, **nested}, {"a": names, **nested}) == [True, True]
 
 
+def test_numbers_in_another_byte_order_come_in_that_of_the_machine():
+    infos = TickInfos(2, 4)
+    assert put(infos, {"a": np.array([1, 2], ">i4")}, {"a": np.array([3, 4], "<i4")}) == [True, True]
+    assert infos.cut(slice(0, 4))["a"].tolist() == [1, 2, 3, 4]
+    assert infos.cut(slice(0, 4))["a"].dtype == np.int32
+
+
 @pytest.mark.parametrize(("first", "then"), [("a", "_a"), ("_a", "a")])
 def test_a_key_with_the_name_of_anothers_mask_is_refused_whenever_it_comes(first, then):
     infos = TickInfos(2, 4)
