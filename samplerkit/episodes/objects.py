@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copyreg
 import struct
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,8 @@ def _without_gaps(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _encode(value: Any, above: tuple[int, ...]) -> bytes:
     if value is None or isinstance(value, (bool, int, str, bytes, type)):
         return _tagged(value, (value.__qualname__ if isinstance(value, type) else repr(value)).encode())
+    if isinstance(value, FunctionType):  # cannot be taken apart; like a class it is what its name says
+        return _tagged(value, f"{value.__module__}.{value.__qualname__}".encode())
     if isinstance(value, float):
         return _tagged(value, struct.pack("<d", value))
     if isinstance(value, complex):
@@ -66,7 +70,8 @@ def _encode_parts(value: Any, above: tuple[int, ...]) -> bytes:
         return b"".join(sorted(_encode(item, above) for item in value))
     if type(value) is dict:
         return b"".join(_encode(key, above) + _encode(item, above) for key, item in value.items())
-    reduced = value.__reduce_ex__(4)
+    registered = copyreg.dispatch_table.get(type(value))
+    reduced = value.__reduce_ex__(4) if registered is None else registered(value)
     if isinstance(reduced, str):
         return reduced.encode()
     constructor, arguments, state, items, pairs = (*reduced, None, None, None)[:5]

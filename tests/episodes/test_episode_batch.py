@@ -481,6 +481,21 @@ def test_unused_bytes_of_long_doubles_do_not_count():
     assert here.digest() == there.digest()
 
 
+def test_keys_of_several_types_are_compared_and_hashed():
+    space = spaces.Dict([(1, spaces.Discrete(2)), ("a", spaces.Discrete(2))])
+    of = lambda rows: {1: np.zeros(rows, np.int64), "a": np.ones(rows, np.int64)}  # noqa: E731
+    changes = {
+        "env_spec": EnvSpec(space, spaces.Discrete(4)),
+        "observations": of(6),
+        "last_observations": of(3),
+    }
+    one, other = batch_of(**changes), batch_of(**changes)
+    assert one.equals(other)
+    assert one.digest() == other.digest()
+    fewer = one.with_columns(observations={1: np.zeros(6, np.int64)})
+    assert one.difference(fewer) == "observations has the keys [1, 'a'] here and [1] there."
+
+
 def test_the_digest_is_the_same_in_every_process_and_release():
     expected = "da44f030379aa8dab51505585bde167115fc887843f0968de0155aeb26839a83"
     assert batch_of().digest() == expected, (

@@ -22,12 +22,15 @@ class Linked:
     def __init__(self):
         self.me = self
 
+    def method(self): ...
+
 
 VALUES = [
     None, True, 1, 1.0, -0.0, 0.0, 1j, "1", b"1", (1,), [1], {1}, frozenset({1}), {1: 2}, {"a": [1, (2,)]},
     [[1], [2]], [[1, 2]], np.zeros(2), np.zeros(3), np.zeros(2, np.float32), np.float32(0), Point(1.0),
     Point(2.0), np.array([None, 1]), Point(1.0, Point(1.0)), OrderedDict(a=1), {"a": 1}, Point, int, len,
-    "", [], (), {}, np.array([1, None]), Linked(), ["ab", "c"], ["a", "bc"],
+    "", [], (), {}, Linked.__init__, {1}.add, Linked.method, Point(np.sin),
+    np.array([1, None]), Linked(), ["ab", "c"], ["a", "bc"],
 ]  # fmt: skip
 
 
