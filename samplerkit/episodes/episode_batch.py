@@ -179,6 +179,10 @@ class EpisodeBatch(PaddedColumns, TimeStepBatch):
         checks.check_step_order(self.step_types, lengths)
         if self.provenance is not None:
             checks.check_batch_size(self.provenance.units, "provenance", len(lengths), "lengths")
+            for name in ("step_agent_versions", "step_env_versions"):
+                versions = getattr(self.provenance, name)
+                if versions is not None:
+                    checks.check_batch_size(versions, f"provenance.{name}", len(self.rewards), "rewards")
 
     def _check_last_observations(self, episodes: int) -> None:
         column, space = self.last_observations, self.env_spec.observation_space

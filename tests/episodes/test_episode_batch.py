@@ -267,6 +267,13 @@ def test_provenance_is_kept_where_all_have_one():
     assert EpisodeBatch.concatenate(one, batch_of()).provenance is None
 
 
+@pytest.mark.parametrize("name", ["step_agent_versions", "step_env_versions"])
+def test_versions_of_steps_must_be_those_of_all_steps(name):
+    assert batch_of(provenance=provenance(**{name: np.arange(6)})).provenance is not None
+    with pytest.raises(ValueError, match=rf"provenance\.{name} has batch size 5, but must have batch size 6"):
+        batch_of(provenance=provenance(**{name: np.arange(5)}))
+
+
 def test_many_episodes_concatenate_like_few():
     parts = [batch_of([1 + i % 3]) for i in range(200)]
     halves = EpisodeBatch.concatenate(
@@ -319,6 +326,13 @@ def test_episodes_can_be_had_as_single_steps():
     steps = batch_of().to_time_step_list()
     assert len(steps) == 6
     assert TimeStepBatch.from_time_step_list(SPEC, steps).difference(time_steps()) is None
+
+
+def test_from_list_refuses_next_observations_of_other_steps():
+    path = batch_of([2]).to_list()[0]
+    path["next_observations"] = np.zeros((7, 2), np.float32)
+    with pytest.raises(ValueError, match="next_observations has batch size 7, but must have batch size 2"):
+        EpisodeBatch.from_list(SPEC, [path])
 
 
 def test_from_list_of_nothing_is_refused():
