@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from samplerkit.episodes.bits import array_bytes
 from samplerkit.episodes.columns import Column, arrays_of, concatenate_columns, row_of, rows_of
 from samplerkit.episodes.space_columns import space_column
 from samplerkit.interfaces import OpenEpisode, Unit
@@ -178,4 +179,4 @@ def _of(parts: Sequence[Part], slot: int) -> Part:
 def _same(one: Column, other: Column) -> bool:
     """Whether two columns are the same, bit for bit."""
     pairs = zip(arrays_of(one), arrays_of(other), strict=True)
-    return all(here.tobytes() == there.tobytes() for (_, here), (_, there) in pairs)
+    return all(array_bytes(here) == array_bytes(there) for (_, here), (_, there) in pairs)

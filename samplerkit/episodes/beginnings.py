@@ -34,7 +34,12 @@ def shared_infos(infos: Mapping[str, Any], slots: Sequence[int], n_slots: int) -
     for key, column in infos.items():
         if not isinstance(key, str) or key[:1] == "_" or type(column) is not np.ndarray:
             return None
-        if not column.ndim or len(column) != n_slots or column.dtype.kind not in "biufc":
+        if (
+            not column.ndim
+            or len(column) != n_slots
+            or column.dtype.kind not in "biufc"
+            or not column.dtype.isnative
+        ):
             return None
     if len(slots) == n_slots:
         return {key: column.copy() for key, column in infos.items()}

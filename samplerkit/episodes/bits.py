@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from samplerkit.episodes.columns import Array, Column
-from samplerkit.episodes.objects import encode
+from samplerkit.episodes.objects import encode, plain_bytes
 
 
 class Hash(Protocol):
@@ -38,7 +38,7 @@ def column_differences(one: Column, other: Column, path: str) -> Iterator[Differ
     """Yield how the arrays of two columns differ, at most one difference for each array."""
     if isinstance(one, dict) and isinstance(other, dict):
         if one.keys() != other.keys():
-            yield Difference(path, None, f"has the keys {sorted(one)} here and {sorted(other)} there")
+            yield Difference(path, None, f"has the keys {_sorted(one)} here and {_sorted(other)} there")
             return
         for key in one:
             yield from column_differences(one[key], other[key], f"{path}[{key!r}]")
@@ -72,7 +72,7 @@ def update_hash(digest: Hash, path: str, column: Column) -> None:
     """Feed a column into a hash: keys in sorted order, each array with its path, dtype and shape."""
     if isinstance(column, dict):
         digest.update(f"{path}: dict of {len(column)}\n".encode())
-        for key in sorted(column):
+        for key in _sorted(column):
             update_hash(digest, f"{path}[{key!r}]", column[key])
     elif isinstance(column, tuple):
         digest.update(f"{path}: tuple of {len(column)}\n".encode())
@@ -84,12 +84,17 @@ def update_hash(digest: Hash, path: str, column: Column) -> None:
         digest.update(data)
 
 
+def _sorted(keys: Iterable[Any]) -> list[Any]:
+    """Return keys in order; those of a Dict space may be of several types."""
+    return sorted(keys, key=lambda key: (type(key).__name__, key))
+
+
 def array_bytes(array: Array) -> bytes:
     """Return the bits of an array in C order; objects are encoded by their types and values."""
     array = np.asarray(array)
     if array.dtype.hasobject or array.dtype.kind == "T":
         return b"".join(encode(item) for item in array.reshape(-1).tolist())
-    return array.tobytes()
+    return plain_bytes(array)
 
 
 def _both(one: Any, other: Any) -> str:

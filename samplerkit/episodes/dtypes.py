@@ -33,6 +33,11 @@ def common_dtype(one: DType, other: DType) -> DType | None:
     return None
 
 
+def native(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array in this machine's byte order: numpy keeps another one in some operations only."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 def fill_value(dtype: DType) -> Any:
     """Return what stands in a row where there is no value: zero, the empty string, or None among objects."""
     if dtype.kind == "O":

@@ -179,6 +179,10 @@ class EpisodeBatch(PaddedColumns, TimeStepBatch):
         checks.check_step_order(self.step_types, lengths)
         if self.provenance is not None:
             checks.check_batch_size(self.provenance.units, "provenance", len(lengths), "lengths")
+            for name in ("step_agent_versions", "step_env_versions"):
+                versions = getattr(self.provenance, name)
+                if versions is not None:
+                    checks.check_batch_size(versions, f"provenance.{name}", len(self.rewards), "rewards")
 
     def _check_last_observations(self, episodes: int) -> None:
         column, space = self.last_observations, self.env_spec.observation_space
@@ -269,7 +273,8 @@ class EpisodeBatch(PaddedColumns, TimeStepBatch):
         start is not in this batch start with MID.
 
         Raises:
-            ValueError: without provenance; where two fragments of one unit do not fit together.
+            ValueError: without provenance; where two fragments of one unit do not fit together, by their step
+                types or because the second does not begin with what the first saw last.
         """
         return stitch(self)
 

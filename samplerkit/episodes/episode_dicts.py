@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from samplerkit.episodes.checks import check_batch_size
 from samplerkit.episodes.columns import Array, Column, arrays_of, rows_of
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import get_step_type
@@ -44,7 +45,11 @@ def episode_from_dict(env_spec: EnvSpec, path: Mapping[str, Any]) -> EpisodeBatc
     if surplus == {1}:
         last = rows_of(observations, slice(length, None))
     else:
-        last = rows_of(path.get("next_observations", observations), slice(-1, None))
+        source = "next_observations" if "next_observations" in path else "observations"
+        following: Column = path[source]
+        for name, array in arrays_of(following, source):
+            check_batch_size(array, name, length, "rewards")
+        last = rows_of(following, slice(-1, None))
     return EpisodeBatch(
         env_spec=env_spec,
         episode_infos=path.get("episode_infos", {}),

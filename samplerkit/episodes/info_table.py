@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from samplerkit.episodes.columns import Array, Columns, spread_rows
-from samplerkit.episodes.dtypes import DType, common_dtype, unify_numbers
+from samplerkit.episodes.dtypes import DType, common_dtype, native, unify_numbers
 from samplerkit.episodes.info_errors import mixed_dtypes, mixed_shapes, mixed_with_dict, refuse_clash
 
 _FIRST_CAPACITY = 32
@@ -269,7 +269,7 @@ class _InfoColumn:
                 "parts under different keys."
             ) from None
         if not array.dtype.hasobject:
-            return array
+            return native(array)
         try:
             return copy.deepcopy(array)
         except Exception as error:

@@ -180,7 +180,7 @@ class _Rows:
 
 def _is_plain(value: Any) -> bool:
     if type(value) is np.ndarray:
-        return value.ndim > 0 and not value.dtype.hasobject
+        return value.ndim > 0 and value.dtype.isnative and not value.dtype.hasobject
     return number_dtype(type(value)) is not None
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import copyreg
 import struct
+from types import FunctionType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+_LONG = np.dtype(np.longdouble).itemsize
+_LONG_USED = 10 if np.finfo(np.longdouble).nmant == 63 else _LONG
+"""Bytes that hold the value of a long double; what stands in the others is by chance."""
 
 
 def encode(value: Any) -> bytes:
@@ -18,9 +25,30 @@ def encode(value: Any) -> bytes:
     return _encode(value, ())
 
 
+def plain_bytes(array: npt.NDArray[Any]) -> bytes:
+    """Return the bits of an array without objects, in C order, with zeros where no value has any."""
+    return _without_gaps(array).tobytes()
+
+
+def _without_gaps(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    dtype = array.dtype
+    if dtype.names is not None:
+        clean = np.zeros(array.shape, dtype)
+        for name in dtype.names:
+            clean[name] = _without_gaps(array[name])
+        return clean
+    if dtype.char in "gG" and _LONG_USED < _LONG:
+        clean = np.array(array, dtype.newbyteorder("="), order="C")
+        clean.reshape(-1).view(np.uint8).reshape(-1, _LONG)[:, _LONG_USED:] = 0
+        return clean
+    return array
+
+
 def _encode(value: Any, above: tuple[int, ...]) -> bytes:
     if value is None or isinstance(value, (bool, int, str, bytes, type)):
         return _tagged(value, (value.__qualname__ if isinstance(value, type) else repr(value)).encode())
+    if isinstance(value, FunctionType):  # cannot be taken apart; like a class it is what its name says
+        return _tagged(value, f"{value.__module__}.{value.__qualname__}".encode())
     if isinstance(value, float):
         return _tagged(value, struct.pack("<d", value))
     if isinstance(value, complex):
@@ -29,7 +57,7 @@ def _encode(value: Any, above: tuple[int, ...]) -> bytes:
         return f"<cycle {len(above) - above.index(id(value))}>".encode()
     above = (*above, id(value))
     if isinstance(value, (np.ndarray, np.generic)) and not value.dtype.hasobject:
-        return _tagged(value, f"{value.dtype.str}{value.shape}".encode() + value.tobytes())
+        return _tagged(value, f"{value.dtype.str}{value.shape}".encode() + plain_bytes(np.asarray(value)))
     return _tagged(value, _encode_parts(value, above))
 
 
@@ -42,7 +70,8 @@ def _encode_parts(value: Any, above: tuple[int, ...]) -> bytes:
         return b"".join(sorted(_encode(item, above) for item in value))
     if type(value) is dict:
         return b"".join(_encode(key, above) + _encode(item, above) for key, item in value.items())
-    reduced = value.__reduce_ex__(4)
+    registered = copyreg.dispatch_table.get(type(value))
+    reduced = value.__reduce_ex__(4) if registered is None else registered(value)
     if isinstance(reduced, str):
         return reduced.encode()
     constructor, arguments, state, items, pairs = (*reduced, None, None, None)[:5]

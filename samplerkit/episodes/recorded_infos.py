@@ -16,11 +16,12 @@ class RecordedInfos:
     Args:
         name: what errors call them.
         n_slots, capacity: see `TickRecording`.
+        strings: see `TickInfos`.
     """
 
-    def __init__(self, name: str, n_slots: int, capacity: int) -> None:
+    def __init__(self, name: str, n_slots: int, capacity: int, *, strings: bool = False) -> None:
         self.name = name
-        self.ticks = TickInfos(n_slots, capacity)
+        self.ticks = TickInfos(n_slots, capacity, strings=strings)
         # Of episodes that have any.
         self._of_episodes: dict[int, Columns] = {}
 

@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 
 from samplerkit.episodes.columns import Array, Column, rows_of_array
+from samplerkit.episodes.dtypes import native
 from samplerkit.episodes.spec import Space
 
 
@@ -71,7 +72,10 @@ def space_column(space: Space, path: str, capacity: int, warned: set[str]) -> Sp
             for index, child in enumerate(space.spaces)
         ]
         return TupleColumn(tuple(entries), path)
-    dtype, shape = np.dtype(cast("Any", space.dtype).str), cast("tuple[int, ...]", space.shape)
+    dtype, shape = (
+        np.dtype(cast("Any", space.dtype).str).newbyteorder("="),
+        cast("tuple[int, ...]", space.shape),
+    )
     if isinstance(space, spaces.Discrete):
         return ScalarColumn(dtype, shape, path, capacity, warned)
     return ArrayColumn(dtype, shape, path, capacity, warned)
@@ -133,6 +137,7 @@ class ArrayColumn:
             raise TypeError(f"{self.path} is {_described(value)}, {self.expected()}")
         if array.shape != self.shape:
             raise ValueError(f"{self.path} has shape {array.shape}, {self.expected()}")
+        array = native(array)
         if array.dtype == self.dtype:
             return array
         if not (np.can_cast(array.dtype, self.dtype, "same_kind") or _both_integers(array.dtype, self.dtype)):

@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium import spaces
 
 from samplerkit.attributes import quicken
+from samplerkit.episodes.objects import plain_bytes
 
 Space = gymnasium.Space[Any]
 
@@ -122,7 +123,7 @@ def space_key(space: Space) -> tuple[Any, ...]:
         return ("Tuple", tuple(space_key(child) for child in space.spaces))
     kind: tuple[Any, ...] = (str(space.dtype), space.shape)
     if isinstance(space, spaces.Box):
-        return ("Box", *kind, space.low.tobytes(), space.high.tobytes())
+        return ("Box", *kind, plain_bytes(space.low), plain_bytes(space.high))
     if isinstance(space, spaces.Discrete):
         return ("Discrete", *kind, int(space.n), int(space.start))
     if isinstance(space, spaces.MultiDiscrete):

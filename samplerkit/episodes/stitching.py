@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samplerkit.episodes.columns import Array, rows_of, rows_of_each
+from samplerkit.episodes.bits import array_bytes
+from samplerkit.episodes.columns import Array, arrays_of, rows_of, rows_of_each
 from samplerkit.episodes.provenance import Provenance
 from samplerkit.episodes.step_type import StepType
 
@@ -67,6 +68,26 @@ def _check_seams(batch: EpisodeBatch, groups: list[list[int]], starts: Array, st
                     "MID and the next fragment of the unit starts MID: concatenate the batches in the order "
                     "in which they were sampled."
                 )
+    _check_observations(batch, [pair for group in groups for pair in pairwise(group)], starts)
+
+
+def _check_observations(batch: EpisodeBatch, seams: list[tuple[int, int]], starts: Array) -> None:
+    """Raise a ValueError unless each fragment begins with what the one before it saw last."""
+    if not seams:
+        return
+    before, after = np.array(seams).T
+    lasts = arrays_of(rows_of(batch.last_observations, before))
+    firsts = arrays_of(rows_of(batch.observations, starts[after]))
+    for (_, last), (_, first) in zip(lasts, firsts, strict=True):
+        if array_bytes(last) == array_bytes(first):
+            continue
+        seam = next(i for i in range(len(seams)) if array_bytes(last[i]) != array_bytes(first[i]))
+        units = batch.provenance.units if batch.provenance is not None else starts
+        raise ValueError(
+            f"Unit {units[before[seam]]} has a fragment (episode {before[seam]} of this batch) whose last "
+            f"observation is not the first one of the next (episode {after[seam]}): concatenate all batches, "
+            "in the order in which they were sampled."
+        )
 
 
 def _close_abandoned(step_types: Array, last_rows: Array, units: Array, abandoned: tuple[int, ...]) -> None:

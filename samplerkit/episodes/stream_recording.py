@@ -39,9 +39,9 @@ class StreamRecording(TickRecording):
     def restart(self) -> None:
         """Forget all there is."""
         n, capacity = self.n_slots, self.capacity
-        self.env_infos = RecordedInfos("env_infos", n, capacity)
-        self.agent_infos = RecordedInfos("agent_infos", n, capacity)
-        self.episode_infos = RecordedInfos("episode_infos", n, capacity + 1)
+        self.env_infos = RecordedInfos("env_infos", n, capacity, strings=True)
+        self.agent_infos = RecordedInfos("agent_infos", n, capacity, strings=True)
+        self.episode_infos = RecordedInfos("episode_infos", n, capacity + 1, strings=True)
         """Written at the tick of an episode's first step."""
         self.n_begun = self.n_ended = self._n_taken = 0
         """How many episodes have begun, ended, and been taken, of those that are numbered."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from samplerkit.episodes.columns import Array, Column, Columns, rows_of_array, spread_rows
-from samplerkit.episodes.dtypes import DType
+from samplerkit.episodes.dtypes import DType, native
 from samplerkit.episodes.vector_infos import is_flags
 
 Rows = Any
@@ -24,13 +24,16 @@ class TickInfos:
     Args:
         n_slots: rows of a tick.
         capacity: how many ticks there is room for.
+        strings: whether columns of strings are taken, in the width that they come in. A string alone is only
+            as wide as it is, and so is a column of those of one episode.
     """
 
-    __slots__ = ("_capacity", "_columns", "_n_slots", "_plain")
+    __slots__ = ("_capacity", "_columns", "_n_slots", "_plain", "_strings")
 
-    def __init__(self, n_slots: int, capacity: int) -> None:
+    def __init__(self, n_slots: int, capacity: int, *, strings: bool = False) -> None:
         self._n_slots = n_slots
         self._capacity = capacity
+        self._strings = strings
         self._columns: dict[str, _Values | _Nested] = {}
         # For each key what its column takes as it is, and where; None where not all are so simple.
         self._plain: list[tuple[str, DType, tuple[int, ...], Array]] | None = []
@@ -89,9 +92,9 @@ class TickInfos:
             return None
         column: _Values | _Nested
         if isinstance(value, Mapping):
-            column = _Nested(self._n_slots, self._capacity)
-        elif _is_column(value, self._n_slots):
-            column = _Values(self._n_slots, self._capacity, value.dtype, value.shape)
+            column = _Nested(self._n_slots, self._capacity, self._strings)
+        elif _is_column(value, self._n_slots) and (self._strings or not _is_strings(value)):
+            column = _Values(self._n_slots, self._capacity, native(value[:0]).dtype, value.shape)
         else:
             return None
         if tick > 0:
@@ -169,7 +172,11 @@ class _Values(_Column):
         self.buffer: Array = np.empty((capacity * n_slots, *shape[1:]), dtype)
 
     def put(self, tick: int, value: Any) -> bool:
-        if type(value) is not np.ndarray or value.dtype != self.dtype or value.shape != self.shape:
+        if (
+            type(value) is not np.ndarray
+            or native(value[:0]).dtype != self.dtype
+            or value.shape != self.shape
+        ):
             return False
         start = tick * self.n_slots
         self.buffer[start : start + self.n_slots] = value
@@ -189,9 +196,10 @@ class _Values(_Column):
 class _Nested(_Column):
     """A dict of columns under a key."""
 
-    def __init__(self, n_slots: int, capacity: int) -> None:
+    def __init__(self, n_slots: int, capacity: int, strings: bool) -> None:
         super().__init__(n_slots, capacity)
-        self.infos = TickInfos(n_slots, capacity)
+        self.strings = strings
+        self.infos = TickInfos(n_slots, capacity, strings=strings)
 
     def put(self, tick: int, value: Any) -> bool:
         return isinstance(value, Mapping) and self.infos.put(tick, value)
@@ -200,7 +208,7 @@ class _Nested(_Column):
         return self.infos.cut(rows)
 
     def moved(self, capacity: int, start: int, stop: int) -> _Nested:
-        into = _Nested(self.n_slots, capacity)
+        into = _Nested(self.n_slots, capacity, self.strings)
         into.infos.take_ticks(self.infos, start, stop)
         self._move_mask(into, start, stop)
         return into
@@ -214,3 +222,8 @@ def _is_column(value: Any, n_rows: int) -> bool:
     if type(value) is not np.ndarray or value.ndim == 0 or len(value) != n_rows:
         return False
     return not value.dtype.hasobject
+
+
+def _is_strings(value: Array) -> bool:
+    """Whether each row is a string, and no array of them."""
+    return value.dtype.kind in "US" and value.ndim == 1

@@ -101,6 +101,14 @@ def test_space_keys_tell_apart_bounds_that_gymnasium_calls_close():
     assert space_key(one) != space_key(close)
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant != 63, reason="its long doubles use all of their bytes")
+def test_space_keys_do_not_look_at_unused_bytes_of_long_doubles():
+    one, other = (spaces.Box(0.0, 1.0, (2,), np.longdouble) for _ in range(2))
+    one.low.view(np.uint8).reshape(2, -1)[:, 10:] = 0xAA
+    other.low.view(np.uint8).reshape(2, -1)[:, 10:] = 0xBB
+    assert space_key(one) == space_key(other)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -267,6 +267,13 @@ def test_provenance_is_kept_where_all_have_one():
     assert EpisodeBatch.concatenate(one, batch_of()).provenance is None
 
 
+@pytest.mark.parametrize("name", ["step_agent_versions", "step_env_versions"])
+def test_versions_of_steps_must_be_those_of_all_steps(name):
+    assert batch_of(provenance=provenance(**{name: np.arange(6)})).provenance is not None
+    with pytest.raises(ValueError, match=rf"provenance\.{name} has batch size 5, but must have batch size 6"):
+        batch_of(provenance=provenance(**{name: np.arange(5)}))
+
+
 def test_many_episodes_concatenate_like_few():
     parts = [batch_of([1 + i % 3]) for i in range(200)]
     halves = EpisodeBatch.concatenate(
@@ -319,6 +326,13 @@ def test_episodes_can_be_had_as_single_steps():
     steps = batch_of().to_time_step_list()
     assert len(steps) == 6
     assert TimeStepBatch.from_time_step_list(SPEC, steps).difference(time_steps()) is None
+
+
+def test_from_list_refuses_next_observations_of_other_steps():
+    path = batch_of([2]).to_list()[0]
+    path["next_observations"] = np.zeros((7, 2), np.float32)
+    with pytest.raises(ValueError, match="next_observations has batch size 7, but must have batch size 2"):
+        EpisodeBatch.from_list(SPEC, [path])
 
 
 def test_from_list_of_nothing_is_refused():
@@ -469,6 +483,31 @@ def test_objects_are_compared_by_type_and_value():
     )
     assert not with_objects(None, 0.0).equals(with_objects(None, -0.0))
     assert with_objects(None, "x").digest() != with_objects("x", None).digest()
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant != 63, reason="its long doubles use all of their bytes")
+def test_unused_bytes_of_long_doubles_do_not_count():
+    one, other = np.ones(6, np.longdouble), np.ones(6, np.longdouble)
+    one.view(np.uint8).reshape(6, -1)[:, 10:] = 0xAA
+    other.view(np.uint8).reshape(6, -1)[:, 10:] = 0xBB
+    here, there = (batch_of(env_infos={"long": column}) for column in (one, other))
+    assert here.difference(there) is None
+    assert here.digest() == there.digest()
+
+
+def test_keys_of_several_types_are_compared_and_hashed():
+    space = spaces.Dict([(1, spaces.Discrete(2)), ("a", spaces.Discrete(2))])
+    of = lambda rows: {1: np.zeros(rows, np.int64), "a": np.ones(rows, np.int64)}  # noqa: E731
+    changes = {
+        "env_spec": EnvSpec(space, spaces.Discrete(4)),
+        "observations": of(6),
+        "last_observations": of(3),
+    }
+    one, other = batch_of(**changes), batch_of(**changes)
+    assert one.equals(other)
+    assert one.digest() == other.digest()
+    fewer = one.with_columns(observations={1: np.zeros(6, np.int64)})
+    assert one.difference(fewer) == "observations has the keys [1, 'a'] here and [1] there."
 
 
 def test_the_digest_is_the_same_in_every_process_and_release():

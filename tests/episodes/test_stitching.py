@@ -111,6 +111,20 @@ def test_fragments_that_do_not_fit_are_refused(parts):
         EpisodeBatch.concatenate(*parts).stitch()
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (piece(0, 0, 2, StepType.MID), piece(0, 4, 5, StepType.MID), piece(0, 2, 4, StepType.MID)),
+        (piece(0, 0, 2, StepType.MID), piece(1, 0, 2, StepType.MID), piece(0, 3, 5, StepType.TERMINAL)),
+        (piece(0, 0, 2, StepType.MID), piece(0, 2, 4, StepType.MID), piece(0, 2, 4, StepType.MID)),
+    ],
+    ids=["in another order", "without the one between", "twice"],
+)
+def test_fragments_that_do_not_go_on_where_the_last_one_stood_are_refused(parts):
+    with pytest.raises(ValueError, match=r"Unit 0 has a fragment .* whose last observation is not the first"):
+        EpisodeBatch.concatenate(*parts).stitch()
+
+
 @settings(max_examples=60)
 @given(
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=4), cut_every=st.integers(1, 5), data=st.data()

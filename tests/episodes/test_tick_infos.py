@@ -59,6 +59,21 @@ def test_what_fits_into_no_column_is_refused():
     assert put(TickInfos(2, 4), {"a": np.zeros((2, 3))}, {"a": np.zeros((2, 1))}) == [True, False]
 
 
+def test_strings_are_refused_unless_their_width_may_be_that_of_all():
+    names, nested = np.array(["left", "a"]), {"in": {"a": np.array([b"left", b"a"])}}
+    assert put(TickInfos(2, 4), {"a": names}) == put(TickInfos(2, 4), nested) == [False]
+    assert put(TickInfos(2, 4), {"a": names[:, np.newaxis]}) == [True], "arrays of them are as they are"
+    infos = TickInfos(2, 4, strings=True)
+    assert put(infos, {"a": names, **nested}, {"a": names, **nested}) == [True, True]
+
+
+def test_numbers_in_another_byte_order_come_in_that_of_the_machine():
+    infos = TickInfos(2, 4)
+    assert put(infos, {"a": np.array([1, 2], ">i4")}, {"a": np.array([3, 4], "<i4")}) == [True, True]
+    assert infos.cut(slice(0, 4))["a"].tolist() == [1, 2, 3, 4]
+    assert infos.cut(slice(0, 4))["a"].dtype == np.int32
+
+
 @pytest.mark.parametrize(("first", "then"), [("a", "_a"), ("_a", "a")])
 def test_a_key_with_the_name_of_anothers_mask_is_refused_whenever_it_comes(first, then):
     infos = TickInfos(2, 4)

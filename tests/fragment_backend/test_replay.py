@@ -15,6 +15,7 @@ from gymnasium import spaces
 import samplerkit
 from samplerkit import EpisodeBatch, StepType, WorkerError
 from samplerkit.policies import RandomPolicy
+from samplerkit_fragment.replay import Rehearsal
 
 
 class Long(gymnasium.Env):
@@ -237,3 +238,12 @@ def test_what_a_dead_process_took_along_is_abandoned_where_it_stood(tmp_path, ca
         assert (episode.step_types[-1] == StepType.TIMEOUT) == (unit in abandoned)
     if len(calls) > 1:
         assert abandoned == [0, 1, 2], "the batches before the death were delivered"
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant != 63, reason="its long doubles use all of their bytes")
+def test_unused_bytes_of_long_doubles_do_not_lead_elsewhere():
+    one, other = np.ones((1, 2), np.longdouble), np.ones((1, 2), np.longdouble)
+    one.view(np.uint8).reshape(2, -1)[:, 10:] = 0xAA
+    other.view(np.uint8).reshape(2, -1)[:, 10:] = 0xBB
+    assert Rehearsal.same(one, other)
+    assert not Rehearsal.same(one, np.nextafter(one, 2))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
 from equal_batches import assert_equal
 from fault_probes import DictEnv, FaultyEnv, TwoLengthsEnv
+from gymnasium import spaces
 
 import samplerkit
 from samplerkit.contract.probes import PictureEnv, ProbePolicy, TattooEnv
@@ -88,6 +91,89 @@ def test_nested_spaces_and_infos_of_every_kind_come_through(name, n_envs, option
             sampler(name, policy, env, n_envs=n_envs, **options) as vectorized,
         ):
             assert_equal(vectorized.obtain_samples(0, 300), local.obtain_samples(0, 300))
+
+
+class NamingPolicy(RandomPolicy):
+    """Names its actions, out of an array that has longer names as well."""
+
+    NAMES = np.array(["up", "down", "somewhere else"])
+
+    def get_actions(self, observations):
+        actions, infos = super().get_actions(observations)
+        late = np.asarray(observations)[:, 0] > 0.04
+        return actions, {
+            **infos,
+            "name": self.NAMES[late.astype(int)],
+            "code": self.NAMES.astype("S")[actions],
+        }
+
+    def get_action(self, observation):
+        actions, infos = self.get_actions(observation[np.newaxis])
+        return actions[0], {key: column[0] for key, column in infos.items()}
+
+
+@pytest.mark.parametrize(("name", "n_envs", "options"), [*BACKENDS, ("multiprocessing", 1, None)])
+def test_strings_of_a_policy_are_as_wide_as_those_that_are_in_the_batch(cartpole, name, n_envs, options):
+    policy = NamingPolicy(cartpole.action_space)
+    options = {} if options is None else {"n_envs": n_envs, **options}
+    with (
+        sampler("local", policy, "CartPole-v1") as local,
+        sampler(name, policy, "CartPole-v1", **options) as vectorized,
+    ):
+        for call in range(4):
+            expected = local.obtain_samples(call, 1 if call < 3 else 300)
+            assert expected.agent_infos["code"].dtype == "S4"
+            assert_equal(vectorized.obtain_samples(call, 1 if call < 3 else 300), expected)
+
+
+class SwappedEnv(gymnasium.Env):
+    """Numbers in the other byte order wherever there may be some."""
+
+    OTHER = ">" if sys.byteorder == "little" else "<"
+
+    observation_space = spaces.Box(-1e9, 1e9, (3,), np.dtype(OTHER + "f4"))
+    action_space = spaces.Box(-2, 2, (2,), np.dtype(OTHER + "f8"))
+
+    def numbers(self):
+        return self.np_random.normal(size=3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.numbers().astype(self.OTHER + "f4"), {"first": self.numbers().astype(self.OTHER + "f8")}
+
+    def step(self, action):
+        observation = (self.numbers() + action[0]).astype(self.OTHER + "f4")
+        infos = {"often": np.arange(3, dtype=self.OTHER + "i4")}
+        if observation[0] > 0:
+            infos["at times"] = np.array(self.np_random.normal(), self.OTHER + "f8")
+        return observation, 1.0, bool(self.np_random.random() < 0.2), False, infos
+
+
+class SwappingPolicy(ProbePolicy):
+    def get_actions(self, observations):
+        infos = {"seen": observations.astype(SwappedEnv.OTHER + "f8")}
+        return np.tanh(observations[:, :2]).astype(SwappedEnv.action_space.dtype), infos
+
+    def get_action(self, observation):
+        actions, infos = self.get_actions(observation[np.newaxis])
+        return actions[0], {key: column[0] for key, column in infos.items()}
+
+
+@pytest.mark.filterwarnings("error:.*has dtype")
+@pytest.mark.parametrize(("name", "n_envs", "options"), [*BACKENDS, ("multiprocessing", 1, None)])
+def test_numbers_in_another_byte_order_come_in_that_of_the_machine(name, n_envs, options):
+    options = {} if options is None else {"n_envs": n_envs, **options}
+    with (
+        sampler("local", SwappingPolicy(), SwappedEnv) as local,
+        sampler(name, SwappingPolicy(), SwappedEnv, **options) as vectorized,
+    ):
+        for count in (1, 30, 500):
+            expected = local.obtain_samples(0, count)
+            infos = expected.episode_infos_by_episode, expected.env_infos, expected.agent_infos
+            columns = [column for some in infos for column in some.values()]
+            for column in (*columns, expected.observations, expected.last_observations, expected.actions):
+                assert column.dtype.isnative
+            assert_equal(vectorized.obtain_samples(0, count), expected)
 
 
 @pytest.mark.parametrize(("name", "n_envs", "options"), BACKENDS[1:])
