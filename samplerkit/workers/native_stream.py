@@ -76,7 +76,8 @@ class Stream:
         recording.rewards[rows] = checked_rewards(rewards, self._n)
         self._tick = tick + 1
         self._put_observations(observations)
-        finals = final_observations(infos, over) if infos else None
+        resets_in_step = self._mode is AutoresetMode.SAME_STEP  # else these names are infos like any
+        finals = final_observations(infos, over) if infos and resets_in_step else None
         _put_infos(recording.env_infos, tick, infos if finals is None else step_infos(infos, over))
         gone = np.flatnonzero(over)
         ended = self._ended(gone, over)

@@ -343,6 +343,31 @@ def test_last_observations_that_nobody_tells_are_asked_for():
         native.obtain_samples(0, 40)
 
 
+class Namesake(ChoirEnv):
+    """Has infos that are called like what environments tell that reset slots in a step."""
+
+    def step(self, actions):
+        *result, infos = super().step(actions)
+        return (*result, {**infos, "final_obs": np.arange(self.num_envs), "final_info": 2.0 * result[1]})
+
+
+@pytest.mark.parametrize("mode", ["NEXT_STEP", "DISABLED"])
+def test_infos_named_like_final_observations_stay_infos_where_slots_are_reset_later(mode):
+    batches = []
+    for kind in (ChoirEnv, Namesake):
+        make = functools.partial(kind, 3, mode)
+        with sampler("vectorized", ProbePolicy(1), make, n_envs=3, max_episode_length=9) as native:
+            batches.append(native.obtain_samples(0, 40))
+    expected, batch = batches
+    assert batch.env_infos["final_info"].tolist() == (2.0 * batch.rewards).tolist()
+    assert set(batch.env_infos["final_obs"].tolist()) == {0, 1, 2}
+    kept = {
+        name: {key: column for key, column in getattr(batch, name).items() if "final" not in key}
+        for name in ("env_infos", "episode_infos_by_episode")  # the step of a reset gives the latter
+    }
+    assert_equal(batch.with_columns(**kept), expected)
+
+
 class Chatty(ChoirEnv):
     def step(self, actions):
         *result, infos = super().step(actions)
