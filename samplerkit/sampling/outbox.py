@@ -160,6 +160,8 @@ class Outbox:
             if time.monotonic() - self._sent < _LATEST:
                 continue  # what is here came later
             self._filled.clear()
+            if self._closed.is_set():  # since it was looked at: what `close` filled has just been cleared
+                return
             with self._lock:
                 if not self._ask:  # a policy that is at work cannot be asked: the end of the call sends this
                     self._flush()

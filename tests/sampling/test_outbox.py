@@ -377,6 +377,22 @@ def test_watching_ends_at_once_where_nothing_ever_came():
     box.watch()
 
 
+def test_watching_ends_where_it_is_closed_while_the_watcher_is_at_work(monkeypatch):
+    class ClosesInBetween(threading.Event):
+        def clear(self):
+            box.close()
+            super().clear()
+
+    monkeypatch.setattr(module, "_LATEST", 0.01)
+    box = Outbox(lambda message: None, None, 1000.0)
+    box._filled = ClosesInBetween()
+    box.owe(ANSWER)
+    watcher = threading.Thread(target=box.watch, daemon=True)
+    watcher.start()
+    watcher.join(5.0)
+    assert not watcher.is_alive()
+
+
 def test_what_is_owed_is_sent_where_nothing_else_is(make):
     bench = make()
     bench.box.owe(ANSWER)
