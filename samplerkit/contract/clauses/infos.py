@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from samplerkit.contract.clause import clause, require
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.probes import EchoEnv, ProbePolicy, ScriptedPolicy, TattooEnv, counting
+from samplerkit.contract.probes import EchoEnv, ProbePolicy, ScriptedPolicy, TattooEnv, WordyPolicy, counting
 from samplerkit.contract.probes.tattoo import chain, word_of
 from samplerkit.contract.script import Script
 from samplerkit.contract.views import EpisodeView, column_violation, require_same_units
@@ -147,6 +147,32 @@ def agent_infos(lab: Lab, script: Script) -> None:
                 kind == column.dtype,
                 f"call {call.index}, agent_infos[{key!r}]: expected dtype {column.dtype}, got {kind}",
             )
+
+
+@clause(
+    "B4.dtypes",
+    says="Strings are as wide as the widest one of the batch, and numbers in the byte order of the machine.",
+    why="Batches are compared bit for bit; how wide a policy's arrays are, and in which order their bytes "
+    "stand, is seen on some ways to the learner and not on others.",
+    causes="columns for several environments that have the dtype of the policy's arrays; the widest word of "
+    "all calls; the dtype of whatever array came first.",
+)
+def dtypes(lab: Lab) -> None:
+    """Let a policy say words in wide arrays, and numbers in foreign ones."""
+    envs = NewEnvUpdate(partial(TattooEnv, lengths=(1, 2, 3, 8), infos="none"))
+    with lab.sampler(WordyPolicy(1), envs, n_workers=2, seed=1, max_episode_length=9) as sampler:
+        for call in range(_FEW_CALLS):
+            infos = sampler.obtain_samples(call, 1 + 5 * (call % 2)).agent_infos
+            counts = np.asarray(infos["count"]).tolist()
+            words, halves = np.array(WordyPolicy.words_after(counts)), WordyPolicy.halves_after(counts)
+            for key, wanted in (("word", words), ("halves", halves)):
+                got = np.asarray(infos[key])
+                kinds = f"expected dtype {wanted.dtype.str}, got {got.dtype.str}"
+                require(got.dtype.str == wanted.dtype.str, f"call {call}, agent_infos[{key!r}]: {kinds}")
+                require(
+                    np.array_equal(got, wanted),
+                    f"call {call}, agent_infos[{key!r}]: expected {wanted.tolist()}, got {got.tolist()}",
+                )
 
 
 @clause(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from samplerkit.contract.mutants.anything import AnySampler
 from samplerkit.contract.mutants.bases import EVERYWHERE, LOCAL, PROCESSES, altered
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.contract.mutants.content import BatchDefect, EpisodeDefect
-from samplerkit.episodes import EpisodeBatch, join
+from samplerkit.episodes import EpisodeBatch, EpisodeSlice, info_table, join
 from samplerkit.episodes.columns import arrays_of, map_column
 from samplerkit.episodes.infos import in_order
 from samplerkit.episodes.joining import select
@@ -337,6 +339,30 @@ class JoinedByWorker(AnySampler):
         each = [EpisodeBatch.concatenate(*(join([units[i]]) for i in group)) for group in groups]
         joined = select(EpisodeBatch.concatenate(*each), np.argsort(order))
         return altered(batch, env_infos=in_order(joined.env_infos))
+
+
+@mutant("widest-word-so-far", "B4.dtypes", "B4", "A2", "A3", "A7", bases=(LOCAL, PROCESSES))
+class WidestWordSoFar(AnySampler):
+    """Columns of strings are made as wide as those of earlier batches were."""
+
+    def _batch(self, units: Any, record: Record, *, by_worker: bool) -> EpisodeBatch:
+        batch = super()._batch(units, record, by_worker=by_worker)
+        infos = dict(batch.agent_infos)
+        self._widest: dict[str, Any] = getattr(self, "_widest", {})
+        for key, column in infos.items():
+            if isinstance(column, np.ndarray) and column.dtype.kind == "U":
+                self._widest[key] = np.promote_types(self._widest.get(key, column.dtype), column.dtype)
+                infos[key] = column.astype(self._widest[key])
+        return altered(batch, agent_infos=infos)
+
+
+@mutant("bytes-in-foreign-order", "B4.dtypes", bases=(LOCAL,))
+class BytesInForeignOrder(AnySampler):
+    """Numbers stay in the byte order in which they are given."""
+
+    def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
+        with mock.patch.object(info_table, "native", lambda array: array):
+            return super()._run(record, goal)
 
 
 @mutant("masked-rewards", "B3.spaces")

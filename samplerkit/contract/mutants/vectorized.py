@@ -93,6 +93,16 @@ class LargeRowsOfOthers(TickRecorder):
         return _AsIfDense(self.env_spec, self.n_slots, made.capacity, self._warned, self._memory)
 
 
+@in_recorder("words-as-wide-as-the-policy-s", "B4.dtypes", "A7", "B4")
+class WordsAsWideAsThePolicys(TickRecorder):
+    """Columns of strings have the width of the arrays in which a policy gives them."""
+
+    def _new_recording(self, ticks: int) -> TickRecording:
+        made = super()._new_recording(ticks)
+        made.agent_infos.ticks._strings = True
+        return made
+
+
 @in_slots("live-rows-only", "A7.rows", "B4", "A7")
 class LiveRowsOnly(Slots):
     """The policy gets the rows of live slots only, packed together."""

@@ -16,7 +16,7 @@ from samplerkit.contract.probes.ledger import note, read_ledger, unclosed
 from samplerkit.contract.probes.limited import limited
 from samplerkit.contract.probes.oracle import assert_whole, expected_batch, unit_key
 from samplerkit.contract.probes.pictures import PictureEnv, differing_pictures
-from samplerkit.contract.probes.policies import GlobalDrawPolicy, ProbePolicy
+from samplerkit.contract.probes.policies import GlobalDrawPolicy, ProbePolicy, WordyPolicy
 from samplerkit.contract.probes.remembering import RememberingEnv, RememberingPolicy
 from samplerkit.contract.probes.tattoo import TattooEnv, mark_of
 from samplerkit.contract.probes.unrepeatable import UnrepeatableEnv
@@ -52,6 +52,7 @@ __all__ = [
     "TattooEnv",
     "UnpicklableError",
     "UnrepeatableEnv",
+    "WordyPolicy",
     "WrapUpdate",
     "assert_whole",
     "counting",

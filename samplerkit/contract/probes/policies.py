@@ -88,6 +88,39 @@ class ProbePolicy:
                 self._strike("get_action", key=key, step=step)
 
 
+class WordyPolicy(ProbePolicy):
+    """Says ``word``, of as many letters as the step has before it in its episode, up to `MOST_LETTERS`, in
+    columns that have room for all of these; and ``halves`` (2,), in the byte order of other machines.
+    """
+
+    MOST_LETTERS = 9
+
+    def get_action(self, observation: Any) -> tuple[int, dict[str, Any]]:
+        action, info = super().get_action(observation)
+        infos = self._more([info["count"]])
+        return action, {**info, "word": str(infos["word"][0]), "halves": infos["halves"][0]}
+
+    def get_actions(self, observations: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        actions, infos = super().get_actions(observations)
+        return actions, infos | self._more(infos["count"])
+
+    def _more(self, counts: Any) -> dict[str, Any]:
+        return {
+            "word": np.array(self.words_after(counts), f"U{self.MOST_LETTERS}"),
+            "halves": self.halves_after(counts).astype(np.dtype(np.float64).newbyteorder()),
+        }
+
+    @classmethod
+    def words_after(cls, counts: Any) -> list[str]:
+        """Return the word of each step, given how many steps its episode has before it."""
+        return ["w" * min(int(count), cls.MOST_LETTERS) for count in counts]
+
+    @staticmethod
+    def halves_after(counts: Any) -> np.ndarray:
+        """Return the same for ``halves``, in the byte order of this machine."""
+        return np.asarray(counts, np.float64)[:, None] / 2 + [0.0, 1.0]
+
+
 class _NoDrawPolicy:
     """Says that it draws from none of the global generators, which does not count for its subclasses."""
 
