@@ -72,10 +72,9 @@ def space_column(space: Space, path: str, capacity: int, warned: set[str]) -> Sp
             for index, child in enumerate(space.spaces)
         ]
         return TupleColumn(tuple(entries), path)
-    dtype, shape = (
-        np.dtype(cast("Any", space.dtype).str).newbyteorder("="),
-        cast("tuple[int, ...]", space.shape),
-    )
+    # numpy's own object for it, as arrays have it, by which `put` knows theirs: `newbyteorder` makes another.
+    dtype = np.dtype(np.dtype(cast("Any", space.dtype).str).newbyteorder("=").str)
+    shape = cast("tuple[int, ...]", space.shape)
     if isinstance(space, spaces.Discrete):
         return ScalarColumn(dtype, shape, path, capacity, warned)
     return ArrayColumn(dtype, shape, path, capacity, warned)

@@ -108,3 +108,14 @@ def test_spreading_fills_the_rows_between():
     assert spread["n"].dtype == np.int8
     assert spread["s"].tolist() == ["", "x", "", "y"]
     assert spread["o"].tolist() == [None, "p", None, {}]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["u1", "i2", "f4", "f8"])
+def test_arrays_of_the_machine_are_recorded_as_they_are(monkeypatch, kind, order):
+    column = space_column(spaces.Box(0, 9, (2, 3), np.dtype(order + kind)), "observation", 2, set())
+    monkeypatch.setattr(type(column), "converted", None)
+    value = np.full((2, 3), 5, np.dtype(kind))
+    column.put(0, value)
+    column.cast(1, value)
+    assert np.array_equal(column.rows(slice(None)), [value, value])
