@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from samplerkit.episodes.episode_batch import EpisodeBatch
 
 
+_SEAMS = 256
+"""Seams looked at together: the observations at all of them may take as much memory as the batch."""
+
+
 def stitch(batch: EpisodeBatch) -> EpisodeBatch:
     """Return a batch whose fragments of one unit are joined: see `EpisodeBatch.stitch`."""
     if batch.provenance is None:
@@ -73,21 +77,20 @@ def _check_seams(batch: EpisodeBatch, groups: list[list[int]], starts: Array, st
 
 def _check_observations(batch: EpisodeBatch, seams: list[tuple[int, int]], starts: Array) -> None:
     """Raise a ValueError unless each fragment begins with what the one before it saw last."""
-    if not seams:
-        return
-    before, after = np.array(seams).T
-    lasts = arrays_of(rows_of(batch.last_observations, before))
-    firsts = arrays_of(rows_of(batch.observations, starts[after]))
-    for (_, last), (_, first) in zip(lasts, firsts, strict=True):
-        if array_bytes(last) == array_bytes(first):
-            continue
-        seam = next(i for i in range(len(seams)) if array_bytes(last[i]) != array_bytes(first[i]))
-        units = batch.provenance.units if batch.provenance is not None else starts
-        raise ValueError(
-            f"Unit {units[before[seam]]} has a fragment (episode {before[seam]} of this batch) whose last "
-            f"observation is not the first one of the next (episode {after[seam]}): concatenate all batches, "
-            "in the order in which they were sampled."
-        )
+    for first_seam in range(0, len(seams), _SEAMS):
+        before, after = np.array(seams[first_seam : first_seam + _SEAMS]).T
+        lasts = arrays_of(rows_of(batch.last_observations, before))
+        firsts = arrays_of(rows_of(batch.observations, starts[after]))
+        for (_, last), (_, first) in zip(lasts, firsts, strict=True):
+            if array_bytes(last) == array_bytes(first):
+                continue
+            seam = next(i for i in range(len(before)) if array_bytes(last[i]) != array_bytes(first[i]))
+            units = batch.provenance.units if batch.provenance is not None else starts
+            raise ValueError(
+                f"Unit {units[before[seam]]} has a fragment (episode {before[seam]} of this batch) whose "
+                f"last observation is not the first one of the next (episode {after[seam]}): concatenate all "
+                "batches, in the order in which they were sampled."
+            )
 
 
 def _close_abandoned(step_types: Array, last_rows: Array, units: Array, abandoned: tuple[int, ...]) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+import tracemalloc
+
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -123,6 +126,36 @@ def test_fragments_that_do_not_fit_are_refused(parts):
 def test_fragments_that_do_not_go_on_where_the_last_one_stood_are_refused(parts):
     with pytest.raises(ValueError, match=r"Unit 0 has a fragment .* whose last observation is not the first"):
         EpisodeBatch.concatenate(*parts).stitch()
+
+
+def test_a_gap_behind_many_fragments_is_named_by_its_unit_and_costs_no_copy_of_the_batch():
+    missing = 700
+    steps = [piece(3, t, t + 1, StepType.MID) for t in range(800) if t != missing]
+    with pytest.raises(ValueError, match=rf"Unit 3 .* \(episode {missing - 1} .* \(episode {missing}\)"):
+        EpisodeBatch.concatenate(*steps).stitch()
+    spec = EnvSpec(spaces.Box(0, 255, (1 << 14,), np.uint8), spaces.Discrete(9), math.inf)
+    n = 2_000
+    frames = np.zeros((n, 1 << 14), np.uint8)
+    cuts = EpisodeBatch.unchecked(
+        env_spec=spec,
+        episode_infos={},
+        observations=frames,
+        last_observations=frames,
+        actions=np.zeros(n, np.int64),
+        rewards=np.zeros(n),
+        env_infos={},
+        agent_infos={},
+        step_types=np.full(n, StepType.MID, np.int8),
+        lengths=np.ones(n, np.int64),
+        provenance=Provenance([0] * n, [0] * n, [0] * n, [0] * n),
+    )
+    tracemalloc.start()
+    try:
+        cuts.stitch()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.7 * frames.nbytes, "what is stitched is a copy, and no other is made"
 
 
 @settings(max_examples=60)
