@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
 
 from samplerkit.contract.mutants.bases import VECTORIZED
 from samplerkit.contract.mutants.catalogue import mutant
 from samplerkit.episodes import EpisodeBatch, whole
 from samplerkit.episodes.columns import map_column
 from samplerkit.episodes.joining import select
+from samplerkit.episodes.vector_infos import final_observations
 from samplerkit.interfaces import Unit
 from samplerkit.workers.native_stream import Stream, StreamSlots
 
@@ -132,6 +134,17 @@ class StreamFinalOfTheNext(Stream):
     def _end(self, slots: Any, terminated: Any, over: Any, finals: Any) -> None:
         none = np.zeros_like(over)
         super()._end(slots, terminated, none, None if finals is None else (finals[0], none))
+
+
+@in_stream("stream-namesake-taken-for-final")
+class StreamNamesakeTakenForFinal(Stream):
+    """An info named final_obs is taken for the final observation where slots are reset later, too."""
+
+    def _go_on(self, gone: Any, ended: Any, infos: Mapping[str, Any]) -> None:
+        found = final_observations(infos, self._flags(ended))
+        if found is not None and self._mode is not AutoresetMode.SAME_STEP:
+            self.recording.put_finals(self._episodes[ended], found[0], ended)
+        super()._go_on(gone, ended, infos)
 
 
 @in_stream("stream-every-end-terminal")

@@ -22,13 +22,21 @@ class ChoirEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         num_envs: how many slots.
         mode: autoreset mode, by name.
         kind: of the slots.
+        namesake: whether there is an info ``final_obs`` at every step, which is no final observation; not for
+            SAME_STEP.
         arguments: of each of them.
     """
 
     def __init__(
-        self, num_envs: int, mode: str = "NEXT_STEP", kind: type[TattooEnv] = TattooEnv, **arguments: Any
+        self,
+        num_envs: int,
+        mode: str = "NEXT_STEP",
+        kind: type[TattooEnv] = TattooEnv,
+        namesake: bool = False,
+        **arguments: Any,
     ) -> None:
         self.num_envs = num_envs
+        self._namesake = namesake
         self.metadata = {"autoreset_mode": AutoresetMode[mode]}
         self._mode = mode
         self._envs = [kind(**arguments) for _ in range(num_envs)]
@@ -47,7 +55,10 @@ class ChoirEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         infos: dict[str, Any] = {}
         for slot in self._wanted(options):
             infos = self._reset(slot, infos)
-        return self._buffer, infos
+        return self._buffer, self._with_namesake(infos)
+
+    def _with_namesake(self, infos: dict[str, Any]) -> dict[str, Any]:
+        return {**infos, "final_obs": self._buffer + 1} if self._namesake else infos
 
     def _wanted(self, options: dict[str, Any] | None) -> list[int]:
         every = np.ones(self.num_envs, np.bool_)
@@ -77,7 +88,7 @@ class ChoirEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
             else:
                 self._buffer[slot] = observation
                 infos = self._add_info(infos, info, slot)
-        return self._buffer, rewards, terminated, truncated, infos
+        return self._buffer, rewards, terminated, truncated, self._with_namesake(infos)
 
     def close_extras(self, **arguments: Any) -> None:
         for env in self._envs:
