@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import pty
 import signal
@@ -17,6 +18,7 @@ import pytest
 import samplerkit
 from samplerkit import make_sampler
 from samplerkit.cli import main
+from samplerkit.cli.run_folder import save_evaluation
 from samplerkit.plugins.hooks import register_hooks, unregister_hooks
 from samplerkit.plugins.hookspecs import hookimpl
 from samplerkit.trainer import TIMING_COLUMNS, Trainer
@@ -610,6 +612,16 @@ def test_evaluation_is_reproducible_on_every_backend(tmp_path: Path) -> None:
         assert run("evaluate", str(tmp_path), "--trials", "4", "--sampler", backend) == 0
         figures.append(json.loads((tmp_path / "evaluation.json").read_text())["figures"])
     assert figures[0] == figures[1]
+
+
+def test_a_figure_that_is_not_finite_is_null_in_the_file(tmp_path: Path) -> None:
+    save_evaluation(tmp_path, {"Return": 1.5, "Regret": math.nan}, trials=2, seed=3, epoch=4)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    kept = json.loads((tmp_path / "evaluation.json").read_text(), parse_constant=refuse)
+    assert kept["figures"] == {"Return": 1.5, "Regret": None}
 
 
 # ---- Ctrl-C and terminals

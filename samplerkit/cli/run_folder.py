@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -91,6 +92,7 @@ class ConfigOutput:
 def save_evaluation(
     folder: Path, figures: Mapping[str, float], *, trials: int, seed: int, epoch: int
 ) -> None:
-    """Keep the figures of an evaluation beside the run."""
-    report = {"trials": trials, "seed": seed, "epoch": epoch, "figures": dict(figures)}
+    """Keep the figures of an evaluation beside the run; null for one that is not finite, which JSON lacks."""
+    finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    report = {"trials": trials, "seed": seed, "epoch": epoch, "figures": finite}
     write_text_atomically(folder / EVALUATION_FILE, json.dumps(report, indent=2) + "\n")

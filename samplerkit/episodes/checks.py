@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,17 @@ def check_is_array(value: Any, name: str) -> None:
     """Raise a ValueError unless the value is an array."""
     if not isinstance(value, np.ndarray):
         raise ValueError(f"{name} is not of type {np.ndarray}, but of type {type(value)}: give an array.")
+
+
+def check_fields(values: Any, names: Iterable[str], what: str) -> None:
+    """Raise a ValueError unless a dict has all of some fields."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{what} is of type {type(values).__name__}: give a dict of its columns.")
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise ValueError(
+            f"{what} lacks {', '.join(missing)}: it has {', '.join(map(str, values)) or 'nothing'}."
+        )
 
 
 def check_lengths(lengths: Any) -> Array:

@@ -20,7 +20,7 @@ from samplerkit.episodes.columns import (
     rows_of,
     rows_of_each,
 )
-from samplerkit.episodes.episode_dicts import episode_from_dict, episodes_to_list
+from samplerkit.episodes.episode_dicts import check_episode, episode_from_dict, episodes_to_list
 from samplerkit.episodes.finals import Finals, Standing
 from samplerkit.episodes.infos import concatenate_infos, in_order
 from samplerkit.episodes.padding import PaddedColumns
@@ -357,10 +357,12 @@ class EpisodeBatch(PaddedColumns, TimeStepBatch):
         where max_episode_length was reached and nothing was done.
 
         Raises:
-            ValueError: without any dict; where values do not fit together.
+            ValueError: without any dict; where one lacks what is needed; where values do not fit together.
         """
         if not paths:
             raise ValueError("There are no episodes: give at least one dict.")
+        for index, path in enumerate(paths):
+            check_episode(path, f"episode {index}")
         return EpisodeBatch.concatenate(*(episode_from_dict(env_spec, path) for path in paths))
 
     # Comparison

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from samplerkit.episodes.checks import check_batch_size
+from samplerkit.episodes.checks import check_batch_size, check_fields
 from samplerkit.episodes.columns import Array, Column, arrays_of, rows_of
 from samplerkit.episodes.spec import EnvSpec
 from samplerkit.episodes.step_type import get_step_type
@@ -33,6 +33,12 @@ def episodes_to_list(batch: EpisodeBatch) -> list[dict[str, Any]]:
         }
         for episode, stop in zip(batch.split(), stops, strict=True)
     ]
+
+
+def check_episode(path: Any, what: str) -> None:
+    """Raise a ValueError unless a dict has the columns of an episode that cannot be made of others."""
+    ends = "dones" if isinstance(path, Mapping) and "dones" in path else "step_types"
+    check_fields(path, ("observations", "actions", "rewards", ends), what)
 
 
 def episode_from_dict(env_spec: EnvSpec, path: Mapping[str, Any]) -> EpisodeBatch:

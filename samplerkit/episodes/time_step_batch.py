@@ -88,9 +88,13 @@ class TimeStepBatch:
 
         Raises:
             ValueError: without any batch; where columns do not fit together.
+            TypeError: where one is no batch.
         """
         if not batches:
             raise ValueError("There is nothing to concatenate: give at least one TimeStepBatch.")
+        for batch in batches:
+            if not isinstance(batch, TimeStepBatch):
+                raise TypeError(f"Only batches can be joined, and one is of type {type(batch).__name__}.")
         rows = [len(batch.rewards) for batch in batches]
         return TimeStepBatch(
             env_spec=batches[0].env_spec,
@@ -144,11 +148,13 @@ class TimeStepBatch:
         """Return the batch of dicts such as `to_time_step_list` gives.
 
         Raises:
-            ValueError: without any dict; where values do not fit together.
+            ValueError: without any dict; where one lacks a field; where values do not fit together.
         """
         if not ts_samples:
             raise ValueError("There are no time steps: give at least one dict.")
         names = TimeStepBatch._data_fields
+        for index, sample in enumerate(ts_samples):
+            checks.check_fields(sample, names, f"time step {index}")
         return TimeStepBatch.concatenate(
             *(
                 TimeStepBatch(env_spec=env_spec, **{name: sample[name] for name in names})

@@ -7,7 +7,7 @@ minibatches of whole episodes (recurrent policies) or of steps (others).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -212,24 +212,30 @@ class PPO:
             "returns": returns.astype(np.float32),
             "mask": mask,
         }
-        _require_finite({"rewards": sequences.rewards, **columns})
+        _require_finite({"rewards": sequences.rewards, **columns}, self._lost_weights())
         unexplained = np.var(advantages[mask > 0]) / max(float(np.var(returns[mask > 0])), 1e-12)
         if not self._recurrent:  # every step is a sequence of its own
             columns = {name: column[mask > 0][:, None] for name, column in columns.items()}
         return columns, float(1.0 - unexplained)
 
     def _require_finite_end(self, figures: dict[str, float]) -> None:
-        nets = {"policy": self.policy, "value function": self.baseline}
         lost = [name for name, value in figures.items() if not np.isfinite(value)]
-        for name, net in nets.items():
-            if not all(np.isfinite(value).all() for value in net.get_param_values().values()):
-                lost.append(f"weights of the {name}")
+        lost += self._lost_weights()
         if lost:
             raise FloatingPointError(
                 f"PPO's update ended with {', '.join(lost)} not finite, so nothing can be learned from it: "
                 "go back to an earlier snapshot, with a lower learning_rate (it is "
                 f"{self.settings.learning_rate:g}), fewer update_epochs, or smaller rewards and observations."
             )
+
+    def _lost_weights(self) -> list[str]:
+        """Whose weights are not finite."""
+        nets = {"policy": self.policy, "value function": self.baseline}
+        return [
+            f"weights of the {name}"
+            for name, net in nets.items()
+            if not all(np.isfinite(value).all() for value in net.get_param_values().values())
+        ]
 
     def _compile(self) -> None:
         settings, policy, baseline, adam = self.settings, self.policy, self.baseline, self._adam
@@ -294,11 +300,13 @@ _REASONS = {
 }
 
 
-def _require_finite(columns: Columns) -> None:
+def _require_finite(columns: Columns, lost_weights: Sequence[str]) -> None:
     """Refuse a batch that would make NaN of every weight."""
     for name, reason in _REASONS.items():
         wrong = int(np.count_nonzero(~np.isfinite(columns[name])))
         if wrong:
+            if lost_weights:  # what is wrong with the batch may come of these
+                reason = f"nor are the {' and the '.join(lost_weights)}: go back to an earlier snapshot"
             raise FloatingPointError(
                 f"PPO cannot learn from this batch, and has not: {wrong} of its {name} are not finite; "
                 f"{reason}."

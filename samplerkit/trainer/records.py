@@ -63,16 +63,19 @@ class Recorder:
         self._open: list[Output] = []
 
     def record(self, values: Mapping[str, object], *, prefix: str = "") -> None:
-        """Add numbers to the row of the running epoch; a key given again replaces the value.
+        """Add numbers to the row of the running epoch, all or none; a key given again replaces the value.
 
         Raises:
-            TypeError: A value is not one number (bools and numpy scalars are numbers).
+            TypeError: These are no values by their names; one is not one number (bools and numpy scalars are
+                numbers).
             ValueError: A key is one of the two by which rows are found again.
         """
-        for key, value in values.items():
+        added: Row = {}
+        for key, value in named_values(values):
             if prefix + key in (EPOCH, TOTAL_ENV_STEPS):
                 raise own_column(prefix + key)
-            self._row[prefix + key] = as_number(key, value)
+            added[prefix + key] = as_number(key, value)
+        self._row.update(added)
 
     def open(self, start: RunStart, *, before_first: Callable[[], None] | None = None) -> None:
         """Open the outputs, the first one last; when one fails, those already open are closed.
@@ -119,6 +122,17 @@ class Recorder:
 def own_column(name: str) -> ValueError:
     """The error for a column that is not the algorithm's to record."""
     return ValueError(f"{name!r} is the trainer's own column: record it by another name.")
+
+
+def named_values(values: object) -> list[tuple[str, object]]:
+    """The names with their values.
+
+    Raises:
+        TypeError: It is no dict, or a name is no string.
+    """
+    if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
+        raise TypeError(f"got {values!r:.200}: record numbers by their names, such as {{'Loss': 0.3}}.")
+    return [*values.items()]
 
 
 def as_number(key: str, value: object) -> Number:

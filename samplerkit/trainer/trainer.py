@@ -20,7 +20,7 @@ from samplerkit.trainer.arguments import ExperimentStats, NotSetupError, TrainAr
 from samplerkit.trainer.clock import RunClock
 from samplerkit.trainer.csv_output import CsvOutput, read_progress
 from samplerkit.trainer.folders import begin_run, continue_run, first_free
-from samplerkit.trainer.records import TIMING_COLUMNS, Output, Recorder, RunStart, own_column
+from samplerkit.trainer.records import TIMING_COLUMNS, Output, Recorder, RunStart, named_values, own_column
 from samplerkit.trainer.sampler_slot import SamplerRecord, SamplerSlot
 from samplerkit.trainer.snapshots import (
     SnapshotConfig,
@@ -380,11 +380,11 @@ class Trainer:
         """Add numbers to the row of the running epoch, such as ``{"Loss": 0.3}``.
 
         Raises:
-            TypeError: A value is not one number.
+            TypeError: These are no values by their names, or one is not one number; nothing is added.
             ValueError: A key is ``Epoch``, ``TotalEnvSteps`` or one of `TIMING_COLUMNS`, which the trainer
                 records itself.
         """
-        for key in values:
+        for key, _ in named_values(values):
             if prefix + key in TIMING_COLUMNS:
                 raise own_column(prefix + key)
         self._recorder.record(values, prefix=prefix)

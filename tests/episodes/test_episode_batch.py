@@ -335,6 +335,16 @@ def test_from_list_refuses_next_observations_of_other_steps():
         EpisodeBatch.from_list(SPEC, [path])
 
 
+@pytest.mark.parametrize("missing", ["observations", "actions", "rewards", "step_types"])
+def test_from_list_says_what_an_episode_lacks(missing):
+    paths = batch_of().to_list()
+    del paths[1][missing]
+    with pytest.raises(ValueError, match=f"episode 1 lacks {missing}: it has "):
+        EpisodeBatch.from_list(SPEC, paths)
+    with pytest.raises(ValueError, match="episode 0 is of type int: give a dict"):
+        EpisodeBatch.from_list(SPEC, [3])
+
+
 def test_from_list_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one dict"):
         EpisodeBatch.from_list(SPEC, [])

@@ -67,6 +67,18 @@ def test_concatenating_nothing_is_refused():
         TimeStepBatch.concatenate()
 
 
+def test_what_is_no_batch_is_not_concatenated():
+    with pytest.raises(TypeError, match="one is of type NoneType"):
+        TimeStepBatch.concatenate(batch_of(), None)
+
+
+def test_a_dict_that_lacks_a_column_is_refused_by_its_place():
+    steps = batch_of().to_time_step_list()
+    del steps[2]["actions"], steps[2]["rewards"]
+    with pytest.raises(ValueError, match="time step 2 lacks actions, rewards: it has observations, "):
+        TimeStepBatch.from_time_step_list(SPEC, steps)
+
+
 def test_keys_may_differ_between_batches():
     joined = TimeStepBatch.concatenate(batch_of(1), batch_of(2, agent_infos={}))
     assert joined.agent_infos["_a"].tolist() == [True, False, False]

@@ -163,6 +163,16 @@ def test_observations_that_are_not_finite_are_refused():
         algo.learn(sampled(env, algo.policy, 16, length=4))
 
 
+def test_where_its_own_weights_are_not_finite_the_environment_is_not_to_blame():
+    env = BlowsUp(terminated=False)
+    algo = mlp(env)
+    batch = sampled(env, algo.policy, 16, length=4)
+    weights = algo.policy.get_param_values()
+    algo.policy.set_param_values({name: np.full_like(value, np.nan) for name, value in weights.items()})
+    with pytest.raises(FloatingPointError, match="not finite; nor are the weights of the policy: go back"):
+        algo.learn(batch)
+
+
 def test_an_update_that_ends_in_nan_is_an_error():
     env = RightOrWrong()
     algo = mlp(env, settings=PPOSettings(jit_compile=False, learning_rate=1e38))

@@ -13,12 +13,13 @@ from samplerkit.trainer import (
     TIMING_COLUMNS,
     CsvOutput,
     NotSetupError,
+    RunStart,
     SnapshotConfig,
     SnapshotError,
     Trainer,
     read_progress,
 )
-from samplerkit.trainer.records import as_number
+from samplerkit.trainer.records import Recorder, as_number
 
 
 def reproducible(folder: Path) -> list[dict[str, float]]:
@@ -383,6 +384,19 @@ def test_what_is_no_number_cannot_be_recorded(tmp_path: Path) -> None:
         trainer.record({"Loss": np.zeros(3)})
     with pytest.raises(TypeError, match="'Loss'"):
         trainer.record({"Loss": "small"})
+    for values in (3, ["Loss"], {1: 2.0}):
+        with pytest.raises(TypeError, match="record numbers by their names"):
+            trainer.record(values)
+
+
+def test_of_numbers_that_cannot_all_be_recorded_none_is(tmp_path: Path) -> None:
+    recorder = Recorder([CsvOutput()])
+    recorder.open(RunStart(tmp_path, n_epochs=1))
+    with pytest.raises(TypeError, match="'Loss'"):
+        recorder.record({"Return": 1.0, "Loss": "small"})
+    recorder.end_row(0, 10)
+    recorder.close()
+    assert read_progress(tmp_path) == [{"Epoch": 0, "TotalEnvSteps": 10}]
 
 
 @pytest.mark.parametrize(
