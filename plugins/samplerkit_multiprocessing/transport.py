@@ -137,11 +137,16 @@ class ProcessTransport(Transport[ProcessCarrier]):
         mine, theirs = context.Pipe()
         letters_out, letters_in = letterbox()
         self._share.clear(index)
+        given: list[Connection | File] = [theirs, letters_in]
         file, reader, arena = self._arena_file(), None, None
         if file is not None:
             theirs_freed, freed = pipe()
             reader, arena = Reader(file, freed), (file, theirs_freed)
-        bulletin = None if self._bulletin is None else (self._bulletin.file, self._bulletin.add(index))
+            given += arena
+        bulletin = None
+        if self._bulletin is not None:
+            bulletin = self._bulletin.file, self._bulletin.add(index)
+            given.append(bulletin[1])
         try:
             cpu = self._cpus[index % len(self._cpus)] if self._cpus else None
             batches = None if self._batches is None else self._batches.file
@@ -153,7 +158,8 @@ class ProcessTransport(Transport[ProcessCarrier]):
             mine.close()
             raise
         finally:
-            theirs.close()
+            for way in given:  # each would close by itself, and Ctrl-C that came then would be lost
+                way.close()
         end = launch.end_of(process, self._start_method)
         carrier = ProcessCarrier(index, process, mine, letters_out, reader, end)
         self._started.append(carrier)
@@ -217,9 +223,16 @@ class ProcessTransport(Transport[ProcessCarrier]):
                     received.append((carrier, _in_full(carrier, message)))
         except (EOFError, OSError):
             # Half a message, or the end: the sentinel says the rest.
-            carrier.ended = True
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(carrier.pipe)
+            self._hear_no_more(carrier)
+        except KeyboardInterrupt:
+            self._hear_no_more(carrier)  # what is left in its pipe begins anywhere
+            raise
+
+    def _hear_no_more(self, carrier: ProcessCarrier) -> None:
+        """Leave unread what is still in a carrier's pipe."""
+        carrier.ended = True
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(carrier.pipe)
 
     def _read_last(self, carrier: ProcessCarrier, received: list[Received]) -> None:
         """What a process sent before it died still counts."""

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from samplerkit_multiprocessing import launch
 from samplerkit_multiprocessing.shared import letterbox
 from samplerkit_multiprocessing.transport import ProcessCarrier, ProcessTransport
 
@@ -55,6 +56,45 @@ def test_a_process_of_which_half_a_message_was_read_is_killed(transport, interru
     with pytest.raises(KeyboardInterrupt):
         transport.receive([carrier], 5.0)
     assert signals == ["SIGKILL"]
+
+
+class ReadsHalf(Connection):
+    """Ctrl-C comes when the length of a message has been read, and a byte of it."""
+
+    def recv_bytes(self, *_):
+        os.read(self.fileno(), 5)
+        raise KeyboardInterrupt
+
+
+def test_what_is_left_of_a_message_that_was_read_half_is_never_read(transport):
+    out, _ = letterbox()
+    mine, theirs = Pipe()
+    alive, dead = Pipe()
+    process = SimpleNamespace(sentinel=alive.fileno(), kill=dead.close)
+    with theirs, alive, ReadsHalf(os.dup(mine.fileno())) as pipe:
+        mine.close()
+        carrier = ProcessCarrier(0, process, pipe, out)
+        theirs.send_bytes(b"message")
+        theirs.send_bytes(b"another")
+        with pytest.raises(KeyboardInterrupt):
+            transport.receive([carrier], 5.0)
+        assert transport.receive([carrier], 5.0) == [(carrier, None)], "nothing but its death"
+
+
+def test_what_a_process_is_given_is_closed_here_as_soon_as_it_has_it(transport, monkeypatch):
+    start, kept = launch.start, []
+
+    def keeping(context, target, arguments, name):
+        kept.append(arguments[0])
+        return start(context, target, arguments, name)
+
+    monkeypatch.setattr(launch, "start", keeping)
+    transport.stop(transport.start(0, b""), 0.0)
+    [given] = kept
+    its_own = (given.letterbox, *given.arena, given.bulletin[1])
+    assert given.connection.closed
+    assert [it.close.alive for it in its_own] == [False] * 4
+    assert given.bulletin[0].close.alive, "which others get, too"
 
 
 def test_letters_come_with_whatever_else_wakes_the_parent(transport, interrupted):
