@@ -53,6 +53,8 @@ class FragmentWorker(SlotWorker, ContinuingWorker):
         TypeError, ValueError: if one of the last two is no integer of at least 1.
     """
 
+    draws_from_global_random: ClassVar[bool] = False
+
     rehearsal_type: ClassVar[type[Rehearsal]] = Rehearsal
     """What brings open episodes back."""
 

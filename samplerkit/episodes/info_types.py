@@ -58,8 +58,14 @@ class InfoTypes:
         return found
 
 
-def agree(slices: Iterable[EpisodeSlice], *, widths: bool = True) -> bool:
+def agree(slices: Sequence[EpisodeSlice], *, widths: bool = True) -> bool:
     """Whether infos of all slices have the same types; see `InfoTypes`."""
+    store = slices[0].store if slices else None
+    if isinstance(store, TickRecording) and all(
+        piece.store is store and store.has_infos_of_ticks_only(range(piece.first_episode, piece.stop_episode))
+        for piece in slices
+    ):
+        return True
     types = InfoTypes(widths=widths)
     return all(map(types.agree, slices))
 

@@ -25,6 +25,11 @@ class RecordedInfos:
         # Of episodes that have any.
         self._of_episodes: dict[int, Columns] = {}
 
+    @property
+    def by_ticks(self) -> bool:
+        """Whether no episode has columns of its own."""
+        return not self._of_episodes
+
     def keep(self, episode: int, columns: Columns) -> None:
         """Note the columns of an episode, where they are not those of the ticks."""
         self._of_episodes[episode] = columns

@@ -333,6 +333,11 @@ class TickRecording(GatheringStore):
         """
         return self._batch(episodes, fresh=True)
 
+    def has_infos_of_ticks_only(self, episodes: range) -> bool:
+        """Whether some episodes have no infos but those of ticks, which all have the same types."""
+        by_ticks = self.env_infos.by_ticks and self.agent_infos.by_ticks
+        return by_ticks and not any(_some(self._episode_infos, episodes))
+
     def infos_of(self, episodes: range) -> Iterator[tuple[str, Columns]]:
         """Yield infos of some episodes with their names, so that each dtype is there that one has alone.
 
