@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from samplerkit.contract.faults import BALLAST, LARGE, WHILE_CLOSING, Cell
-from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, unit_key
+from samplerkit.contract.probes import Fault, Faults, ProbePolicy, TattooEnv, unit_key
 from samplerkit.contract.script import Op, Script
 from samplerkit.interfaces import Env, EnvUpdate, Worker
 from samplerkit.workers import DefaultWorker
@@ -36,7 +36,7 @@ class FragilePolicy(ProbePolicy):
 class Cargo:
     """An info that may fail when it is pickled."""
 
-    def __init__(self, fault: Fault | None, key: int, step: int) -> None:
+    def __init__(self, fault: Fault | Faults | None, key: int, step: int) -> None:
         self.fault, self.key, self.step = fault, key, step
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -21,9 +21,14 @@ _LARGE = 1 << 20
 """Bytes from which on memory that is touched for the first time costs more than the message."""
 
 
+def padding(size: int) -> bytes:
+    """Return what brings so many bytes to where the next array may begin."""
+    return bytes(-size % _WORD.size)
+
+
 def framed(kind: bytes, head: bytes) -> list[bytes]:
     """Return the parts of a message of some kind that begins with a pickle."""
-    padded = head + bytes(-len(head) % _WORD.size)
+    padded = head + padding(len(head))
     return [kind.ljust(_WORD.size), _WORD.pack(len(padded)), padded]
 
 
@@ -39,7 +44,7 @@ def with_buffers(head: bytes, buffers: Sequence[pickle.PickleBuffer]) -> list[An
     parts: list[Any] = [*framed(BUFFERS_FOLLOW, head), _WORD.pack(len(buffers))]
     for buffer in buffers:
         data = buffer.raw()
-        parts += [_WORD.pack(len(data)), data, bytes(-len(data) % _WORD.size)]
+        parts += [_WORD.pack(len(data)), data, padding(len(data))]
     return parts
 
 

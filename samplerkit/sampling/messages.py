@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ import cloudpickle
 from samplerkit.episodes import EpisodeBatch
 from samplerkit.interfaces import Resumption
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.framing import BUFFERS_FOLLOW, buffers_of, framed, head_of, with_buffers
+from samplerkit.sampling.framing import BUFFERS_FOLLOW, buffers_of, framed, head_of, padding, with_buffers
 from samplerkit.sampling.placement import Placement
 from samplerkit.sampling.seating import Seating
 from samplerkit.sampling.wire import NotPlain, dump_batch, load_batch
@@ -127,6 +127,9 @@ _BATCH_FOLLOWS = b"B"
 _OBJECTS_FOLLOW = b"O"
 """First byte of one whose batch is a pickle, too: what it holds may not be readable here."""
 
+_MESSAGES_FOLLOW = b"M"
+"""First byte of several messages that are sent as one."""
+
 
 def encode(message: Any) -> bytes:
     """Turn a message into bytes; plain pickle first, by value where that cannot find a class."""
@@ -144,6 +147,17 @@ def encode_parts(message: Any) -> list[Any]:
     return _parts(message)
 
 
+def bundled(messages: Sequence[list[Any]]) -> list[Any]:
+    """Return the parts of several messages, given those of each, that are sent as one: all come, or none."""
+    if len(messages) == 1:
+        return messages[0]
+    sizes = [sum(map(len, parts)) for parts in messages]
+    together: list[Any] = framed(_MESSAGES_FOLLOW, pickle.dumps(sizes))
+    for size, parts in zip(sizes, messages, strict=True):
+        together += [*parts, padding(size)]
+    return together
+
+
 def _parts(value: Any) -> list[Any]:
     buffers: list[pickle.PickleBuffer] = []
     head = _pickled(value, buffers)
@@ -153,7 +167,8 @@ def _parts(value: Any) -> list[Any]:
 def decode(data: bytes | memoryview, n_workers: int = 1) -> Any:
     """Turn bytes of `encode` into the message. What is large in it are views of these bytes.
 
-    Units whose batch cannot be read here have failed: of those that came together nobody knows which it was.
+    Of messages that are `bundled` it makes a list. Units whose batch cannot be read here have failed: of
+    those that came together nobody knows which it was.
 
     Args:
         data: of a message.
@@ -172,6 +187,13 @@ def decode(data: bytes | memoryview, n_workers: int = 1) -> Any:
             failed = {number: Failure.of(error, number % n_workers, number) for number in numbers}
             return Finished(epoch, (), (), None, {**failures, **failed}, *others)
         return Finished(epoch, numbers, n_episodes, batch, failures, *others)
+    if kind == _MESSAGES_FOLLOW:
+        head, start = head_of(data)
+        messages = []
+        for size in pickle.loads(head):
+            messages.append(decode(memoryview(data)[start : start + size], n_workers))
+            start += size + len(padding(size))
+        return messages
     return _unpickled(data)
 
 

@@ -15,7 +15,7 @@ from samplerkit.episodes.slices import EpisodeStore, whole
 from samplerkit.episodes.tick_recording import TickRecording, one_by_one
 from samplerkit.sampling.failure import Failure
 from samplerkit.sampling.framing import joined
-from samplerkit.sampling.messages import Configured, Finished, Started, encode, encode_parts
+from samplerkit.sampling.messages import Configured, Finished, Started, bundled, encode, encode_parts
 from samplerkit.sampling.shared_work import SharedWork
 
 _BYTES = 1 << 22
@@ -193,7 +193,8 @@ class Outbox:
             failures, self._failures = self._failures, {}
             self._bytes = 0
             self._owed = None
-            self._send_all(results, failures, quietly)
+            # In one piece: the state of a policy must not be lost without the calls that led to it.
+            self._pass(bundled(self._messages(results, failures)), quietly)
             self._hidden.clear()
         elif self._owed is not None:
             message, self._owed = self._owed, None
@@ -212,30 +213,24 @@ class Outbox:
         elif work is None or not work.post(message):
             self._send(joined(message, self._memory))
 
-    def _send_all(
-        self,
-        results: Sequence[tuple[Sequence[int], EpisodeSlice]],
-        failures: dict[int, Failure],
-        quietly: bool,
-    ) -> None:
+    def _messages(
+        self, results: Sequence[tuple[Sequence[int], EpisodeSlice]], failures: dict[int, Failure]
+    ) -> list[list[Any]]:
+        """Return the parts of as few messages as can carry these results."""
         try:
-            message = self._message(results, failures)
+            return [self._message(results, failures)]
         except BaseException as error:
             units = _one_by_one(results)
             if len(units) > 1:
                 runs = in_agreement([piece for _, piece in units])
                 sizes = map(len, runs) if len(runs) > 1 else [1] * len(units)
                 rest = iter(units)
-                for size in sizes:
-                    self._send_all([*itertools.islice(rest, size)], {}, quietly)
-                if failures:
-                    self._send_all([], failures, quietly)
-                return
+                found = [it for size in sizes for it in self._messages([*itertools.islice(rest, size)], {})]
+                return [*found, self._message([], failures)] if failures else found
             # An info, say, that no pickler can carry: the unit failed, the carrier did not.
             [((number,), _)] = units
             failed = Failure.of(error, number % self._n_workers, number)
-            message = self._message([], {**failures, number: failed})
-        self._pass(message, quietly)
+            return [self._message([], {**failures, number: failed})]
 
     def _message(
         self, results: Sequence[tuple[Sequence[int], EpisodeSlice]], failures: dict[int, Failure]

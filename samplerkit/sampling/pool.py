@@ -114,12 +114,17 @@ class Pool(Generic[C]):
         by_carrier = {id(member.carrier): member for member in self.members}
         try:
             return [
-                (by_carrier[id(carrier)], None if data is None else decode(data, self._n_workers))
+                (by_carrier[id(carrier)], reply)
                 for carrier, data in received
+                for reply in self._decoded(data)
             ]
         except (TypeError, ValueError):
             check_received(received, self.link)
             raise
+
+    def _decoded(self, data: bytes | memoryview | None) -> list[Reply | None]:
+        message = None if data is None else decode(data, self._n_workers)
+        return message if isinstance(message, list) else [message]
 
     # -- the dead, the hung, the end -------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import pickle
@@ -14,7 +15,7 @@ import gymnasium
 import numpy as np
 import pytest
 from equal_batches import assert_equal
-from fault_probes import FaultyEnv
+from fault_probes import FaultyEnv, TellsOnce
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import samplerkit
@@ -164,6 +165,23 @@ def test_an_environment_that_kills_its_process_in_a_call_leaves_no_trace(tmp_pat
         for _ in range(4):
             assert_equal(s.obtain_samples(0, 100), local.obtain_samples(0, 100))
         assert s.statistics().restarts == 1, "nothing was killed"
+
+
+def test_a_process_that_dies_while_it_tells_of_several_calls_leaves_no_trace(tmp_path: Path):
+    # The first calls could be told; the last one takes the policy's state along, with which all go on.
+    arguments = {"n_workers": 1, "n_envs": 2, "timesteps_per_call": 3}
+    policy = RandomPolicy(TellsOnce.action_space)
+    batches = []
+    for name, more in (("fragment", {}), (PROCESSES, {"n_processes": 1})):
+        envs = functools.partial(TellsOnce, 11, str(tmp_path / "died"))
+        with sampler(name, policy, envs, **arguments, **more) as s:
+            batches.append(
+                [s.obtain_samples(i, size).with_columns(env_infos={}) for i, size in enumerate((6, 18, 30))]
+            )
+            restarts = s.statistics().restarts
+    assert restarts == 1
+    for got, wanted in zip(*batches[::-1], strict=True):
+        assert_equal(got, wanted)
 
 
 def test_one_that_kills_its_process_every_time_is_a_worker_died_and_has_not_happened():

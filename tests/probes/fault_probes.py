@@ -55,6 +55,53 @@ FAULTS = {
 }
 
 
+class DiesOnItsWay:
+    """An info that ends the process which pickles it first; after that it travels as a number.
+
+    Args:
+        once: path of a file that is there once it has happened.
+    """
+
+    def __init__(self, once: str) -> None:
+        self.once = once
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DiesOnItsWay:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not Path(self.once).exists():
+            Path(self.once).touch()
+            kill_self()
+        return int, (7,)
+
+
+class TellsOnce(gymnasium.Env):
+    """Episodes of 30 steps with a number as info of each, and once `DiesOnItsWay` as well.
+
+    Args:
+        at: the step where it does; from the one before on numbers are floats, not integers.
+        once: see `DiesOnItsWay`.
+    """
+
+    observation_space = spaces.Box(0, 30, (1,), np.float32)
+    action_space = spaces.Discrete(1000)
+
+    def __init__(self, at: int, once: str) -> None:
+        self.at, self.once = at, once
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        info: dict[str, Any] = {"t": self.t if self.t < self.at - 1 else float(self.t)}
+        if self.t == self.at:
+            info["late"] = DiesOnItsWay(self.once)
+        return np.full(1, self.t, np.float32), 0.0, self.t == 30, False, info
+
+
 class FaultyEnv(gymnasium.Env):
     """Episodes of 1 to 7 steps, drawn from the seed; step `at` of every episode does what `fault` says.
 

@@ -25,11 +25,18 @@ ANSWER = Configured(5, [])
 WIDE = EnvSpec(spaces.Box(-np.inf, np.inf, (1 << 16,), np.float64), spaces.Discrete(2))
 
 
+def decoded(data):
+    """Return what a message says, which may be several in one."""
+    message = decode(data)
+    return message if isinstance(message, list) else [message]
+
+
 class Bench:
     """An outbox, the clock that it looks at, and what it sent."""
 
     def __init__(self, patience=1.0, takes_posts=False, spec=SPEC):
         self.now = 100.0
+        self.n_sent = 0
         self.sent = []
         self.posted = []
         self.quiet = []
@@ -45,16 +52,17 @@ class Bench:
         patch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
 
     def _send(self, message):
-        self.sent.append(decode(message))
+        self.n_sent += 1
+        self.sent += decoded(message)
 
     def post(self, parts):
         if self.takes_posts:
-            self.posted.append(decode(b"".join(parts)))
+            self.posted += decoded(b"".join(parts))
         return self.takes_posts
 
     def leave(self, parts):
         if self.takes_posts:
-            self.quiet.append(decode(b"".join(parts)))
+            self.quiet += decoded(b"".join(parts))
         return self.takes_posts
 
     def ring(self):
@@ -190,6 +198,19 @@ def test_infos_of_the_same_types_travel_in_one_message_and_others_in_as_few_as_m
         bench.put(number, info={"word": word})
     bench.box.flush()
     assert bench.numbers == [(0, 1), (2, 3), (4,)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_takes_several_messages_is_sent_as_one_so_that_all_of_it_comes_or_nothing(make, fails):
+    bench = make()
+    for number, info in enumerate([{"x": 1}, {"x": 0.5}, {"x": Unpicklable(RuntimeError) if fails else {3}}]):
+        bench.box.put(number, bench.episode(number, info=info), hidden=lambda number=number: b"%d" % number)
+    bench.box.flush()
+    assert bench.n_sent == 1
+    assert [*came(bench)] == [0, 1, 2]
+    assert [message.hidden for message in bench.sent if message.batch is not None][-1] == (
+        {1: b"1"} if fails else {2: b"2"}
+    )
 
 
 def test_results_wait_for_others_and_travel_together(make):

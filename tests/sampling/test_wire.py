@@ -20,7 +20,16 @@ from samplerkit.episodes.columns import arrays_of
 from samplerkit.episodes.finals import Finals
 from samplerkit.sampling import boundary, wire
 from samplerkit.sampling.failure import Failure
-from samplerkit.sampling.messages import Configure, Finished, Run, decode, encode, encode_parts
+from samplerkit.sampling.messages import (
+    Configure,
+    Configured,
+    Finished,
+    Run,
+    bundled,
+    decode,
+    encode,
+    encode_parts,
+)
 from samplerkit.sampling.packing import Packed
 from samplerkit.sampling.recipes import Recipe
 from samplerkit.sampling.wire import NotPlain, dump_batch, load_batch
@@ -76,6 +85,29 @@ def arrays(batch):
 
 def message_with(batch: EpisodeBatch) -> Finished:
     return Finished(7, (1, 2), (1, 1), batch, {3: Failure(1, 3, "ValueError", "no", "trace", None)})
+
+
+@given(
+    steps=st.lists(st.integers(0, 5), min_size=1, max_size=4), seats=st.integers(0, 9), in_view=st.booleans()
+)
+def test_messages_that_are_sent_as_one_arrive_as_a_list(steps, seats, in_view):
+    sent = [message_with(batch_of(steps=n)) if n else Configured(3, [], {n: (1,)}) for n in steps]
+    sent.append(Configured(4, [], {seat: (seat,) for seat in range(seats)}))
+    data = b"".join(bundled([encode_parts(message) for message in sent]))
+    came = decode(memoryview(data) if in_view else data)
+    assert [type(message) for message in came] == [type(message) for message in sent]
+    for got, wanted in zip(came, sent, strict=True):
+        if isinstance(wanted, Configured):
+            assert got == wanted
+        else:
+            assert (got.numbers, got.failures) == (wanted.numbers, wanted.failures)
+            assert got.batch.difference(wanted.batch) is None
+            assert all(array.flags.aligned for _, array in arrays(got.batch))
+
+
+def test_one_message_alone_is_sent_as_it_is():
+    parts = encode_parts(Configured(3, []))
+    assert bundled([parts]) is parts
 
 
 @settings(max_examples=60)

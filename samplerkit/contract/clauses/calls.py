@@ -27,7 +27,7 @@ from samplerkit.contract.clause import Violation, clause, require
 from samplerkit.contract.differences import first_difference
 from samplerkit.contract.faults import SLOW, Hang, Kill, raise_error
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.probes import Fault, ProbePolicy, TattooEnv, read_ledger, unit_key
+from samplerkit.contract.probes import Fault, Faults, ProbePolicy, TattooEnv, read_ledger, unit_key
 from samplerkit.contract.reference import expected
 from samplerkit.contract.script import Op, Script
 from samplerkit.contract.views import require_origin
@@ -82,35 +82,21 @@ class RaiseAfter:
 
 
 @dataclass(frozen=True)
-class Faults:
-    """Several faults in one probe."""
-
-    faults: tuple[Fault, ...]
-    site: str = "several"
-
-    def strike(self, site: str, *, key: int | None = None, step: int | None = None) -> None:
-        """Let each go off if this is the place and the time."""
-        for fault in self.faults:
-            fault.strike(site, key=key, step=step)
-
-
-@dataclass(frozen=True)
 class MakeEnv:
     """Constructs a probe environment where the worker is."""
 
-    faults: Faults = Faults(())
+    faults: Faults | None = None
     lengths: tuple[int, ...] = (3,)
     ledger: str | None = None
     tag: int = 1
 
     def __call__(self) -> TattooEnv:
-        faults: Any = self.faults
         return TattooEnv(
             tag=self.tag,
             lengths=self.lengths,
             ends="terminated",
             infos="none",
-            fault=faults,
+            fault=self.faults,
             ledger=self.ledger,
         )
 

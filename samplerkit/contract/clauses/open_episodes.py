@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ from samplerkit.contract.clauses.fragments import LONG, batches_of, by_unit
 from samplerkit.contract.differences import difference_or_origin
 from samplerkit.contract.faults import Kill, raise_error
 from samplerkit.contract.lab import Lab
-from samplerkit.contract.probes import Fault, ProbePolicy, UnrepeatableEnv, mark_of, unit_key
+from samplerkit.contract.probes import Fault, Faults, ProbePolicy, UnrepeatableEnv, mark_of, unit_key
 from samplerkit.contract.script import Op
 from samplerkit.contract.subject import Pace
 from samplerkit.episodes import EpisodeBatch, StepType
@@ -119,6 +120,20 @@ def _fault(action: Callable[[], Any], folder: str) -> Fault:
     return Fault("step", action, key=unit_key(_TROUBLED.seed, 3), step=22, once=f"{folder}/once")
 
 
+def _late_death(folder: str) -> Faults:
+    actions: dict[int, Callable[[], Any]] = {22: _wait, 25: _wait, 28: Kill()}
+    return Faults(
+        tuple(
+            replace(_fault(action, folder), step=step, once=f"{folder}/{step}")
+            for step, action in actions.items()
+        )
+    )
+
+
+def _wait() -> None:
+    time.sleep(0.15)
+
+
 def _call(sampler: Any, index: int) -> EpisodeBatch:
     agent = _TROUBLED.agent_update(index)[0]
     batch: EpisodeBatch = sampler.obtain_samples(index, _TROUBLED.ops[index].count, agent)
@@ -132,7 +147,7 @@ def _check_call(lab: Lab, index: int, batch: Any, when: str) -> None:
     require(got == (), f"call {index}, {when}: expected that nothing is abandoned, got {got}")
 
 
-def _troubled(lab: Lab, fault: Fault, **arguments: Any) -> Any:
+def _troubled(lab: Lab, fault: Fault | Faults, **arguments: Any) -> Any:
     given = {"n_workers": 2, "seed": _TROUBLED.seed, "max_episode_length": _TROUBLED.limit, **arguments}
     envs = _TROUBLED.envs(fault=fault)
     return lab.sampler(_TROUBLED.agents(), envs, pace=Pace(*_TROUBLED.pace), **given)
@@ -161,13 +176,17 @@ def error(lab: Lab) -> None:
     needs={"fragments", "restartable"},
     says="After the death of a worker open episodes come back, hidden state and all: the data are the same.",
     why="A process that dies takes no data along that were delivered, and makes no others of them.",
-    causes="episodes begun anew; a policy reset at the restart; actions chosen again by newer weights.",
+    causes="episodes begun anew; a policy reset at the restart; actions chosen again by newer weights; a "
+    "hidden state from before calls that were delivered.",
 )
 def death(lab: Lab) -> None:
-    """Kill a process once, by SIGKILL, in an episode that began three calls before."""
+    """Kill a process once, by SIGKILL, in an episode that began three calls before.
+
+    Before that two steps of the same call take so long that what the worker has done is delivered.
+    """
     with (
         tempfile.TemporaryDirectory() as folder,
-        _troubled(lab, _fault(Kill(), folder), max_restarts=3) as sampler,
+        _troubled(lab, _late_death(folder), max_restarts=3) as sampler,
     ):
         for index in range(len(_TROUBLED.ops)):
             outcome = attempt(f"call {index}", partial(_call, sampler, index))

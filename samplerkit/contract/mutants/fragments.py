@@ -569,6 +569,20 @@ class TheDeadLoseTheirHiddenState(AnyPool):
         return replace(stand, workers=tuple(replace(worker, hidden=None) for worker in stand.workers))
 
 
+@mutant("the-dead-have-an-older-hidden-state", "A8.death", bases=(FRAGMENT_PROCESSES,))
+class TheDeadHaveAnOlderHiddenState(AnyPool):
+    """A worker that died comes back after the calls that came, with the hidden state from before them."""
+
+    def _standing(self) -> Continuation:
+        stand, passage = super()._standing(), self._passage
+        if passage is None:
+            return stand
+        pairs = zip(stand.workers, passage.start.workers, strict=True)
+        return replace(
+            stand, workers=tuple(replace(worker, hidden=before.hidden) for worker, before in pairs)
+        )
+
+
 # -- what goes wrong in slots of any kind ----------------------------------------------------------
 
 in_recorder("actions-mixed-up", "B4", "B1", "A8.whole-episodes")(vectorized.ActionsMixedUp)

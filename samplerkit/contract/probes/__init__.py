@@ -6,6 +6,7 @@ from samplerkit.contract.probes.echo import EchoEnv, ScriptedPolicy, counting
 from samplerkit.contract.probes.endless import EndlessEnv
 from samplerkit.contract.probes.faults import (
     Fault,
+    Faults,
     UnpicklableError,
     crash,
     raise_odd,
@@ -38,6 +39,7 @@ __all__ = [
     "EndlessEnv",
     "FalsyUpdate",
     "Fault",
+    "Faults",
     "GlobalDrawEnv",
     "GlobalDrawPolicy",
     "KeepingPolicy",

@@ -69,3 +69,16 @@ class Fault:
             except FileExistsError:
                 return
         self.action()
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Several faults in one probe."""
+
+    faults: tuple[Fault, ...]
+    site: str = "several"
+
+    def strike(self, site: str, *, key: int | None = None, step: int | None = None) -> None:
+        """Let each go off if this is the place and the time."""
+        for fault in self.faults:
+            fault.strike(site, key=key, step=step)

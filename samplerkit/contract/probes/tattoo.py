@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from samplerkit.contract.probes.faults import Fault
+from samplerkit.contract.probes.faults import Fault, Faults
 from samplerkit.contract.probes.ledger import note
 
 N_ACTIONS = 997
@@ -82,7 +82,7 @@ class TattooEnv(gymnasium.Env[Any, Any]):
         dtype: str = "float64",
         infos: str = "rich",
         delays: Sequence[float] = (0.0,),
-        fault: Fault | None = None,
+        fault: Fault | Faults | None = None,
         ledger: str | os.PathLike[str] | None = None,
     ) -> None:
         self.tag, self.lengths, self.ends, self.layout, self.infos = tag, lengths, ends, layout, infos
