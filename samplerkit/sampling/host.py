@@ -330,6 +330,8 @@ class WorkerHost:
                 return
             if self._cancelled:
                 raise UnitCancelled
+            if number in open_units:
+                continue  # see `_next_units`
             open_units[number] = None
             unit = seeds.unit(number)
             if serves_globals:
@@ -345,18 +347,25 @@ class WorkerHost:
         most: int,
     ) -> Sequence[Unit]:
         """Return up to `most` next units for a worker that overlaps them, as many as there are."""
-        if wanted is None:
-            numbers = queue.take_several(most)
-        else:
-            numbers = [*itertools.islice(iter(lambda: queue.take_wanted(wanted), None), most)]
-        if not numbers:
-            return []
+        fresh: dict[int, None] = {}
+        while not fresh:
+            if wanted is None:
+                numbers = queue.take_several(most)
+            else:
+                numbers = [*itertools.islice(iter(lambda: queue.take_wanted(wanted), None), most)]
+            if not numbers:
+                return []
+            fresh = dict.fromkeys(numbers)
+            if len(fresh) < len(numbers) or not open_units.keys().isdisjoint(fresh):
+                # After a death units are dealt again of which nobody knew where they are: here.
+                numbers = [number for number in fresh if number not in open_units]
+                fresh = dict.fromkeys(numbers)
         if self._cancelled:
             raise UnitCancelled
         units = self._seeds.units(numbers)
         if serves_globals and not open_units:
             seed_globals(units[0].worker_seed)
-        open_units.update(dict.fromkeys(numbers))
+        open_units.update(fresh)
         return units
 
     # -- ending ----------------------------------------------------------------------------------

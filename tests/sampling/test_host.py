@@ -488,6 +488,23 @@ def test_of_overlapping_units_only_the_guilty_one_fails(bad):
         assert batch.equals(run(started(), [number])[number])
 
 
+@pytest.mark.parametrize(
+    ("numbers", "came"),
+    [([0, 0, 1], [1, 0]), ([0, 1, 1, 0], [1, 0, 0, 1]), ([3, 3, 3, 4, 5, 5], [4, 3, 5])],
+)
+def test_a_unit_that_is_dealt_again_while_it_runs_does_not_run_beside_itself(numbers, came):
+    results = list(started(worker_class=Overlapping).run(numbers, (0, 0)))
+    assert [number for number, _ in results] == came
+    for number, result in results:
+        assert keys(result.view()) == keys(viewed(run(started(), [number])[number]))
+
+
+def test_one_that_is_dealt_again_after_it_ended_runs_again():
+    it = started(worker_class=Overlapping)
+    results = list(it.run([0, 1, 0, 1], (0, 0)))
+    assert [number for number, _ in results] == [1, 0, 1, 0]
+
+
 # -- workers that misbehave ----------------------------------------------------------------------
 
 
@@ -558,6 +575,14 @@ def one_by_one_in_groups(numbers, asked, told=lambda: None):
         return [left.pop(0)] if left else []
 
     return InGroups(some)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "came"), [([0, 0, 1], [[0], [1]]), ([7, 7], [[7]]), ([3, 4, 4, 4, 5], [[3, 4], [4], [5]])]
+)
+def test_nor_does_one_that_comes_with_others(numbers, came):
+    results = started(worker_class=Pairs).run(one_by_one_in_groups(numbers, []), (0, 0))
+    assert [done for done, _ in results] == came
 
 
 def test_numbers_are_asked_for_together_until_there_are_as_many_as_the_worker_takes():
