@@ -180,16 +180,17 @@ class RunsTwice(_Denies):
 
 @odd("counts-first", LOCAL)
 class CountsFirst(_Denies):
-    """Finds out how many units it takes, one by one, and then runs these."""
+    """Finds out how many units it takes, by runs of twice as many each, and keeps no others."""
 
     def _run(self, record: Record, goal: Goal) -> Sequence[EpisodeSlice]:
         if isinstance(goal, Units):
             return super()._run(record, goal)
-        rows = [0]
-        while goal.enough(0, 0, rows) is None:
-            units = super()._run(record, Units(len(rows)))
+        rows, count = [0], 1
+        while (enough := goal.enough(0, 0, rows)) is None:
+            units = super()._run(record, Units(count))
             rows = [0, *itertools.accumulate(unit.n_steps for unit in units)]
-        return units
+            count *= 2
+        return units[:enough]
 
 
 # -- in processes --------------------------------------------------------------------------------
