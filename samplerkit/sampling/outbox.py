@@ -193,7 +193,7 @@ class Outbox:
             failures, self._failures = self._failures, {}
             self._bytes = 0
             self._owed = None
-            # In one piece: the state of a policy must not be lost without the calls that led to it.
+            # In one piece: no call may come without the policy's state after it.
             self._pass(bundled(self._messages(results, failures)), quietly)
             self._hidden.clear()
         elif self._owed is not None:

@@ -7,7 +7,7 @@ minibatches of whole episodes (recurrent policies) or of steps (others).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -212,7 +212,7 @@ class PPO:
             "returns": returns.astype(np.float32),
             "mask": mask,
         }
-        _require_finite({"rewards": sequences.rewards, **columns}, self._lost_weights())
+        _require_finite({"rewards": sequences.rewards, **columns}, self._lost_weights)
         unexplained = np.var(advantages[mask > 0]) / max(float(np.var(returns[mask > 0])), 1e-12)
         if not self._recurrent:  # every step is a sequence of its own
             columns = {name: column[mask > 0][:, None] for name, column in columns.items()}
@@ -300,13 +300,13 @@ _REASONS = {
 }
 
 
-def _require_finite(columns: Columns, lost_weights: Sequence[str]) -> None:
-    """Refuse a batch that would make NaN of every weight."""
+def _require_finite(columns: Columns, lost_weights: Callable[[], list[str]]) -> None:
+    """Refuse a batch that would make NaN of every weight; weights are looked at only then."""
     for name, reason in _REASONS.items():
         wrong = int(np.count_nonzero(~np.isfinite(columns[name])))
         if wrong:
-            if lost_weights:  # what is wrong with the batch may come of these
-                reason = f"nor are the {' and the '.join(lost_weights)}: go back to an earlier snapshot"
+            if lost := lost_weights():  # what is wrong with the batch may come of these
+                reason = f"nor are the {' and the '.join(lost)}: go back to an earlier snapshot"
             raise FloatingPointError(
                 f"PPO cannot learn from this batch, and has not: {wrong} of its {name} are not finite; "
                 f"{reason}."

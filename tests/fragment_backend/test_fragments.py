@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fault_probes import DictEnv, FaultyEnv
+from gymnasium.envs.classic_control import CartPoleEnv
 
 import samplerkit
 from samplerkit import EpisodeBatch, NewEnvUpdate, StepType
@@ -230,3 +231,15 @@ def test_a_fragment_worker_works_without_a_sampler():
     assert first.lengths.tolist() == [3, 3]
     assert second.lengths.tolist() == [1, 2, 1, 2]
     assert second.step_types.tolist()[0] in (StepType.TERMINAL, StepType.TIMEOUT)
+
+
+@pytest.mark.parametrize("says", [False, True])
+def test_global_generators_are_set_for_each_call_only_where_something_may_draw_from_them(monkeypatch, says):
+    class Policy(RandomPolicy):
+        draws_from_global_random = says
+
+    with sampler(agents=Policy(CartPoleEnv().action_space), envs="CartPole-v1") as s:
+        seeded = []
+        monkeypatch.setattr("samplerkit.sampling.host.seed_globals", seeded.append)
+        s.obtain_samples(0, 12 * 10)
+    assert len(seeded) >= 10 if says else seeded == []
