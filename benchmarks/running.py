@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import Peer, peers
 from benchmarks.workloads import Setting
 from samplerkit.bench import Contestant, Hosted, Outcome, Results, interleave
-from samplerkit.bench.field import bare_loops, bare_name, contestant, installed
+from samplerkit.bench.field import bare_loops, bare_name, contestant, filled, installed
 from samplerkit.bench.interleaving import Progress
 
 ROOT = str(Path(__file__).parents[1])
@@ -86,7 +86,9 @@ def _field(setting: Setting, course: Course) -> tuple[list[Callable[[], Contesta
         if candidate.reason:
             absent.append(Outcome(candidate.label, skipped=candidate.reason))
         else:
-            makers.append(lambda it=candidate: contestant(it, setting.workload, course.processes, [ROOT]))  # type: ignore[misc]
+            full = filled(candidate, setting.workload.num_samples, course.processes)
+            it = replace(full, label=candidate.label)  # rows of the page keep their names
+            makers.append(lambda it=it: contestant(it, setting.workload, course.processes, [ROOT]))  # type: ignore[misc]
     makers += [
         lambda it=peer: hosted(it, setting, course)  # type: ignore[misc]
         for peer in peers(course.processes)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from samplerkit.bench.contestant import Contestant
 from samplerkit.bench.hosted import Hosted, Together
 from samplerkit.bench.workload import Workload
+from samplerkit.errors import BackendError
+from samplerkit.interfaces import ContinuingWorker
 from samplerkit.plugins import backends, get_backend
 from samplerkit.plugins.discovery import Backend, State
 from samplerkit.plugins.making import options_of_kinds, parts_of
-from samplerkit.plugins.worker_options import refuse_options_of_workers, split_options
+from samplerkit.plugins.worker_options import refuse_options_of_workers, split_options, worker_options
 from samplerkit.workers import DefaultWorker
 
 _COUNTS = ("n_processes", "n_actors", "n_carriers")
 """Options that say over how many processes a backend spreads its workers."""
+
+_STEPS = "timesteps_per_call"
+"""The option that says how long a call of a worker is whose episodes go on from call to call."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,38 @@ def chosen(label: str, name: str, given: Mapping[str, Any]) -> Candidate:
     options: dict[str, Any] = {key: value for key, value in given.items() if key in known}
     worker_args = {key: value for key, value in given.items() if key not in known}
     return Candidate(label, name, {**options, "worker_args": worker_args} if worker_args else options)
+
+
+def filled(candidate: Candidate, num_samples: int, n_workers: int) -> Candidate:
+    """Let one call of each worker fill a batch, where calls are of a fixed number of steps.
+
+    By default they are of one: a batch of thousands would consist of as many fragments, which is nobody's
+    use of them, and would be measured instead. What was chosen stands.
+
+    Returns:
+        The candidate with this option, and a label that says so as `chosen` takes it.
+    """
+    worker_args = candidate.options.get("worker_args", {})
+    worker = None if candidate.reason else _kind_of_worker(candidate.backend)
+    if worker is None or _STEPS in worker_args or _STEPS not in worker_options(worker):
+        return candidate
+    n_steps = -(-num_samples // (n_workers * worker.call_shape(**worker_args).n_slots))
+    mark = "," if ":" in candidate.label else ":"
+    return replace(
+        candidate,
+        label=f"{candidate.label}{mark}{_STEPS}={n_steps}",
+        options={**candidate.options, "worker_args": {**worker_args, _STEPS: n_steps}},
+    )
+
+
+def _kind_of_worker(backend: str) -> type[ContinuingWorker] | None:
+    """Return the class of a composed backend's workers, if their calls are of a fixed number of steps."""
+    with contextlib.suppress(BackendError):  # its own process will say what is wrong with it
+        kind = parts_of(backend)[1]
+        worker = None if kind is None else get_backend(kind)
+        if worker is not None and issubclass(worker, ContinuingWorker):
+            return worker
+    return None
 
 
 def check_options(name: str, given: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from samplerkit.bench.field import (
     check_options,
     chosen,
     contestant,
+    filled,
     installed,
 )
 from samplerkit.bench.interleaving import Progress
@@ -34,9 +35,6 @@ from samplerkit.cli.quiet import prints_on_stderr, without_native_chatter
 from samplerkit.cli.search_path import search_here
 from samplerkit.errors import SamplerKitError
 from samplerkit.plugins.option_words import parse_options
-
-_WIDTH = 80
-"""Columns without which a figure would be cut: in a narrower terminal lines are broken instead."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,8 @@ def bench(workload: Workload, course: Course, *, json_file: Path | None, plot: P
     _check_format(plot)
     folders = [search_here()]
     policy = _try_out(workload)
-    candidates = _candidates(course.backends)
     n_processes = course.processes or usable_cpus()
+    candidates = _candidates(course.backends, workload.num_samples, n_processes)
     title = f"{workload.env}, policy {policy}, {workload.num_samples:,} steps a batch"
     contestants = _contestants(candidates, workload, n_processes, folders)
     with _progress(sys.stderr) as tell:
@@ -124,11 +122,10 @@ def _try_out(workload: Workload) -> str:
         raise UsageError(f"{workload.env} cannot be measured: {text}") from error
 
 
-def _candidates(words: Sequence[str]) -> list[Candidate]:
-    if not words:
-        return installed()
+def _candidates(words: Sequence[str], num_samples: int, n_workers: int) -> list[Candidate]:
     try:
-        return [_candidate(word) for word in dict.fromkeys(words)]
+        found = [_candidate(word) for word in dict.fromkeys(words)] if words else installed()
+        return [filled(one, num_samples, n_workers) for one in found]
     except (SamplerKitError, ValueError, TypeError) as error:
         raise UsageError(f"--backend: {error}") from error
 
@@ -165,7 +162,6 @@ def _progress(stream: Any) -> Iterator[Progress | None]:
 
 def _show(results: Results, title: str, sentence: str) -> None:
     console = Console(highlight=False)
-    console.width = max(console.width, _WIDTH) if sys.stdout.isatty() else 120
     console.print(title, style="italic", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
@@ -174,6 +170,9 @@ def _show(results: Results, title: str, sentence: str) -> None:
     for outcome in results.outcomes:
         if not outcome.skipped:
             table.add_row(outcome.name, *_cells(outcome, results))
+    # In a narrower terminal lines are broken, and no figure is cut.
+    unbounded = console.options.update(width=sys.maxsize)
+    console.width = max(console.width, console.measure(table, options=unbounded).maximum)
     if table.row_count:
         console.print(table)
     for outcome in results.outcomes:

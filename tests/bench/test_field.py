@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from samplerkit.bench.field import bare_name, chosen, installed, spread
-from samplerkit.errors import UnknownBackend
+from samplerkit.bench import field
+from samplerkit.bench.field import bare_name, chosen, filled, installed, spread
+from samplerkit.errors import BackendBroken, UnknownBackend
 from samplerkit.plugins import Backend, BackendSpec, State
 
 
@@ -67,3 +68,35 @@ def test_a_backend_is_spread_by_its_own_option():
 
 def test_the_bare_loop_says_over_how_many_processes():
     assert (bare_name(1), bare_name(2)) == ("bare loop, 1 process", "bare loop, 2 processes")
+
+
+def test_one_call_of_each_fragment_worker_fills_a_batch():
+    it = filled(chosen("multiprocessing+fragment", "multiprocessing+fragment", {}), 4_000, 2)
+    assert it.options == {"worker_args": {"timesteps_per_call": 250}}
+    assert it.label == "multiprocessing+fragment:timesteps_per_call=250"
+    few = filled(chosen("fragment:n_envs=3", "fragment", {"n_envs": 3}), 10, 2)
+    assert few.options == {"worker_args": {"n_envs": 3, "timesteps_per_call": 2}}
+    assert few.label == "fragment:n_envs=3,timesteps_per_call=2"
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("multiprocessing", {}),
+        ("local+vectorized", {"n_envs": 4}),
+        ("local+fragment", {"timesteps_per_call": 7}),
+    ],
+)
+def test_what_was_chosen_and_workers_of_whole_episodes_stay_as_they_are(name, given):
+    it = chosen(name, name, given)
+    assert filled(it, 4_000, 2) is it
+
+
+def test_a_broken_kind_of_worker_is_left_to_its_own_process(monkeypatch):
+    (it,) = (one for one in installed() if one.label == "local+fragment")
+
+    def broken(name):
+        raise BackendBroken(f"backend {name!r} is broken")
+
+    monkeypatch.setattr(field, "get_backend", broken)
+    assert filled(it, 4_000, 2) is it

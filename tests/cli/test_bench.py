@@ -84,6 +84,22 @@ def test_backends_can_be_chosen_with_options(stage, capsys):
     assert chosen[1] in rows(capsys.readouterr().out)
 
 
+def test_fragments_are_measured_with_calls_that_fill_a_batch_and_it_says_so(stage, capsys):
+    stage.scripts["local+fragment"] = [1200] * 3
+    assert bench("--backend", "local+fragment", "--backend", "local", "-n", "800") == 0
+    out = capsys.readouterr().out
+    assert "Use local+fragment:timesteps_per_call=50: 1,200 steps per second" in out
+    assert stage.made[0][0].options == {"worker_args": {"timesteps_per_call": 50}}
+
+
+def test_no_figure_is_cut_however_long_a_name_is(stage, capsys):
+    name = f"multiprocessing:n_processes={'0' * 120}2"
+    stage.scripts["multiprocessing"] = [123_456] * 3
+    assert bench("--backend", name) == 0
+    expected = ["123,456", "123.46", "123.46..123.46", "0.50", "50", "45"]  # of 1,000 steps per second
+    assert rows(capsys.readouterr().out)[name] == expected
+
+
 @pytest.mark.slow
 def test_json_has_machine_versions_arguments_and_all_rounds(stage, tmp_path):
     stage.scripts["local"] = [1, 600, 400]
