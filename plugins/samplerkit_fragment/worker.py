@@ -121,6 +121,7 @@ class FragmentWorker(SlotWorker, ContinuingWorker):
         return join([self._call()])
 
     def _call(self) -> EpisodeSlice:
+        self._slots.reserve(self.timesteps_per_call)
         for _ in range(self.timesteps_per_call):
             self.start_episode()
             self.step_episode()

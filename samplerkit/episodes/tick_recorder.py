@@ -430,21 +430,31 @@ class TickRecorder:
 
     # -- room ------------------------------------------------------------------------------------
 
+    def reserve(self, n_ticks: int) -> None:
+        """Let the next ticks, so many, be recorded in one piece: where they are cut together, nobody has to
+        join their parts.
+        """
+        if self._tick + n_ticks > self._recording.capacity:
+            self._turn_over(n_ticks=n_ticks)
+
     def _make_room(self) -> None:
         if self._recording.n_episodes:
             self._turn_over()
         else:
             self._recording.grow(2 * self._recording.capacity)
 
-    def _turn_over(self, *, with_this_tick: bool = False) -> None:
+    def _turn_over(self, *, with_this_tick: bool = False, n_ticks: int | None = None) -> None:
         """Go on in a new recording, and take along what is open.
 
         Args:
             with_this_tick: whether the present tick has been written, too.
+            n_ticks: for how many more ticks there is to be room; None leaves it to what was seen so far.
         """
         old, tick = self._recording, self._tick
         first = min((start for start in self._starts if start != _CLOSED), default=tick)
-        self._recording = self._new_recording(2 * (tick - first))
+        n_open = tick - first
+        more = max(n_open, 2 * self._longest - n_open) if n_ticks is None else n_ticks
+        self._recording = self._new_recording(n_open + more)
         self._recording.take_ticks(old, first, tick + with_this_tick)
         self._starts = [start if start == _CLOSED else start - first for start in self._starts]
         self._begun = [begun - first for begun in self._begun]
@@ -453,7 +463,7 @@ class TickRecorder:
         self._cut_at = _CLOSED
 
     def _new_recording(self, ticks: int) -> TickRecording:
-        capacity = max(usual_ticks(self.env_spec, self.n_slots), ticks, 2 * self._longest)
+        capacity = max(usual_ticks(self.env_spec, self.n_slots), ticks)
         return TickRecording(self.env_spec, self.n_slots, capacity, self._warned, self._memory)
 
 

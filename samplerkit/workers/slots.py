@@ -203,6 +203,10 @@ class Slots:
         """Whether several slots ended, as `tick` says, and nothing can go wrong with one of them alone."""
         return len(ended) > 1 and self.recorder.keeps_together
 
+    def reserve(self, n_ticks: int) -> None:
+        """Let the next ticks, so many, be recorded in one piece."""
+        self.recorder.reserve(n_ticks)
+
     def cut(self, slot: int) -> EpisodeSlice:
         """Return what was recorded of a slot's episode since the last cut, ending MID; it goes on."""
         return self.recorder.keep(slot, StepType.MID, goes_on=True)

@@ -493,6 +493,30 @@ def test_recordings_of_large_observations_follow_each_other_in_the_same_memory()
     assert 1 <= len(set(places)) <= 2 < len(places)
 
 
+@settings(deadline=None)
+@given(before=st.integers(0, 30), after=st.integers(1, 3_000), length=st.integers(1, 40))
+def test_ticks_that_room_was_reserved_for_are_recorded_in_one_piece(before, after, length):
+    recorder = TickRecorder(SPEC, 1)
+    walk, kept, stores = None, [], []
+    for tick in range(before + after):
+        if tick == before:
+            recorder.reserve(after)
+        if walk is None:
+            walk = Walk(tick, length)
+            recorder.begin(0, walk.observe(), {"key": walk.key})
+        actions, infos = act(recorder.observations([0]))
+        ended = recorder.step([walk.step], recorder.act(actions, infos, [0]), [0], math.inf)
+        if ended:
+            part = recorder.keep(0, StepType.TERMINAL)
+            kept.append((walk, part))
+            if tick >= before:
+                stores.append(part.store)
+            walk = None
+    assert len(set(map(id, stores))) <= 1
+    for it, part in kept:
+        assert part.view().difference(alone(it, act)) is None
+
+
 @given(st.data())
 def test_slots_that_begin_and_end_together_are_recorded_as_one_by_one(data):
     n = data.draw(st.integers(1, 4))

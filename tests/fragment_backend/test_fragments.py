@@ -15,6 +15,7 @@ from gymnasium.envs.classic_control import CartPoleEnv
 import samplerkit
 from samplerkit import EpisodeBatch, NewEnvUpdate, StepType
 from samplerkit.contract.probes import ProbePolicy, TattooEnv, mark_of
+from samplerkit.interfaces import Unit
 from samplerkit.policies import RandomPolicy, from_callable
 
 
@@ -103,6 +104,23 @@ def test_how_many_steps_a_call_has_is_not_seen_once_stitched():
     assert one.keys() == five.keys()
     for unit, episode in one.items():
         assert episode.difference(five[unit]) is None
+
+
+def test_a_call_is_recorded_in_one_piece_however_long_it_is(monkeypatch):
+    from samplerkit_fragment import gathering
+    from samplerkit_fragment.worker import FragmentWorker
+
+    def joined(parts):
+        raise AssertionError("parts of a call were copied together")
+
+    monkeypatch.setattr(gathering, "join", joined)
+    worker = FragmentWorker(seed=0, max_episode_length=50, worker_number=0, n_envs=3, timesteps_per_call=400)
+    worker.update_agent(from_callable(lambda observation: 1))
+    worker.update_env(TattooEnv(lengths=(50,)))
+    calls = [result.view() for _, result in worker.rollouts([Unit(number, 1, 2, 3) for number in range(20)])]
+    worker.shutdown()
+    assert [len(call.rewards) for call in calls] == [1200] * 20
+    assert {length for call in calls for length in call.lengths.tolist()} == {50}
 
 
 def test_nested_spaces_come_through():

@@ -547,8 +547,8 @@ class NativeInfosOfNeighbours(NativeRecorder):
 class NativeStepLost(NativeRecorder):
     """Where infos come that no column takes as it is, what was written of their step before is lost."""
 
-    def _turn_over(self, *, with_this_tick: bool = False) -> None:
-        super()._turn_over()
+    def _turn_over(self, *, with_this_tick: bool = False, n_ticks: int | None = None) -> None:
+        super()._turn_over(n_ticks=n_ticks)
 
 
 @in_native_recorder("native-tick-counted-on", "A7.native")
