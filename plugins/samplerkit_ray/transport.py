@@ -87,6 +87,8 @@ class ActorCarrier:
         """Calls that have not come back, and who takes what they return."""
         self.n_heard = 0
         """How many times messages were taken from it."""
+        self.n_answered = 0
+        """The same up to its last answer that said how many calls it wants."""
         self.early: dict[int, list[Any]] = {}
         """Messages that came before others which it said first."""
         self.failed: BaseException | None = None
@@ -314,7 +316,10 @@ class RayTransport(Transport[ActorCarrier]):
 
     def _worked(self, carrier: ActorCarrier, answer: tuple[int | None, Said]) -> None:
         wants, said = answer
-        carrier.over, carrier.wants = wants is None, wants or 0
+        # What it said before that comes late, as a large answer may, is of a time when it had less to do.
+        if said[0] >= carrier.n_answered:
+            carrier.n_answered = said[0] + 1
+            carrier.over, carrier.wants = wants is None, wants or 0
         self._told(carrier, said)
 
     def _told(self, carrier: ActorCarrier, said: Said) -> None:

@@ -41,6 +41,16 @@ def test_messages_are_heard_in_the_order_in_which_they_were_said_whichever_answe
     assert driver._heard == [(carrier, b"first"), (carrier, b"second"), (carrier, b"third")]
 
 
+def test_what_an_actor_said_last_counts_whichever_answer_comes_first():
+    driver, carrier = transport(), ActorCarrier(0)
+    driver._worked(carrier, (2, (1, [])))
+    driver._worked(carrier, (0, (0, [b"large"])))
+    assert (carrier.wants, carrier.over) == (2, False)
+    driver._worked(carrier, (None, (3, [])))
+    driver._worked(carrier, (1, (2, [b"large"])))
+    assert (carrier.wants, carrier.over) == (0, True)
+
+
 def test_an_actor_that_was_long_absent_has_its_time_from_when_nothing_goes_on(monkeypatch):
     monkeypatch.setattr(module, "_room", lambda: "the cluster is full")
     driver, carrier = transport(start_timeout=0.3), ActorCarrier(0)
