@@ -20,7 +20,10 @@ $(VENV)/installed: pyproject.toml
 	  { echo "samplerkit needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(INSTALL) '.[dev]'
+	@$(INSTALL) '.[dev]' || \
+	  { echo "samplerkit could not be installed with $$($(BIN)/python -V). Where pip found no version of a package for" \
+	    "it (TensorFlow follows a new Python by months), take an older one:" \
+	    "make clean; make PYTHON=/path/to/python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
 	@touch $@
 
 train: $(VENV)/installed  ## train RL2 on the bandit, sampled by worker processes (LOGDIR=..., SAMPLER=...)

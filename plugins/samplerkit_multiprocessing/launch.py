@@ -7,6 +7,7 @@ a main guard. Ours do not: whatever comes from the main module travels by value 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import multiprocessing.spawn
@@ -35,14 +36,15 @@ _started: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
 def _begin_in_child() -> None:
     """Leave what the parent has to it, where a program is forked.
 
-    Its fork server is no child of this process, which has to start one of its own. Nor are its workers, which
-    multiprocessing would wait for at the end. There is no public way to say either.
+    Its fork server is no child of this process, which has to start one of its own. Nor are its workers and
+    its resource tracker, which multiprocessing would wait for at the end. There is no public way to say so.
     """
     global _lock
     _lock = threading.Lock()
     for process in _started:
         multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
     _started.clear()
+    _leave_tracker()
     server: Any = sys.modules.get("multiprocessing.forkserver")
     if server is not None:
         it = server._forkserver
@@ -52,8 +54,22 @@ def _begin_in_child() -> None:
         it._forkserver_address = it._forkserver_alive_fd = it._forkserver_pid = None
 
 
+def _leave_tracker() -> None:
+    """Let nobody wait for the end of the resource tracker; it goes on to serve whoever has its pipe."""
+    tracker: Any = resource_tracker
+    tracker._resource_tracker._pid = None
+
+
+def _at_exit() -> None:
+    """Leave the tracker to whoever takes the status of every child: Python 3.13 would complain of that."""
+    if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:
+        _leave_tracker()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_in_child)
+
+atexit.register(_at_exit)
 
 
 def default_start_method() -> str:
