@@ -185,6 +185,7 @@ def _show(results: Results, title: str, sentence: str) -> None:
                 f"{outcome.name} kept {outcome.idle_load:.2f} processors busy while others were measured",
                 style="yellow",
                 markup=False,
+                soft_wrap=True,
             )
     console.print(f"\n{sentence}", soft_wrap=True, markup=False)
 
