@@ -453,8 +453,8 @@ class TickRecorder:
         old, tick = self._recording, self._tick
         first = min((start for start in self._starts if start != _CLOSED), default=tick)
         n_open = tick - first
-        more = max(n_open, 2 * self._longest - n_open) if n_ticks is None else n_ticks
-        self._recording = self._new_recording(n_open + more)
+        room = max(2 * n_open, 2 * self._longest) if n_ticks is None else n_open + n_ticks
+        self._recording = self._new_recording(room)
         self._recording.take_ticks(old, first, tick + with_this_tick)
         self._starts = [start if start == _CLOSED else start - first for start in self._starts]
         self._begun = [begun - first for begun in self._begun]

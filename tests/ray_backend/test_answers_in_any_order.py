@@ -10,6 +10,7 @@ from concurrent.futures import Future
 
 import pytest
 from fault_probes import FaultyEnv
+from held_lease import Held
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.exceptions import ActorDiedError
@@ -22,15 +23,6 @@ from samplerkit_ray.sampler import RaySampler
 from samplerkit_ray.transport import Demand, RayTransport
 
 LISTENS, DIED = object(), object()
-
-
-class Held:
-    """A lease that nobody ends."""
-
-    holds = True
-
-    def end(self) -> None:
-        pass
 
 
 class Method:

@@ -8,17 +8,12 @@ import threading
 import time
 
 import pytest
+from held_lease import Held
 
 from samplerkit_ray import transport as module
 from samplerkit_ray.actor import Carrier
 from samplerkit_ray.errors import ActorsNotPlaced
 from samplerkit_ray.transport import ActorCarrier, Demand, RayTransport
-
-
-class Held:
-    """A lease that nobody ends."""
-
-    holds = True
 
 
 def transport(start_timeout: float = 60.0) -> RayTransport:
