@@ -133,7 +133,7 @@ class RayTransport(Transport[ActorCarrier]):
         self._stands_since: float | None = None
         self._nothing_goes_on = False
 
-    lingers = 0.05
+    lingers = 0.25
 
     @property
     def _kind(self) -> tuple[Demand, tuple[str, ...]]:

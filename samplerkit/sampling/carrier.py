@@ -137,7 +137,8 @@ class _Carrier:
         self._work = work
         self._on_up = on_up
         # Whoever cannot see what runs must be told of each unit at once, or a death could not be blamed.
-        self._outbox = Outbox(send, work, setup.patience if work is None else _PATIENCE, memory)
+        patience = setup.patience if work is None else _PATIENCE
+        self._outbox = Outbox(send, work, patience, memory, latest=setup.patience)
         self._lingers = work is not None or setup.patience > 0
         self._far = work is None and setup.patience > 0
         self._inbox: queue.SimpleQueue[Configure | Run | Close] = queue.SimpleQueue()

@@ -210,9 +210,9 @@ class DeepQueues(PrivateQueues):
         ready = [it for it in carriers if it != self._alone and len(self._under_way[it]) <= self._last[it]]
         in_flight = sum(map(len, self._under_way))
         certain = min(self._schedule.horizon(admission, in_flight), admission.next + _FURTHEST)
-        missing = certain - admission.next - len(admission.waiting)
-        left = missing - in_flight
-        spread = math.isqrt(max(0, missing)) // 2 if isinstance(admission.goal, Steps) else 0
+        left = self._schedule.n_left(admission, certain)
+        unknown = max(0, certain - admission.next - len(admission.waiting))
+        spread = math.isqrt(unknown) // 2 if isinstance(admission.goal, Steps) else 0
         some, few = self._sizes(left, spread, max(1, len(carriers)))
         for carrier in sorted(ready, key=lambda it: len(self._under_way[it])):
             run = self._take(admission, certain, some)

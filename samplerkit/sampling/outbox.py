@@ -25,8 +25,8 @@ _MOST_JOINED = 1 << 20
 """Bytes from which on joining with what stands elsewhere costs more than a message."""
 
 _LATEST = 0.1
-"""Seconds after which a result does not wait for the unit that runs, which may be an endless one; at most
-twice as many.
+"""Seconds after which a result does not wait for the unit that runs, which may be an endless one, if nobody
+says otherwise; at most twice as many.
 """
 
 
@@ -41,6 +41,7 @@ class Outbox:
         work: has better ways for messages, perhaps; see `SharedWork`.
         patience: seconds that a result may wait for others; 0 sends each at once.
         memory: where a large message is put together; None for a `send` that takes nothing but bytes.
+        latest: seconds that a result may wait for the unit that runs, where that is longer than usual.
     """
 
     def __init__(
@@ -49,10 +50,13 @@ class Outbox:
         work: SharedWork | None,
         patience: float,
         memory: RecycledMemory | None = None,
+        *,
+        latest: float = 0.0,
     ) -> None:
         self._send = send
         self._work = work
         self._patience = patience
+        self._latest = max(_LATEST, latest)
         self._memory = memory
         self._epoch = -1
         # Units with their episodes: one unit with all of these, or several with one each.
@@ -156,8 +160,8 @@ class Outbox:
 
     def watch(self) -> None:
         """Send what waits while a unit takes long, until `close`. Runs in a thread of its own."""
-        while self._filled.wait() and not self._closed.wait(_LATEST):
-            if time.monotonic() - self._sent < _LATEST:
+        while self._filled.wait() and not self._closed.wait(self._latest):
+            if time.monotonic() - self._sent < self._latest:
                 continue  # what is here came later
             self._filled.clear()
             if self._closed.is_set():  # since it was looked at: what `close` filled has just been cleared

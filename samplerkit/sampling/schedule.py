@@ -85,6 +85,11 @@ class Schedule:
             self._handed_out[None] = stop
         return range(start, stop)
 
+    def n_left(self, admission: Admission, horizon: int) -> int:
+        """Return how many units below a horizon `take_run` has not handed out, or would hand out again."""
+        fresh = horizon - max(self._handed_out.get(None, 0), admission.first)
+        return max(0, fresh) + sum(number < horizon for number in self._again)
+
     def lost(self, number: int, *, suspect: bool) -> None:
         """Take a unit back that did not end; a suspect (it may be what kills) waits for its turn."""
         self._again.add(number)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from samplerkit import EnvSpec
 from samplerkit.episodes import EpisodeSlice
-from samplerkit.sampling import Claim
+from samplerkit.sampling import Claim, dealing
 from samplerkit.sampling.admission import Admission, Calls, Goal, Steps, Units
 from samplerkit.sampling.dealing import CommonQueue, DeepQueues, PrivateQueues
 from samplerkit.sampling.messages import Run
@@ -505,6 +505,29 @@ def test_deep_queues_tell_each_carrier_twice_and_again_when_it_has_done_what_cam
     assert dealer.deal(EPOCH, admission) == {}, "one of the first is under way"
     dealer.finished(1, first[1].numbers[-1:])
     assert set(dealer.deal(EPOCH, admission)) == {1}
+
+
+def test_units_that_ended_and_wait_for_admission_are_not_left_to_be_given_out(
+    monkeypatch,
+):
+    monkeypatch.setattr(dealing, "_MOST_MEANWHILE", 1)
+    dealer, _ = deep(2)
+    admission = Admission(Units(16), 0)  # which is offered nothing before all carriers have answered
+    first = dealer.deal(EPOCH, admission)
+    assert {carrier: len(run.numbers) for carrier, run in first.items()} == {0: 5, 1: 5}
+    dealer.finished(0, first[0].numbers)
+    second = dealer.deal(EPOCH, admission)
+    assert {carrier: len(run.numbers) for carrier, run in second.items()} == {0: 2, 1: 2}
+
+
+def test_units_that_were_lost_are_in_the_shares_of_those_that_are_left():
+    dealer, schedule = deep(2)
+    admission = Admission(Units(16), 0)
+    dealer.deal(EPOCH, admission)
+    for number in dealer.lost(0, [None, None])[1]:
+        schedule.lost(number, suspect=False)
+    assert schedule.n_left(admission, 16) == 11
+    assert schedule.n_left(admission, 8) == 5
 
 
 def test_what_may_be_needed_is_given_apart_from_what_is():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -390,6 +391,23 @@ def test_somebody_else_may_send_what_waits_for_a_long_unit(monkeypatch):
     watcher.join(20.0)
     assert not watcher.is_alive()
     assert came(bench) == {0: 0.0, 1: 1.0, 2: 2.0}
+
+
+def test_where_results_may_linger_nobody_sends_them_as_soon_as_usual(monkeypatch):
+    monkeypatch.setattr(module, "_LATEST", 0.01)
+    arrived = threading.Event()
+    bench = Bench(patience=1000.0)
+    box = Outbox(lambda message: arrived.set(), None, 1000.0, latest=0.5)
+    box.begin(5, 2)
+    watcher = threading.Thread(target=box.watch, daemon=True)
+    watcher.start()
+    began = time.monotonic()
+    box.put(0, bench.episode(0))
+    assert arrived.wait(20.0), "nobody sent it"
+    assert time.monotonic() - began > 0.4
+    box.close()
+    watcher.join(20.0)
+    assert not watcher.is_alive()
 
 
 def test_watching_ends_at_once_where_nothing_ever_came():
