@@ -17,7 +17,7 @@ from samplerkit.sampling.transport import Transport
 _DEPTH = 2
 """Units that a carrier is given ahead: one that runs and one that waits, so that it never waits itself."""
 
-_SHARE = 0.6
+_SHARE = 0.75
 """Part of its share of what is left that a carrier is given at once, where it is told its own."""
 
 _MEANWHILE = 0.004
