@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from benchmarks.workloads import Setting
 from samplerkit.bench import Contestant, Hosted, Outcome, Results, interleave
 from samplerkit.bench.field import bare_loops, bare_name, contestant, filled, installed
 from samplerkit.bench.interleaving import Progress
+from samplerkit.bench.workload import Workload
+from samplerkit.episodes import EnvSpec
 
 ROOT = str(Path(__file__).parents[1])
 
@@ -80,13 +83,14 @@ def _field(setting: Setting, course: Course) -> tuple[list[Callable[[], Contesta
     """Who runs, made when wanted; and who does not, with the reason."""
     makers: list[Callable[[], Contestant]] = []
     absent = []
+    step_bytes = _step_bytes(setting.workload)
     for candidate in installed():
         if not course.wants(candidate.label):
             continue
         if candidate.reason:
             absent.append(Outcome(candidate.label, skipped=candidate.reason))
         else:
-            full = filled(candidate, setting.workload.num_samples, course.processes)
+            full = filled(candidate, setting.workload.num_samples, course.processes, step_bytes)
             it = replace(full, label=candidate.label)  # rows of the page keep their names
             makers.append(lambda it=it: contestant(it, setting.workload, course.processes, [ROOT]))  # type: ignore[misc]
     makers += [
@@ -95,6 +99,11 @@ def _field(setting: Setting, course: Course) -> tuple[list[Callable[[], Contesta
         if course.wants(peer.name)
     ]
     return makers, absent
+
+
+def _step_bytes(workload: Workload) -> int:
+    with contextlib.closing(workload.make_env()) as env:
+        return EnvSpec.from_env(env).step_bytes
 
 
 def hosted(peer: Peer, setting: Setting, course: Course) -> Hosted:

@@ -24,6 +24,9 @@ _COUNTS = ("n_processes", "n_actors", "n_carriers")
 _STEPS = "timesteps_per_call"
 """The option that says how long a call of a worker is whose episodes go on from call to call."""
 
+_CALL_BYTES = 1 << 25
+"""What such a call brings at most: while it is copied into the batch the next one should run."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -83,11 +86,18 @@ def chosen(label: str, name: str, given: Mapping[str, Any]) -> Candidate:
     return Candidate(label, name, {**options, "worker_args": worker_args} if worker_args else options)
 
 
-def filled(candidate: Candidate, num_samples: int, n_workers: int) -> Candidate:
-    """Let one call of each worker fill a batch, where calls are of a fixed number of steps.
+def filled(candidate: Candidate, num_samples: int, n_workers: int, step_bytes: int) -> Candidate:
+    """Let one call of each worker fill a batch, or several large ones, where calls are of a fixed number of
+    steps.
 
     By default they are of one: a batch of thousands would consist of as many fragments, which is nobody's
     use of them, and would be measured instead. What was chosen stands.
+
+    Args:
+        candidate: of any kind.
+        num_samples: steps of the batch.
+        n_workers: among whom they are divided.
+        step_bytes: what a step takes, as `EnvSpec.step_bytes`.
 
     Returns:
         The candidate with this option, and a label that says so as `chosen` takes it.
@@ -96,7 +106,8 @@ def filled(candidate: Candidate, num_samples: int, n_workers: int) -> Candidate:
     worker = None if candidate.reason else _kind_of_worker(candidate.backend)
     if worker is None or _STEPS in worker_args or _STEPS not in worker_options(worker):
         return candidate
-    n_steps = -(-num_samples // (n_workers * worker.call_shape(**worker_args).n_slots))
+    n_calls = n_workers * -(-num_samples * step_bytes // (n_workers * _CALL_BYTES))
+    n_steps = -(-num_samples // (n_calls * worker.call_shape(**worker_args).n_slots))
     mark = "," if ":" in candidate.label else ":"
     return replace(
         candidate,

@@ -33,6 +33,7 @@ from samplerkit.cli.asked_files import refuse_unwritable
 from samplerkit.cli.errors import FAILURE, UsageError
 from samplerkit.cli.quiet import prints_on_stderr, without_native_chatter
 from samplerkit.cli.search_path import search_here
+from samplerkit.episodes import EnvSpec
 from samplerkit.errors import SamplerKitError
 from samplerkit.plugins.option_words import parse_options
 
@@ -67,9 +68,9 @@ def bench(workload: Workload, course: Course, *, json_file: Path | None, plot: P
     refuse_unwritable("--plot", plot)
     _check_format(plot)
     folders = [search_here()]
-    policy = _try_out(workload)
+    policy, step_bytes = _try_out(workload)
     n_processes = course.processes or usable_cpus()
-    candidates = _candidates(course.backends, workload.num_samples, n_processes)
+    candidates = _candidates(course.backends, workload.num_samples, n_processes, step_bytes)
     title = f"{workload.env}, policy {policy}, {workload.num_samples:,} steps a batch"
     contestants = _contestants(candidates, workload, n_processes, folders)
     with _progress(sys.stderr) as tell:
@@ -102,8 +103,12 @@ def _check_format(plot: Path | None) -> None:
         raise UsageError(f"--plot {plot}: its ending must be one of {', '.join(known)}")
 
 
-def _try_out(workload: Workload) -> str:
-    """Construct everything once, so that mistakes are found before anything is measured."""
+def _try_out(workload: Workload) -> tuple[str, int]:
+    """Construct everything once, so that mistakes are found before anything is measured.
+
+    Returns:
+        The policy's name, and what a step takes in bytes.
+    """
     try:
         with prints_on_stderr(), without_native_chatter():
             env = workload.make_env()
@@ -113,7 +118,7 @@ def _try_out(workload: Workload) -> str:
                 observation, _ = env.reset(seed=0)
                 policy.reset()
                 env.step(policy.get_action(observation)[0])
-                return workload.policy_name(env)
+                return workload.policy_name(env), EnvSpec.from_env(env).step_bytes
             finally:
                 env.close()
     except (Exception, SystemExit) as error:  # whatever a stranger's environment or policy may raise
@@ -122,10 +127,10 @@ def _try_out(workload: Workload) -> str:
         raise UsageError(f"{workload.env} cannot be measured: {text}") from error
 
 
-def _candidates(words: Sequence[str], num_samples: int, n_workers: int) -> list[Candidate]:
+def _candidates(words: Sequence[str], num_samples: int, n_workers: int, step_bytes: int) -> list[Candidate]:
     try:
         found = [_candidate(word) for word in dict.fromkeys(words)] if words else installed()
-        return [filled(one, num_samples, n_workers) for one in found]
+        return [filled(one, num_samples, n_workers, step_bytes) for one in found]
     except (SamplerKitError, ValueError, TypeError) as error:
         raise UsageError(f"--backend: {error}") from error
 

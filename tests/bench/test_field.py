@@ -71,12 +71,21 @@ def test_the_bare_loop_says_over_how_many_processes():
 
 
 def test_one_call_of_each_fragment_worker_fills_a_batch():
-    it = filled(chosen("multiprocessing+fragment", "multiprocessing+fragment", {}), 4_000, 2)
+    it = filled(chosen("multiprocessing+fragment", "multiprocessing+fragment", {}), 4_000, 2, 24)
     assert it.options == {"worker_args": {"timesteps_per_call": 250}}
     assert it.label == "multiprocessing+fragment:timesteps_per_call=250"
-    few = filled(chosen("fragment:n_envs=3", "fragment", {"n_envs": 3}), 10, 2)
+    few = filled(chosen("fragment:n_envs=3", "fragment", {"n_envs": 3}), 10, 2, 24)
     assert few.options == {"worker_args": {"n_envs": 3, "timesteps_per_call": 2}}
     assert few.label == "fragment:n_envs=3,timesteps_per_call=2"
+
+
+def test_several_calls_of_each_fragment_worker_fill_a_batch_of_frames():
+    frame = 84 * 84 * 4 + 8
+    it = filled(chosen("multiprocessing+fragment", "multiprocessing+fragment", {}), 16_000, 2, frame)
+    n_steps = it.options["worker_args"]["timesteps_per_call"]
+    assert n_steps == 143  # seven calls of 32 MB
+    assert 8 * n_steps * frame < 1 << 25
+    assert 2 * 7 * 8 * (n_steps - 1) < 16_000 <= 2 * 7 * 8 * n_steps
 
 
 @pytest.mark.parametrize(
@@ -89,7 +98,7 @@ def test_one_call_of_each_fragment_worker_fills_a_batch():
 )
 def test_what_was_chosen_and_workers_of_whole_episodes_stay_as_they_are(name, given):
     it = chosen(name, name, given)
-    assert filled(it, 4_000, 2) is it
+    assert filled(it, 4_000, 2, 24) is it
 
 
 def test_a_broken_kind_of_worker_is_left_to_its_own_process(monkeypatch):
@@ -99,4 +108,4 @@ def test_a_broken_kind_of_worker_is_left_to_its_own_process(monkeypatch):
         raise BackendBroken(f"backend {name!r} is broken")
 
     monkeypatch.setattr(field, "get_backend", broken)
-    assert filled(it, 4_000, 2) is it
+    assert filled(it, 4_000, 2, 24) is it
