@@ -87,8 +87,7 @@ def chosen(label: str, name: str, given: Mapping[str, Any]) -> Candidate:
 
 
 def filled(candidate: Candidate, num_samples: int, n_workers: int, step_bytes: int) -> Candidate:
-    """Let one call of each worker fill a batch, or several large ones, where calls are of a fixed number of
-    steps.
+    """Where calls are of a fixed number of steps, let one of each worker fill a batch, or several large ones.
 
     By default they are of one: a batch of thousands would consist of as many fragments, which is nobody's
     use of them, and would be measured instead. What was chosen stands.
@@ -106,7 +105,7 @@ def filled(candidate: Candidate, num_samples: int, n_workers: int, step_bytes: i
     worker = None if candidate.reason else _kind_of_worker(candidate.backend)
     if worker is None or _STEPS in worker_args or _STEPS not in worker_options(worker):
         return candidate
-    n_calls = n_workers * -(-num_samples * step_bytes // (n_workers * _CALL_BYTES))
+    n_calls = n_workers * max(1, -(-num_samples * step_bytes // (n_workers * _CALL_BYTES)))
     n_steps = -(-num_samples // (n_calls * worker.call_shape(**worker_args).n_slots))
     mark = "," if ":" in candidate.label else ":"
     return replace(

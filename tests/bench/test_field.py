@@ -86,6 +86,8 @@ def test_several_calls_of_each_fragment_worker_fill_a_batch_of_frames():
     assert n_steps == 143  # seven calls of 32 MB
     assert 8 * n_steps * frame < 1 << 25
     assert 2 * 7 * 8 * (n_steps - 1) < 16_000 <= 2 * 7 * 8 * n_steps
+    nothing = filled(chosen("fragment", "fragment", {}), 16_000, 2, 0)
+    assert nothing.options["worker_args"]["timesteps_per_call"] == 1_000
 
 
 @pytest.mark.parametrize(

@@ -507,9 +507,7 @@ def test_deep_queues_tell_each_carrier_twice_and_again_when_it_has_done_what_cam
     assert set(dealer.deal(EPOCH, admission)) == {1}
 
 
-def test_units_that_ended_and_wait_for_admission_are_not_left_to_be_given_out(
-    monkeypatch,
-):
+def test_units_that_ended_and_wait_for_admission_are_not_left_to_be_given_out(monkeypatch):
     monkeypatch.setattr(dealing, "_MOST_MEANWHILE", 1)
     dealer, _ = deep(2)
     admission = Admission(Units(16), 0)  # which is offered nothing before all carriers have answered
