@@ -37,8 +37,8 @@ peaks of resident memory, of the caller's process and of the largest other one.
 Frameworks act by a plain numpy policy on the whole batch of their environments, which is cheaper than one
 call per step; RLlib acts at random, and Sample Factory by its own network. Loops *by hand* return chunks of
 the bare loop: they keep no promise about which episodes are in a batch, and are limits rather than peers.
-Fragment workers have the `timesteps_per_call` with which one call of each fills a batch; of frames, several of
-some 30 MB.
+Fragment workers have the `timesteps_per_call` with which one call of each fills a batch; of
+frames, several of some 30 MB.
 
 Where a number of environments stands behind a name, as in *bare loop (128)*, each process has so many as one
 vector environment, and a tick is one call of `policy.get_actions` and one step of them all.
