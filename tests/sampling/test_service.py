@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -14,7 +15,7 @@ from samplerkit import WorkerFactory
 from samplerkit.episodes import RecycledMemory
 from samplerkit.global_random import GlobalRandomState
 from samplerkit.policies import RandomPolicy
-from samplerkit.sampling import Service, boundary, carrier, serve
+from samplerkit.sampling import Service, boundary, carrier, outbox, serve
 from samplerkit.sampling.carrier import CarrierSetup
 from samplerkit.sampling.host import WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Finished, Run, decode, encode
@@ -91,6 +92,14 @@ class Pictures(Env):
         return np.full(1 << 20, 8, np.uint8), 0.0, False, False, {}
 
 
+class Slow(FaultyEnv):
+    """Steps that take a while."""
+
+    def step(self, action):
+        time.sleep(0.02)
+        return super().step(action)
+
+
 def units(said: list[object]) -> list[tuple[int, ...]]:
     return [reply.numbers for reply in said if isinstance(reply, Finished)]
 
@@ -105,6 +114,15 @@ def test_what_came_together_is_answered_together_and_it_says_how_often_it_is_to_
     said, wants = called.work()
     assert (units(said), wants) == ([(3, 4)], 0)
     assert called.work() == ([], 0), "there is nothing to do"
+
+
+def test_results_that_may_linger_are_not_sent_while_the_next_unit_runs(call, monkeypatch):
+    monkeypatch.setattr(outbox, "_LATEST", 0.01)
+    called = call()
+    called.configure(0, Slow)
+    called.work()
+    called.take(Run(0, (0, 1)))
+    assert units(called.work()[0]) == [(0, 1)]
 
 
 def test_it_says_once_that_workers_are_up(called):
