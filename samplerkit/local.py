@@ -68,7 +68,7 @@ class LocalSampler(BaseSampler):
                     if admission.complete:
                         self._note_hidden(host, seats, admission.next)
                         units = admission.admitted()
-                        self._placing.learn(units)
+                        self._placing.learn(units, admission.steps)
                         return units
         raise SamplerClosed("the sampler was shut down while this call was running")
 

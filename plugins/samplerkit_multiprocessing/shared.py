@@ -135,7 +135,7 @@ class Share:
         written = 0
         while written < len(claims):
             some = claims[written : written + _MOST_AT_ONCE]
-            data = b"".join(_ENTRY.pack(*claim) for claim in some)
+            data = b"".join([_ENTRY.pack(*claim) for claim in some])
             try:
                 os.write(self._writer.fd, data)
             except BlockingIOError:

@@ -169,14 +169,13 @@ def _gathered(pieces: Sequence[EpisodeSlice], memory: RecycledMemory | None = No
     which = [places[id(store)] for store in store_of]
     if long:
         return _one_by_one(batches, which, pieces, memory or RecycledMemory())
-    joined = batches[0] if len(batches) == 1 else EpisodeBatch.concatenate(*batches)
     # Where each batch begins among all, as each slice is to be moved.
     first_episodes, stop_episodes, first_rows, stop_rows = map(np.array, places_of)
     before_rows = _starts([len(batch.rewards) for batch in batches])[which]
     before_episodes = _starts([len(batch.lengths) for batch in batches])[which]
     rows = between(first_rows + before_rows, stop_rows + before_rows)
     episodes = between(first_episodes + before_episodes, stop_episodes + before_episodes)
-    return rearranged(joined, episodes, rows)
+    return rearranged(batches, episodes, rows)
 
 
 def _one_by_one(
@@ -225,7 +224,7 @@ def _alternating(pieces: Sequence[EpisodeSlice]) -> EpisodeBatch | None:
     order = [index for group in groups.values() for index in group]
     rows = _put_in_order(order, lengths_of_each(pieces))
     episodes = _put_in_order(order, episodes_of_each(pieces))
-    return rearranged(EpisodeBatch.concatenate(*batches), episodes, rows)
+    return rearranged(batches, episodes, rows)
 
 
 def _put_in_order(order: Sequence[int], counts: Sequence[int]) -> NDArray[np.int64]:
@@ -246,17 +245,25 @@ def select(batch: EpisodeBatch, episodes: NDArray[np.int64]) -> EpisodeBatch:
     lengths = batch.lengths[episodes]
     starts = (np.cumsum(batch.lengths) - batch.lengths)[episodes]
     rows = np.arange(lengths.sum()) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
-    return rearranged(batch, episodes, rows)
+    return rearranged([batch], episodes, rows)
 
 
-def rearranged(joined: EpisodeBatch, episodes: NDArray[np.int64], rows: NDArray[np.int64]) -> EpisodeBatch:
+def rearranged(
+    batches: Sequence[EpisodeBatch], episodes: NDArray[np.int64], rows: NDArray[np.int64]
+) -> EpisodeBatch:
+    """Return episodes of batches that are alike, given as entries of what these are one after the other."""
+
     def of_steps(arrays: Sequence[Array]) -> Array:
-        return arrays[0].take(rows, 0)
+        return _one(arrays).take(rows, 0)
 
     def of_episodes(arrays: Sequence[Array]) -> Array:
-        return arrays[0].take(episodes, 0)
+        return _one(arrays).take(episodes, 0)
 
-    return _by_columns([joined], of_steps, of_episodes)
+    return _by_columns(batches, of_steps, of_episodes)
+
+
+def _one(arrays: Sequence[Array]) -> Array:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _by_columns(
@@ -298,6 +305,8 @@ def _column_look(column: Column) -> Hashable:
     if isinstance(column, tuple):
         children = tuple(map(_column_look, column))
         return None if None in children else children
+    if not column and isinstance(column, dict):
+        return ()
     # Where a key has a mask some rows lack it, and not having any of those changes the columns.
     if not isinstance(column, dict) or any(key[:1] == "_" for key in column):
         return None

@@ -55,7 +55,7 @@ class Placed(GatheringStore):
     def light(self, episodes: Sequence[int]) -> EpisodeBatch:
         """See `GatheringStore`."""
         rows = self._rows(self._first_rows, episodes)
-        return rearranged(without_observations(self._rest), np.array(episodes), rows)
+        return rearranged([without_observations(self._rest)], np.array(episodes), rows)
 
     def standing(self, episodes: Sequence[int]) -> Standing:
         """See `GatheringStore`."""

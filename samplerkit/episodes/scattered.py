@@ -46,7 +46,7 @@ def scattered(slices: Sequence[EpisodeSlice]) -> tuple[EpisodeBatch, list[Part]]
     if not are_alike(lights):
         return EpisodeBatch.concatenate(*(light(piece) for piece in as_few(slices))), parts
     orders = (_inverse([part.episodes for part in parts]), _inverse([part.rows for part in parts]))
-    return rearranged(EpisodeBatch.concatenate(*lights), *orders), parts
+    return rearranged(lights, *orders), parts
 
 
 @dataclass
@@ -65,7 +65,7 @@ class _Group:
             return store.light(self._numbers())
         assert isinstance(store, EpisodeBatch), "others have a group for each slice"
         steps = ranges([(piece.first_row, piece.n_steps) for piece in self.pieces])
-        return rearranged(without_observations(store), np.array(self._numbers()), steps)
+        return rearranged([without_observations(store)], np.array(self._numbers()), steps)
 
     def standing(self) -> Standing:
         store = self.pieces[0].store

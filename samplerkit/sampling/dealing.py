@@ -350,14 +350,17 @@ class CommonQueue(Dealer):
             probable += spread + self._n_carriers
         window = max(self._n_carriers + self._n_waiting, self._schedule.units_in(_AHEAD))
         latest = int(min(probable, admission.next + window))
-        while True:
-            # Far from the end several at a time, which saves all of us trouble; near it few.
-            most = (certain - admission.next - len(under_way)) // self._n_sharing
-            run = self._schedule.take_run(admission, latest, self._size(most, together))
-            if not run:
-                break
+        n_under_way = len(under_way)
+        while run := self._schedule.take_run(admission, latest, latest):
             under_way.update(run)
-            self._backlog.append(Claim(epoch, run.start, run.stop > certain, len(run)))
+            number = run.start
+            while number < run.stop:
+                # Far from the end several at a time, which saves all of us trouble; near it few.
+                most = (certain - admission.next - n_under_way) // self._n_sharing
+                n_units = min(self._size(most, together), run.stop - number)
+                self._backlog.append(Claim(epoch, number, number + n_units > certain, n_units))
+                n_under_way += n_units
+                number += n_units
         if self._backlog:
             del self._backlog[: self._transport.offer(self._backlog)]
         return news

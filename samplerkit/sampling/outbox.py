@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from samplerkit.episodes import EpisodeBatch, EpisodeSlice, RecycledMemory, merged
 from samplerkit.episodes.info_types import agree, in_agreement
+from samplerkit.episodes.joining import as_few
 from samplerkit.episodes.recording import is_placed
 from samplerkit.episodes.slices import EpisodeStore, whole
 from samplerkit.episodes.tick_recording import TickRecording, one_by_one
@@ -257,10 +258,10 @@ def _together(results: Sequence[tuple[Sequence[int], EpisodeSlice]]) -> EpisodeB
         ValueError: where infos of one would not be the same without those of the others: which units travel
             together is a matter of time.
     """
-    pieces = [piece for _, piece in results]
+    pieces = as_few([piece for _, piece in results])
     batch = merged(pieces)
     # Integers may be too large for the type that is theirs otherwise: that shows in what came out.
-    if (len(pieces) > 1 or len(results[0][0]) > 1) and not agree([*pieces, whole(batch)]):
+    if (len(results) > 1 or len(results[0][0]) > 1) and not agree([*pieces, whole(batch)]):
         raise ValueError("infos of units have different types")
     return batch
 

@@ -17,9 +17,9 @@ from samplerkit.episodes import (
     Place,
     RecycledMemory,
     Span,
+    Spans,
     episodes_of_each,
     lengths_of_each,
-    pieces_of,
 )
 from samplerkit.episodes.batch_buffer import Layout, layout
 from samplerkit.episodes.columns import Array
@@ -143,14 +143,14 @@ class Placing:
         self._unit_rows = 0
         self._mean = 0.0
 
-    def learn(self, units: Sequence[EpisodeSlice]) -> None:
-        """Look at the units of a batch."""
+    def learn(self, units: Sequence[EpisodeSlice], n_steps: int) -> None:
+        """Look at the units of a batch, which have so many steps together."""
         self._spec = None
         if not units:
             return
-        pieces = pieces_of(units)
-        spec = pieces[0].store.env_spec
-        self._mean = sum(lengths_of_each(pieces)) / len(units)
+        first = units.spans[0] if isinstance(units, Spans) else units[0]  # which would make all of them
+        spec = first.store.env_spec
+        self._mean = n_steps / len(units)
         if BatchBuffer.size(spec.observation_space, int(self._mean)) < _SMALLEST_UNIT:
             return
         if any(count != 1 for count in episodes_of_each(units)):

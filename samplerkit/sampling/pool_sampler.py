@@ -209,7 +209,7 @@ class PoolSampler(BaseSampler, Generic[C]):
                 self._new_epoch()  # the next call begins streams of its own
                 self._cancel_units()
             elif self._placing is not None:
-                self._placing.learn(units)
+                self._placing.learn(units, admission.steps)
             self._may_hang = False
             return units
         except BaseException as error:
