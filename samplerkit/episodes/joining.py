@@ -68,7 +68,7 @@ def join(slices: Iterable[EpisodeSlice], memory: RecycledMemory | None = None) -
         batch = _joined(pieces, memory)
         if not (has_objects(batch) and any(map(is_recorded, pieces))):
             return batch
-        if agree([*slices, whole(batch)], widths=False):
+        if agree([*pieces, whole(batch)], widths=False):
             return batch
     except ValueError:
         if not any(map(is_recorded, pieces)):
@@ -81,9 +81,10 @@ def join(slices: Iterable[EpisodeSlice], memory: RecycledMemory | None = None) -
 
 def _unaltered(run: Sequence[EpisodeSlice]) -> Iterable[EpisodeBatch]:
     """Return slices whose infos have the same types as one batch, or one by one where that has others."""
-    batch = _joined(as_few(run))
+    pieces = as_few(run)
+    batch = _joined(pieces)
     # Integers may be too large for the type that is theirs otherwise: that shows in what came out.
-    if agree([*run, whole(batch)], widths=False):
+    if agree([*pieces, whole(batch)], widths=False):
         return [batch]
     return [piece.view() for piece in run]
 
@@ -142,8 +143,8 @@ def _gathered(pieces: Sequence[EpisodeSlice], memory: RecycledMemory | None = No
     """Return the episodes of all slices in fresh arrays.
 
     Where units of several processes alternate, a batch consists of hundreds of slices of a handful of
-    messages. Ten columns of each would have to be viewed; instead the messages are joined as they are, and
-    then the rows of each column are put in order all at once.
+    messages. Ten columns of each would have to be viewed; instead each column of the messages is joined as it
+    is, and then its rows are put in order all at once.
 
     Long slices are copied one by one, but column by column.
 
