@@ -76,17 +76,7 @@ def join(slices: Iterable[EpisodeSlice], memory: RecycledMemory | None = None) -
     # Objects take in everything, but not what numbers have become that were put together before, or could not
     # become. Who stands beside whom in a recording is not to be seen.
     runs = in_agreement(slices, widths=False)
-    return EpisodeBatch.concatenate(*itertools.chain.from_iterable(map(_unaltered, runs)))
-
-
-def _unaltered(run: Sequence[EpisodeSlice]) -> Iterable[EpisodeBatch]:
-    """Return slices whose infos have the same types as one batch, or one by one where that has others."""
-    pieces = as_few(run)
-    batch = _joined(pieces)
-    # Integers may be too large for the type that is theirs otherwise: that shows in what came out.
-    if agree([*pieces, whole(batch)], widths=False):
-        return [batch]
-    return [piece.view() for piece in run]
+    return EpisodeBatch.concatenate(*[_joined(as_few(run)) for run in runs])
 
 
 def _joined(pieces: Sequence[EpisodeSlice], memory: RecycledMemory | None = None) -> EpisodeBatch:

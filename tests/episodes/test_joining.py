@@ -165,11 +165,15 @@ NOTES = {
     "large": np.uint64((1 << 63) + 5),
     "negative": np.int64(-3),
     "beyond": 1 << 63,
+    "huge": 1 << 70,
+    "list": [1, 1 << 63],
     "number": 7,
     "float": 0.5,
     "day": np.datetime64("2020-01-01"),
     "second": np.datetime64("2020-01-01T00:00:01"),
     "nested": {"more": 1},
+    "nested beyond": {"more": 1 << 63},
+    "nested object": {"more": {3}},
 }
 
 
