@@ -9,6 +9,9 @@ INSTALL := PYTHONWARNINGS='ignore:Editable installation' $(BIN)/python -m pip in
 SAMPLER ?= multiprocessing+vectorized
 LOGDIR ?= runs/rl2-bandit-$(shell date +%Y%m%d-%H%M%S)
 
+# Tests start hundreds of processes; without bytecode each of them would compile all it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help train test quick mutants soak bench lint types layers check clean
 
 help:  ## say what there is
