@@ -388,6 +388,10 @@ class _Carrier:
 
     def _send_if_waited_for(self) -> None:
         """Send what is finished where the pool may need no more from here, or should hand out more."""
+        if self._far:
+            # What is said in the middle of units is not heard before one of them ends, see `Service`.
+            self._outbox.hasten()
+            return
         need = self._need(next(iter(self._open)))
         if need is Need.NONE or self._need(self._last + 1) is Need.LIKELY:
             self._outbox.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -158,6 +159,12 @@ class Outbox:
         """
         with self._lock:
             self._flush(quietly)
+
+    def hasten(self) -> None:
+        """Send what there is with the next result, and do not wait for others beside that."""
+        with self._lock:
+            if self._results:
+                self._sent = -math.inf
 
     def watch(self) -> None:
         """Send what waits while a unit takes long, until `close`. Runs in a thread of its own."""

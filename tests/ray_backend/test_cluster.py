@@ -42,6 +42,8 @@ def cluster():
 
 
 class Slow(FaultyEnv):
+    """The same, and slow enough that something can happen meanwhile."""
+
     def step(self, action):
         time.sleep(0.004)
         return super().step(action)
@@ -79,7 +81,10 @@ def kill(node) -> None:
 
 @pytest.mark.parametrize("kind", ["", "+vectorized", "+fragment"])
 def test_a_node_that_is_killed_in_mid_call_is_seen_in_no_batch(cluster, kind):
-    with sampler("local" + kind) as local, sampler("ray" + kind, n_actors=4, placement="spread") as remote:
+    with (
+        sampler("local" + kind, FaultyEnv) as local,
+        sampler("ray" + kind, n_actors=4, placement="spread") as remote,
+    ):
         wanted = [local.obtain_samples(index, 1000) for index in range(3)]
         assert remote.obtain_samples(0, 1000).difference(wanted[0]) is None
         head = ray.get_runtime_context().get_node_id()
@@ -108,7 +113,7 @@ def test_an_object_store_that_is_nearly_full_is_spilled(cluster):
 
 def test_a_node_that_comes_in_mid_training_is_used(cluster):
     crowded = {"num_cpus": 2, "start_timeout": 60.0}
-    with sampler("local") as local, sampler("ray", n_actors=3, **crowded) as remote:
+    with sampler("local", FaultyEnv) as local, sampler("ray", n_actors=3, **crowded) as remote:
         assert remote.obtain_samples(0, 200).difference(local.obtain_samples(0, 200)) is None
         head = ray.get_runtime_context().get_node_id()
         lost = next(iter(nodes_of(remote) - {head}))

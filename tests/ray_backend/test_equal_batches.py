@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import threading
+
 import gymnasium
 import numpy as np
 import pytest
@@ -9,7 +13,9 @@ from equal_batches import assert_equal
 from fault_probes import DictEnv
 
 import samplerkit
+from samplerkit.contract.probes import EndlessEnv, ProbePolicy
 from samplerkit.policies import MLPPolicy, RandomPolicy
+from samplerkit.sampling.numbering import UnitSeeds
 
 pytestmark = pytest.mark.usefixtures("standing_ray")
 
@@ -92,3 +98,19 @@ def test_nested_observations_give_the_local_batches():
     policy = RandomPolicy(DictEnv().action_space)
     with sampler("local", policy, DictEnv) as local, sampler("ray", policy, DictEnv, n_actors=2) as remote:
         assert_equal(remote.obtain_samples(0, 100), local.obtain_samples(0, 100))
+
+
+@pytest.mark.parametrize("kind", ["", "+vectorized"])
+def test_a_call_that_has_enough_does_not_wait_for_units_without_end(tmp_path, kind):
+    stop = tmp_path / "stop"
+    seeds = (UnitSeeds(seed) for seed in itertools.count())
+    seed = next(it.seed for it in seeds if [it.unit(n).env_seed % 2 for n in range(3)] == [1, 0, 0])
+    envs = functools.partial(EndlessEnv, str(stop), odd_keys_end=True)
+    given = {"seed": seed, "n_workers": 2, "n_actors": 2, "max_episode_length": float("inf")}
+    with sampler("ray" + kind, ProbePolicy(1), envs, **given) as remote:
+        gives_up = threading.Timer(20.0, stop.touch)
+        gives_up.start()
+        batch = remote.obtain_samples(0, 1)
+        assert not stop.exists()
+        gives_up.cancel()
+        assert batch.provenance.units.tolist() == [0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import weakref
@@ -19,6 +20,7 @@ from samplerkit.sampling import Service, boundary, carrier, outbox, serve
 from samplerkit.sampling.carrier import CarrierSetup
 from samplerkit.sampling.host import WorkerHost
 from samplerkit.sampling.messages import Cancel, Close, Configure, Finished, Run, decode, encode
+from samplerkit.sampling.numbering import UnitSeeds
 from samplerkit.sampling.recipes import Recipe
 from samplerkit.sampling.seating import HostSetup
 from samplerkit_vectorized.worker import VecWorker
@@ -34,10 +36,13 @@ class Called:
         factory = WorkerFactory(**{"max_episode_length": 5, "seed": 1, "n_workers": 1, **kind})
         setup = CarrierSetup(HostSetup.of(factory, 1, True), announce_units=False, patience=patience)
         self.said: list[object] = []
+        self.speakers: list[threading.Thread] = []
         self.ups = 0
-        self.service = Service(
-            encode(setup), lambda message: self.said.append(decode(message)), on_up=self._count_up
-        )
+        self.service = Service(encode(setup), self._say, on_up=self._count_up)
+
+    def _say(self, message) -> None:
+        self.said.append(decode(message))
+        self.speakers.append(threading.current_thread())
 
     def _count_up(self) -> None:
         self.ups += 1
@@ -100,6 +105,19 @@ class Slow(FaultyEnv):
         return super().step(action)
 
 
+class EndsWithAnOddSeed(FaultyEnv):
+    """Episodes of one step, or without end."""
+
+    def reset(self, *, seed=None, options=None):
+        self.ends = seed % 2 == 1
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        time.sleep(0.001)
+        observation, reward, _, truncated, info = super().step(action)
+        return observation, reward, self.ends, truncated, info
+
+
 def units(said: list[object]) -> list[tuple[int, ...]]:
     return [reply.numbers for reply in said if isinstance(reply, Finished)]
 
@@ -123,6 +141,26 @@ def test_results_that_may_linger_are_not_sent_while_the_next_unit_runs(call, mon
     called.work()
     called.take(Run(0, (0, 1)))
     assert units(called.work()[0]) == [(0, 1)]
+
+
+def test_what_has_ended_does_not_wait_for_a_unit_without_end_in_another_slot(call, monkeypatch):
+    monkeypatch.setattr(outbox, "_LATEST", 0.02)
+    two_slots = {"worker_class": VecWorker, "worker_args": {"n_envs": 2}, "max_episode_length": math.inf}
+    called = call(patience=0.02, **two_slots)
+    called.configure(0, EndsWithAnOddSeed)
+    called.work()
+    seeds = UnitSeeds(1)
+    ends, goes_on = (next(n for n in range(99) if seeds.unit(n).env_seed % 2 == odd) for odd in (1, 0))
+    called.take(Run(0, (ends, goes_on)))
+    working = threading.Thread(target=called.service.work, args=(lambda: False,))
+    working.start()
+    until = time.monotonic() + ENOUGH
+    while not called.said and time.monotonic() < until:
+        time.sleep(0.01)
+    assert units(called.said) == [(ends,)]
+    assert working not in called.speakers, "whose messages are heard when it returns"
+    called.take(Cancel(0))
+    working.join(ENOUGH)
 
 
 def test_it_says_once_that_workers_are_up(called):
