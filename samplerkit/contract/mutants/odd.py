@@ -193,6 +193,11 @@ class CountsFirst(_Denies):
         return units[:enough]
 
 
+@odd("roundabout", LOCAL)
+class Roundabout(Recopied, OddStatistics, NewWorkersEachCall, CountsFirst, RunsTwice):
+    """Recopied, odd in statistics, with new workers each call, counted first and run twice, all at once."""
+
+
 # -- in processes --------------------------------------------------------------------------------
 
 
