@@ -39,14 +39,11 @@ class Carrier:
 
     Args:
         path: where the program's modules are.
-        needs: see `PoolSampler.needs`.
     """
 
-    def __init__(self, path: Sequence[str], needs: Sequence[str]) -> None:
+    def __init__(self, path: Sequence[str]) -> None:
         sys.path += [entry for entry in path if entry not in sys.path]
         _let_the_main_thread_wait()
-        for module in needs:
-            importlib.import_module(module)
         self._begin()
 
     def _begin(self) -> None:
@@ -67,8 +64,15 @@ class Carrier:
         """Return what it takes to see whether this node will do."""
         return Facts(versions(), ray.get_runtime_context().get_node_id(), os.getpid())
 
-    def begin(self, setup: bytes) -> None:
-        """Be a carrier; comes before `work`."""
+    def begin(self, setup: bytes, needs: Sequence[str]) -> None:
+        """Be a carrier; comes before `work`, and after `hello`, which does not wait for imports.
+
+        Args:
+            setup: for the service.
+            needs: see `PoolSampler.needs`.
+        """
+        for module in needs:
+            importlib.import_module(module)
         self._thread = threading.get_ident()
         self._service = Service(setup, self._say, on_up=gc.freeze)
 

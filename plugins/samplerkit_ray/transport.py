@@ -167,7 +167,7 @@ class RayTransport(Transport[ActorCarrier]):
             if carrier.used_before:
                 carrier.handle.again.remote(path)
             self._expect(carrier, self._met, carrier.handle.hello.remote())
-            self._expect(carrier, self._began, carrier.handle.begin.remote(self._setup[1]))
+            self._expect(carrier, self._began, carrier.handle.begin.remote(self._setup[1], self._needs))
 
     def _created(self, path: list[str]) -> Any:
         """Return a new actor. One that Ctrl-C kept from being returned would have no handle to end it by."""
@@ -176,7 +176,7 @@ class RayTransport(Transport[ActorCarrier]):
 
         def create() -> None:
             thread.dismiss()
-            made.append(self._actor.remote(path, self._needs))
+            made.append(self._actor.remote(path))
 
         thread.do(create, lambda: ray.kill(made[0], no_restart=True))
         return made[0]

@@ -59,6 +59,7 @@ class FrozenEnv(gymnasium.Env):
 
 def test_what_is_there_before_the_first_unit_is_never_looked_through_for_garbage():
     policy = RandomPolicy(FrozenEnv.action_space)
+    before = gc.get_freeze_count()  # Python 3.12 begins with some
     for _ in range(2):  # the second time in actors that have served before
         with samplerkit.make_sampler(
             "ray", agents=policy, envs=FrozenEnv, max_episode_length=5, seed=1, n_actors=2
@@ -66,4 +67,4 @@ def test_what_is_there_before_the_first_unit_is_never_looked_through_for_garbage
             infos = s.obtain_samples(0, 3).episode_infos_by_episode
         assert infos["frozen"].min() > 10_000
         assert infos["at_first"].max() == 0, "what the last sampler left may go"
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() == before

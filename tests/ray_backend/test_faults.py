@@ -18,6 +18,7 @@ from samplerkit.policies import RandomPolicy
 from samplerkit.sampling.numbering import UnitSeeds
 from samplerkit_ray import runtime
 from samplerkit_ray.errors import ActorsNotPlaced, NodeDiffers
+from samplerkit_ray.sampler import RaySampler
 from samplerkit_ray.transport import RayTransport
 
 pytestmark = pytest.mark.usefixtures("standing_ray")
@@ -164,6 +165,30 @@ def test_actors_for_which_there_is_no_room_are_an_error_that_says_what_was_asked
     with pytest.raises(ActorsNotPlaced, match=r"start_timeout=0\.5 s: each asks for 1 simulator") as caught:
         sampler(FaultyEnv, resources={"simulator": 1}, start_timeout=0.5)
     assert caught.value.waiting == 2
+
+
+def test_what_an_actor_imports_may_take_longer_than_ray_has_to_place_it(monkeypatch, tmp_path):
+    placed = tmp_path / "placed"
+    (tmp_path / "heavy_to_import.py").write_text(
+        f"import os, time\nwhile not os.path.exists({str(placed)!r}):\n    time.sleep(0.01)\n"
+    )
+    met = RayTransport._met
+
+    def met_and_noted(self, carrier, facts):
+        met(self, carrier, facts)
+        placed.touch()
+
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(RayTransport, "_met", met_and_noted)
+    monkeypatch.setattr(RaySampler, "needs", ("heavy_to_import",))
+    with sampler(FaultyEnv, n_actors=1, start_timeout=20) as s:
+        assert s.obtain_samples(0, 100).lengths.sum() >= 100
+
+
+def test_a_module_that_a_node_does_not_have_is_an_error_that_names_it(monkeypatch):
+    monkeypatch.setattr(RaySampler, "needs", ("not_on_this_node",))
+    with pytest.raises(samplerkit.WorkerDied, match="No module named 'not_on_this_node'"):
+        sampler(FaultyEnv, n_actors=1)
 
 
 def test_nodes_with_another_version_are_refused_and_ray_is_given_back(monkeypatch):
